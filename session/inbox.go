@@ -1,0 +1,192 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+)
+
+type messageKind uint8
+
+const (
+	textMessage messageKind = iota
+	binaryMessage
+	openEvent  // before all messages
+	drainEvent // the server begins to shut down
+)
+
+// A message is an event that waits for the handler.
+type message struct {
+	kind messageKind
+	data []byte
+}
+
+// messageCost is what a message takes beside its bytes.
+const messageCost = 32
+
+// An inbox holds the messages that wait for a busy handler. Its session's lock
+// guards it.
+type inbox struct {
+	messages []message
+	size     int           // bytes
+	room     chan struct{} // closed when there is room again; nil while nobody waits
+}
+
+func (b *inbox) push(m message) {
+	b.messages = append(b.messages, m)
+	b.size += len(m.data) + messageCost
+}
+
+// drop empties the inbox and lets those in who wait for room.
+func (b *inbox) drop() {
+	b.messages, b.size = nil, 0
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}
+
+// awaitRoom returns when a message may be brought. s.mu is held, but for the
+// time it waits.
+func (s *Local) awaitRoom(ctx context.Context) error {
+	var timeout <-chan time.Time
+	for s.state == open && s.busy && s.inbox != nil && s.inbox.size >= s.registry.config.InboxLimit {
+		if timeout == nil {
+			t := time.NewTimer(s.registry.config.InboxTimeout)
+			defer t.Stop()
+			timeout = t.C
+		}
+		if s.inbox.room == nil {
+			s.inbox.room = make(chan struct{})
+		}
+		room := s.inbox.room
+		s.mu.Unlock()
+		select {
+		case <-room:
+			s.mu.Lock()
+		case <-ctx.Done():
+			s.mu.Lock()
+			return ctx.Err()
+		case <-timeout:
+			s.stuck()
+			s.mu.Lock()
+		}
+	}
+	if s.state != open {
+		return ErrClosed
+	}
+	return nil
+}
+
+// stuck closes a session whose handler does not come to its end.
+func (s *Local) stuck() {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return
+	}
+	s.registry.stats.stuck.Add(1)
+	s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck})
+}
+
+// run calls the handler for what waits, one event at a time, until nothing
+// does. The caller has set busy, and so is the only one to run.
+func (s *Local) run() {
+	for {
+		s.mu.Lock()
+		switch {
+		case s.inbox != nil && len(s.inbox.messages) > 0:
+			messages := s.inbox.messages
+			s.inbox.drop()
+			s.inbox = nil
+			s.account()
+			s.mu.Unlock()
+			for _, m := range messages {
+				s.deliver(m)
+			}
+		case s.state != open && !s.ended:
+			s.ended = true
+			s.mu.Unlock()
+			s.onClose()
+		default:
+			s.busy = false
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// deliver calls the handler for one event, unless the session has closed, and
+// closes the session if the handler wants that.
+func (s *Local) deliver(m message) {
+	s.mu.Lock()
+	open := s.state == open
+	s.mu.Unlock()
+	if !open {
+		return
+	}
+	if err := s.call(m); err != nil {
+		s.fail(err)
+	}
+}
+
+// fail closes an open session for its handler's error.
+func (s *Local) fail(err error) {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return
+	}
+	s.close(ending(err))
+}
+
+// ending is what a handler's error makes of its session.
+func ending(err error) *CloseError {
+	var end *CloseError
+	if !errors.As(err, &end) || !ValidCode(end.Code) {
+		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
+	}
+	return &CloseError{Code: end.Code, Reason: cut(end.Reason), Err: end.Err}
+}
+
+// call calls the handler and returns a panic of it as its error.
+func (s *Local) call(m message) (err error) {
+	defer recovered(&err)
+	switch m.kind {
+	case openEvent:
+		return s.handler.OnOpen(s)
+	case drainEvent:
+		if d, ok := s.handler.(Drainer); ok {
+			d.OnDrain(s)
+		}
+		return &CloseError{Code: CodeGoingAway, Reason: "Server is going away"}
+	case binaryMessage:
+		h, ok := s.handler.(BinaryHandler)
+		if !ok {
+			return &CloseError{Code: CodeUnsupported, Reason: "Binary messages are not supported"}
+		}
+		return h.OnBinary(s, m.data)
+	}
+	return s.handler.OnMessage(s, m.data)
+}
+
+func (s *Local) onClose() {
+	var err error
+	func() {
+		defer recovered(&err)
+		s.handler.OnClose(s, s.end)
+	}()
+	if err == nil {
+		err = s.end
+	}
+	if s.registry.config.Closed != nil {
+		s.registry.config.Closed(s, err)
+	}
+}
+
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
+}

@@ -1,0 +1,448 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"unicode/utf8"
+)
+
+// A state is a session's place in its life:
+//
+//	open -> closing: Close, a handler's error, a limit, or a receiver that broke
+//	closing -> closed: the disconnect delay has passed, or a session without a
+//	    key has lost its receiver
+//
+// While it is open, messages go both ways. While it is closing, each receiver
+// gets what is queued and then the close frame, and the handler hears no more
+// but OnClose. A closed session is forgotten.
+type state uint8
+
+const (
+	open state = iota
+	closing
+	closed
+)
+
+// A Local is a session that lives in this process. Its exported methods beyond
+// Session are for transports. They may be called from any goroutine.
+type Local struct {
+	registry *Registry
+	handler  Handler
+	framing  Framing
+	peer     *Peer
+	key      string // the URL's session id, or empty: lives and dies with its receiver
+	number   uint64
+	timer    timer // guarded by the registry's wheel
+
+	mu       sync.Mutex // guards the rest
+	state    state
+	greeted  bool // the open frame has been taken
+	hungry   bool // Next had nothing: the receiver waits for Wake
+	beat     bool // a heartbeat is due
+	told     bool // the close frame has been taken
+	busy     bool // the handler is being called
+	ended    bool // OnClose has been called, or is being called
+	receiver Receiver
+	sent     tick // when a frame was last taken
+	left     tick // when the last receiver left, or the close frame was first taken
+	inflight int  // bytes of the frame that Next gave last, which may not have been taken yet
+	held     int  // bytes counted in the registry's memory
+	queue    queue
+	inbox    *inbox // nil while nothing waits
+	end      *CloseError
+	context  *sessionContext // nil until Context is called
+}
+
+type sessionContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (s *Local) ID() string  { return s.registry.name(s.number) }
+func (s *Local) Peer() *Peer { return s.peer }
+
+func (s *Local) Send(text []byte) error {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	waiting := s.waiting()
+	s.queue.appendText(s.framing, text)
+	return s.queued(waiting)
+}
+
+func (s *Local) SendPrepared(m *Prepared) error {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	waiting := s.waiting()
+	s.queue.appendPrepared(s.framing, m)
+	return s.queued(waiting)
+}
+
+func (s *Local) SendBinary(data []byte) error {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	waiting := s.waiting()
+	if err := s.queue.appendBinary(s.framing, data); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	return s.queued(waiting)
+}
+
+// waiting is the number of bytes that the client has yet to take. s.mu is held.
+func (s *Local) waiting() int { return s.queue.len() + s.inflight }
+
+// queued ends a Send: it holds the queue to its limits and wakes the receiver.
+// waiting is what waited before. s.mu is held; queued gives it back.
+func (s *Local) queued(waiting int) error {
+	s.account()
+	if waiting > 0 && s.overLimit() {
+		s.queue.drop()
+		s.registry.stats.slow.Add(1)
+		s.close(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow})
+		return ErrSlow
+	}
+	wake := s.woken()
+	s.mu.Unlock()
+	if wake != nil {
+		wake.Wake()
+	}
+	return nil
+}
+
+func (s *Local) overLimit() bool {
+	return s.waiting() > s.registry.config.QueueLimit || s.registry.overMemory()
+}
+
+// woken returns the receiver if it has to be woken. s.mu is held.
+func (s *Local) woken() Receiver {
+	if !s.hungry {
+		return nil
+	}
+	s.hungry = false
+	return s.receiver
+}
+
+// account brings the registry's count of memory up to date. s.mu is held.
+func (s *Local) account() {
+	held := s.waiting()
+	if s.inbox != nil {
+		held += s.inbox.size
+	}
+	if held != s.held {
+		s.registry.memory.Add(int64(held - s.held))
+		s.held = held
+	}
+}
+
+func (s *Local) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting()
+}
+
+func (s *Local) Close(code int, reason string) error {
+	if !ValidCode(code) {
+		return ErrCode
+	}
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.close(&CloseError{Code: code, Reason: cut(reason)})
+	return nil
+}
+
+// cut shortens a reason to what a WebSocket close frame can carry.
+func cut(reason string) string {
+	const most = 123 // RFC 6455, section 5.5: 125 with the code
+	if len(reason) <= most {
+		return reason
+	}
+	n := most
+	for n > most-utf8.UTFMax && !utf8.RuneStart(reason[n]) {
+		n--
+	}
+	return reason[:n]
+}
+
+func (s *Local) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.context == nil {
+		c := new(sessionContext)
+		c.Context, c.cancel = context.WithCancelCause(context.Background())
+		s.context = c
+		if s.end != nil {
+			c.cancel(s.end)
+		}
+	}
+	return s.context.Context
+}
+
+// close makes an open session closing, wakes its receiver and lets the handler
+// know, on a goroutine of its own: the caller of Send or Close may hold locks
+// that OnClose needs. s.mu is held; close gives it back.
+func (s *Local) close(end *CloseError) {
+	s.begin(end)
+	wake, run := s.woken(), s.claim()
+	s.mu.Unlock()
+	if wake != nil {
+		wake.Wake()
+	}
+	if run {
+		s.registry.calls.Go(s.run)
+	}
+	s.registry.schedule(s)
+}
+
+// begin makes an open session closing. s.mu is held.
+func (s *Local) begin(end *CloseError) {
+	s.state, s.end, s.beat = closing, end, false
+	s.left = s.registry.wheel.now()
+	if s.inbox != nil {
+		s.inbox.drop()
+	}
+	s.account()
+	if s.context != nil {
+		s.context.cancel(end)
+	}
+}
+
+// claim tells whether the caller has to run the handler, which nobody does
+// just now. s.mu is held.
+func (s *Local) claim() bool {
+	if s.busy || s.ended {
+		return false
+	}
+	s.busy = true
+	return true
+}
+
+// Closing tells whether the session takes no more messages.
+func (s *Local) Closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state != open
+}
+
+// Attach makes r the receiver, which then calls Next. It returns ErrAttached
+// while the session has another, and ErrClosed on a session that is forgotten.
+func (s *Local) Attach(r Receiver) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state == closed:
+		return ErrClosed
+	case s.receiver != nil:
+		return ErrAttached
+	}
+	s.receiver, s.hungry = r, false
+	s.sent = s.registry.wheel.now()
+	return nil
+}
+
+// Next appends the next frame for the client to dst: the open frame, what is
+// queued, a heartbeat that is due, or the close frame, which comes with its
+// *CloseError. It appends nothing when there is none; the receiver is then
+// woken once there is. To call Next again is to say that the client has taken
+// what Next gave before. A receiver that is not attached gets ErrDetached.
+func (s *Local) Next(r Receiver, dst []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receiver != r {
+		return dst, ErrDetached
+	}
+	n := len(dst)
+	s.inflight = 0
+	defer s.account()
+	if !s.greeted {
+		s.greeted = true
+		dst = s.framing.AppendOpen(dst)
+	}
+	switch {
+	case len(dst) > n:
+	case s.queue.len() > 0:
+		dst = s.queue.take(dst, s.framing)
+		s.inflight = len(dst) - n
+	case s.state != open:
+		if !s.told {
+			s.told = true
+			s.left = s.registry.wheel.now()
+		}
+		return s.framing.AppendClose(dst, s.end.Code, s.end.Reason), s.end
+	case s.beat:
+		dst = s.framing.AppendHeartbeat(dst)
+	}
+	s.beat = false
+	s.hungry = len(dst) == n
+	if !s.hungry {
+		s.sent = s.registry.wheel.now()
+	}
+	return dst, nil
+}
+
+// Detach ends r's time as the receiver; after it r is not woken again. With a
+// nil error the session waits for its next receiver until the disconnect delay
+// has passed. With any other the session closes now, because messages may have
+// been lost (sockjs-protocol, HandlingClose.test_abort_xhr_polling): with the
+// error itself where that is a *CloseError, otherwise with 1002. It does so
+// even where r had been detached before, unless another receiver has come. A
+// session without a key closes in any case.
+func (s *Local) Detach(r Receiver, err error) {
+	s.mu.Lock()
+	if s.state == closed || s.receiver != r && (s.receiver != nil || err == nil) {
+		s.mu.Unlock()
+		return
+	}
+	s.receiver, s.hungry, s.inflight = nil, false, 0
+	s.account()
+	if s.state == open {
+		s.left = s.registry.wheel.now()
+		if err != nil || s.key == "" {
+			s.begin(interrupted(err))
+		}
+	}
+	gone := s.state == closing && s.key == ""
+	run := s.state == closing && s.claim()
+	s.mu.Unlock()
+	if run {
+		s.run()
+	}
+	if gone {
+		s.forget()
+		return
+	}
+	s.registry.schedule(s)
+}
+
+func interrupted(err error) *CloseError {
+	var end *CloseError
+	if errors.As(err, &end) {
+		return end
+	}
+	return &CloseError{Code: CodeInterrupted, Reason: "Connection interrupted", Err: err}
+}
+
+// forget makes a closing session closed.
+func (s *Local) forget() {
+	s.mu.Lock()
+	if s.state == closed {
+		s.mu.Unlock()
+		return
+	}
+	s.state = closed
+	s.queue.drop()
+	s.account()
+	s.mu.Unlock()
+	s.registry.remove(s)
+}
+
+// expire does what time asks for and returns when to look again; false when
+// the session is forgotten.
+func (s *Local) expire(now tick) (again tick, ok bool) {
+	s.mu.Lock()
+	due := s.due()
+	if now < due {
+		s.mu.Unlock()
+		return due, true
+	}
+	switch {
+	case s.receiver != nil && s.state == open:
+		s.beat = true
+		s.sent = now
+		due = s.due()
+		wake := s.woken()
+		s.mu.Unlock()
+		if wake != nil {
+			wake.Wake()
+		}
+		return due, true
+	case s.receiver != nil: // still taking what was queued
+		s.left = now
+		due = s.due()
+		s.mu.Unlock()
+		return due, true
+	}
+	run := false
+	if s.state == open {
+		s.begin(&CloseError{Code: CodeAbnormal, Reason: "Client went away", Err: ErrGone})
+		run = s.claim()
+	}
+	s.mu.Unlock()
+	if run {
+		s.registry.calls.Go(s.run)
+	}
+	s.forget()
+	return 0, false
+}
+
+// due is when expire has something to do. s.mu is held.
+func (s *Local) due() tick {
+	if s.receiver != nil && s.state == open {
+		return s.sent + s.registry.heartbeat
+	}
+	return s.left + s.registry.disconnect
+}
+
+// Receive brings messages of the client, in order. Where the handler is not
+// busy it is called for them before Receive returns; where it is, they are
+// copied and wait for it. While more than InboxLimit bytes wait already, Receive
+// waits; after InboxTimeout the session closes. Either all messages are taken
+// or none; none with ErrClosed, or with the context's error.
+func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
+	return s.receive(ctx, textMessage, texts)
+}
+
+// ReceiveBinary is Receive for a binary message of a native WebSocket. It closes
+// a session whose handler is no BinaryHandler with 1003.
+func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
+	return s.receive(ctx, binaryMessage, [][]byte{data})
+}
+
+func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
+	s.mu.Lock()
+	if err := s.awaitRoom(ctx); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	if s.busy {
+		s.keep(kind, data)
+		return nil
+	}
+	s.busy = true
+	s.mu.Unlock()
+	for _, d := range data {
+		s.deliver(message{kind, d})
+	}
+	s.run()
+	return nil
+}
+
+// keep copies messages into the inbox. s.mu is held; keep gives it back.
+func (s *Local) keep(kind messageKind, data [][]byte) {
+	if s.inbox == nil {
+		s.inbox = new(inbox)
+	}
+	for _, d := range data {
+		s.inbox.push(message{kind, bytes.Clone(d)})
+	}
+	s.account()
+	if s.registry.overMemory() {
+		s.registry.stats.memory.Add(1)
+		s.close(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
+		return
+	}
+	s.mu.Unlock()
+}

@@ -1,0 +1,821 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// config is as SockJS has it, with small limits.
+var config = Config{
+	HeartbeatDelay:  25 * time.Second,
+	DisconnectDelay: 5 * time.Second,
+	InboxTimeout:    30 * time.Second,
+	SessionLimit:    1000,
+	QueueLimit:      100,
+	InboxLimit:      200,
+	MemoryLimit:     1 << 20,
+}
+
+// A recorder is a handler that notes its events, and does what a test gives it.
+type recorder struct {
+	mu     sync.Mutex
+	events []string
+	open   func(Session) error
+	text   func(Session, []byte) error
+}
+
+func (h *recorder) note(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, fmt.Sprintf(format, args...))
+}
+
+func (h *recorder) OnOpen(s Session) error {
+	h.note("open")
+	if h.open != nil {
+		return h.open(s)
+	}
+	return nil
+}
+
+func (h *recorder) OnMessage(s Session, text []byte) error {
+	h.note("message %s", text)
+	if h.text != nil {
+		return h.text(s, text)
+	}
+	return nil
+}
+
+func (h *recorder) OnClose(_ Session, err error) {
+	end := err.(*CloseError)
+	h.note("close %d %s", end.Code, end.Reason)
+}
+
+func (h *recorder) want(t *testing.T, events ...string) {
+	t.Helper()
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !reflect.DeepEqual(h.events, events) {
+		t.Errorf("events: got %q, want %q", h.events, events)
+	}
+}
+
+// A receiver counts how often it is woken.
+type receiver struct{ woken atomic.Int32 }
+
+func (r *receiver) Wake() { r.woken.Add(1) }
+
+// next demands the next frame.
+func (r *receiver) next(t *testing.T, s *Local, want string) {
+	t.Helper()
+	f, err := s.Next(r, nil)
+	if string(f) != want {
+		t.Errorf("frame: got %s, %v, want %s", f, err, want)
+	}
+}
+
+func open1(t *testing.T, g *Registry, key string) (*Local, *receiver) {
+	t.Helper()
+	r := new(receiver)
+	s, err := g.Open(key, nil, &Peer{Address: "192.0.2.1"}, SockJS, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, r
+}
+
+// bubble runs a test in virtual time, with a registry whose clock has stopped
+// at its end.
+func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Registry)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewRegistry(opener, c)
+		defer g.wheel.stop()
+		f(t, g)
+		synctest.Wait()
+		held := int64(0)
+		for _, s := range g.sessions() {
+			s.mu.Lock()
+			held += int64(s.held)
+			s.mu.Unlock()
+		}
+		if got := g.Stats().Memory; got != held {
+			t.Errorf("memory: %d counted, %d held", got, held)
+		}
+	})
+}
+
+func TestFirstFrameIsOpen(t *testing.T) {
+	h := &recorder{open: func(s Session) error { return s.Send([]byte("welcome")) }}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, `a["welcome"]`)
+		r.next(t, s, "")
+		if g.Find("k") != s {
+			t.Error("session is not found by its key")
+		}
+	})
+}
+
+func TestQueueLeavesInOneFrame(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, "")
+		s.Send([]byte("a"))
+		s.SendPrepared(Prepare([]byte("b\n")))
+		s.Send([]byte("c"))
+		if n := r.woken.Load(); n != 1 {
+			t.Errorf("woken %d times, want 1", n)
+		}
+		r.next(t, s, `a["a","b\n","c"]`)
+		if got, want := s.Queued(), len(`a["a","b\n","c"]`); got != want {
+			t.Errorf("queued: got %d, want the %d bytes not yet taken", got, want)
+		}
+		r.next(t, s, "")
+		if s.Queued() != 0 {
+			t.Error("still queued after it was taken")
+		}
+		if err := s.SendBinary([]byte{1}); err != ErrText {
+			t.Errorf("binary: got %v, want ErrText", err)
+		}
+		r.next(t, s, "")
+	})
+}
+
+func TestSecondReceiverIsRefused(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r2 := new(receiver)
+		if err := s.Attach(r2); err != ErrAttached {
+			t.Errorf("second receiver: got %v, want ErrAttached", err)
+		}
+		if _, err := s.Next(r2, nil); err != ErrDetached {
+			t.Errorf("its next: got %v, want ErrDetached", err)
+		}
+		r.next(t, s, "o")
+		s.Detach(r, nil)
+		if err := s.Attach(r2); err != nil {
+			t.Error(err)
+		}
+		s.Send([]byte("x"))
+		r2.next(t, s, `a["x"]`)
+	})
+}
+
+func TestHeartbeatAfterSilence(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, "")
+		time.Sleep(10 * time.Second)
+		s.Send([]byte("x"))
+		r.next(t, s, `a["x"]`)
+		r.next(t, s, "")
+		r.woken.Store(0)
+		time.Sleep(24900 * time.Millisecond)
+		synctest.Wait()
+		if r.woken.Load() != 0 {
+			t.Fatal("heartbeat before its time")
+		}
+		time.Sleep(400 * time.Millisecond)
+		synctest.Wait()
+		if r.woken.Load() != 1 {
+			t.Fatal("no heartbeat after 25 s of silence")
+		}
+		r.next(t, s, "h")
+		r.next(t, s, "")
+		time.Sleep(26 * time.Second)
+		synctest.Wait()
+		r.next(t, s, "h")
+	})
+}
+
+func TestNoHeartbeatsWhenOff(t *testing.T) {
+	c := config
+	c.HeartbeatDelay = -1
+	bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, "")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if r.woken.Load() != 0 {
+			t.Error("heartbeat")
+		}
+		s.Detach(r, nil)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if g.Find("k") != nil {
+			t.Error("session outlives the disconnect delay")
+		}
+	})
+}
+
+func TestSessionOutlivesItsReceiverForTheDisconnectDelay(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		for range 5 {
+			s.Detach(r, nil)
+			time.Sleep(4900 * time.Millisecond)
+			if err := s.Attach(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(20 * time.Second) // attached: it may take its time
+		s.Detach(r, nil)
+		time.Sleep(4900 * time.Millisecond)
+		h.want(t, "open")
+		time.Sleep(400 * time.Millisecond)
+		h.want(t, "open", "close 1006 Client went away")
+		if g.Find("k") != nil || g.Stats().Sessions != 0 {
+			t.Error("session is not forgotten")
+		}
+		if err := s.Attach(r); err != ErrClosed {
+			t.Errorf("attach: got %v, want ErrClosed", err)
+		}
+		if err := s.Send([]byte("x")); err != ErrClosed {
+			t.Errorf("send: got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// sockjs-protocol, Protocol.test_closeSession.
+func TestClosedSessionTellsEachReceiver(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		s.Send([]byte("last words"))
+		if err := s.Close(3000, "Go away!"); err != nil {
+			t.Fatal(err)
+		}
+		h.want(t, "open", "close 3000 Go away!")
+		r.next(t, s, `a["last words"]`)
+		for range 3 {
+			f, err := s.Next(r, nil)
+			var end *CloseError
+			if string(f) != `c[3000,"Go away!"]` || !errors.As(err, &end) || end.Code != 3000 {
+				t.Fatalf("got %s, %v", f, err)
+			}
+			s.Detach(r, nil)
+			time.Sleep(time.Second)
+			if err := s.Attach(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Detach(r, nil)
+		if err := s.Receive(t.Context(), []byte("x")); err != ErrClosed {
+			t.Errorf("receive: got %v, want ErrClosed", err)
+		}
+		if err := s.Close(3000, ""); err != ErrClosed {
+			t.Errorf("close again: got %v, want ErrClosed", err)
+		}
+		time.Sleep(2500 * time.Millisecond) // polling does not keep it for ever
+		synctest.Wait()
+		if g.Find("k") != nil {
+			t.Error("session is not forgotten")
+		}
+	})
+}
+
+// sockjs-protocol, HandlingClose.test_abort_xhr_polling.
+func TestBrokenReceiverClosesTheSession(t *testing.T) {
+	for _, detached := range []bool{false, true} {
+		h := new(recorder)
+		bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+			s, r := open1(t, g, "k")
+			r.next(t, s, "o")
+			if detached {
+				s.Detach(r, nil) // the answer was on its way
+			}
+			s.Detach(r, errors.New("reset by peer"))
+			h.want(t, "open", "close 1002 Connection interrupted")
+			if err := s.Attach(r); err != nil {
+				t.Fatal(err)
+			}
+			r.next(t, s, `c[1002,"Connection interrupted"]`)
+		})
+	}
+}
+
+func TestLateErrorOfAnOldReceiverIsNotTheNewOnes(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		s.Detach(r, nil)
+		if err := s.Attach(new(receiver)); err != nil {
+			t.Fatal(err)
+		}
+		s.Detach(r, errors.New("reset by peer"))
+		h.want(t, "open")
+	})
+}
+
+// sockjs-protocol, Websocket.test_reuseSessionId.
+func TestSessionWithoutKeyDiesWithItsReceiver(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "")
+		s2, _ := open1(t, g, "")
+		if s.ID() == s2.ID() {
+			t.Error("two sessions have one name")
+		}
+		s.Detach(r, nil)
+		h.want(t, "open", "open", "close 1002 Connection interrupted")
+		if g.Stats().Sessions != 1 {
+			t.Error("session is not forgotten")
+		}
+	})
+}
+
+func TestSlowClientIsClosedAtItsLimit(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		big := []byte(strings.Repeat("x", 300))
+		if err := s.Send(big); err != nil {
+			t.Fatalf("one message of any size: %v", err)
+		}
+		if err := s.Send([]byte("y")); err != ErrSlow {
+			t.Fatalf("got %v, want ErrSlow", err)
+		}
+		h.want(t, "open", "close 1013 Client is too slow")
+		if g.Stats().Memory != 0 || g.Stats().Slow != 1 {
+			t.Errorf("stats: %+v", g.Stats())
+		}
+		if err := s.Send([]byte("y")); err != ErrClosed {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+		r.next(t, s, "o")
+		r.next(t, s, `c[1013,"Client is too slow"]`)
+	})
+}
+
+// What Next gave counts until the receiver asks again: it may not be written.
+func TestFrameOnItsWayCounts(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		s.Send([]byte(strings.Repeat("x", 90)))
+		r.next(t, s, `a["`+strings.Repeat("x", 90)+`"]`)
+		if err := s.Send([]byte("0123456789")); err != ErrSlow {
+			t.Errorf("got %v, want ErrSlow", err)
+		}
+	})
+}
+
+func TestMemoryLimitMeetsThoseWhoHoldSome(t *testing.T) {
+	c := config
+	c.QueueLimit, c.MemoryLimit = 1<<20, 1000
+	bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
+		slow, _ := open1(t, g, "slow")
+		quick, _ := open1(t, g, "quick")
+		slow.Send([]byte(strings.Repeat("x", 1100)))
+		if err := quick.Send([]byte("passes")); err != nil {
+			t.Errorf("a session that holds nothing: %v", err)
+		}
+		if err := slow.Send([]byte("x")); err != ErrSlow {
+			t.Errorf("got %v, want ErrSlow", err)
+		}
+		if err := quick.Send([]byte("passes")); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	})
+}
+
+func TestSessionLimits(t *testing.T) {
+	c := config
+	c.SessionLimit, c.AddressLimit = 3, 2
+	bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
+		var refused *RefusedError
+		s, r := open1(t, g, "")
+		open1(t, g, "")
+		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.1"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+			t.Errorf("third of an address: got %v", err)
+		}
+		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.2"}, SockJS, r); err != nil {
+			t.Error(err)
+		}
+		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.3"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+			t.Errorf("fourth of all: got %v", err)
+		}
+		if g.Stats().Refused != 2 {
+			t.Errorf("stats: %+v", g.Stats())
+		}
+		s.Detach(r, nil)
+		open1(t, g, "")
+	})
+}
+
+func TestOpenerRefuses(t *testing.T) {
+	want := &RefusedError{Status: 401, Reason: "Who are you?"}
+	opener := OpenerFunc(func(*http.Request) (Handler, error) { return nil, want })
+	bubble(t, opener, config, func(t *testing.T, g *Registry) {
+		_, err := g.Open("k", nil, &Peer{}, SockJS, new(receiver))
+		if err != want || g.Find("k") != nil || g.Stats().Sessions != 0 {
+			t.Errorf("got %v, %+v", err, g.Stats())
+		}
+	})
+}
+
+func TestHandlerEndsItsSession(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		frame string
+		event string
+	}{
+		{&CloseError{Code: 4001, Reason: "no"}, `c[4001,"no"]`, "close 4001 no"},
+		{fmt.Errorf("wrapped: %w", &CloseError{Code: 4001, Reason: "no"}), `c[4001,"no"]`, "close 4001 no"},
+		{&CloseError{Code: 1006}, `c[1011,"Internal error"]`, "close 1011 Internal error"},
+		{errors.New("database is down"), `c[1011,"Internal error"]`, "close 1011 Internal error"},
+	} {
+		h := &recorder{text: func(Session, []byte) error { return c.err }}
+		bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+			s, r := open1(t, g, "k")
+			r.next(t, s, "o")
+			s.Receive(t.Context(), []byte("a"), []byte("b"))
+			r.next(t, s, c.frame)
+			h.want(t, "open", "message a", c.event)
+		})
+	}
+}
+
+func TestPanicEndsItsSessionOnly(t *testing.T) {
+	var ends []error
+	c := config
+	c.Closed = func(_ *Local, err error) { ends = append(ends, err) }
+	h := &recorder{text: func(Session, []byte) error { panic("oops") }}
+	bubble(t, Shared(h), c, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		s.Receive(t.Context(), []byte("a"))
+		r.next(t, s, `c[1011,"Internal error"]`)
+		h.want(t, "open", "message a", "close 1011 Internal error")
+		var panicked *PanicError
+		if len(ends) != 1 || !errors.As(ends[0], &panicked) || panicked.Value != "oops" || len(panicked.Stack) == 0 {
+			t.Errorf("closed with %v", ends)
+		}
+	})
+}
+
+func TestCloseCodes(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		for _, code := range []int{-1, 0, 999, 1004, 1005, 1006, 1015, 2010, 2999, 5000} {
+			s, _ := open1(t, g, "")
+			if err := s.Close(code, ""); err != ErrCode {
+				t.Errorf("%d: got %v, want ErrCode", code, err)
+			}
+		}
+		for _, code := range []int{1000, 1003, 1007, 1014, 3000, 4999} {
+			s, _ := open1(t, g, "")
+			if err := s.Close(code, ""); err != nil {
+				t.Errorf("%d: %v", code, err)
+			}
+		}
+		s, r := open1(t, g, "long")
+		r.next(t, s, "o")
+		s.Close(3000, strings.Repeat("x", 122)+"é")
+		r.next(t, s, `c[3000,"`+strings.Repeat("x", 122)+`"]`)
+	})
+}
+
+func TestContextEndsWithTheSession(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, _ := open1(t, g, "k")
+		before := s.Context()
+		if before.Err() != nil {
+			t.Error("done while the session is open")
+		}
+		s.Close(3000, "x")
+		for _, ctx := range []context.Context{before, s.Context()} {
+			var end *CloseError
+			if ctx.Err() == nil || !errors.As(context.Cause(ctx), &end) || end.Code != 3000 {
+				t.Errorf("got %v, %v", ctx.Err(), context.Cause(ctx))
+			}
+		}
+	})
+}
+
+func TestMessagesWaitForABusyHandler(t *testing.T) {
+	gate := make(chan struct{})
+	h := &recorder{text: func(_ Session, text []byte) error {
+		if string(text) == "slow" {
+			<-gate
+		}
+		return nil
+	}}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		gate = make(chan struct{}) // of the bubble
+		s, _ := open1(t, g, "k")
+		go s.Receive(t.Context(), []byte("slow"))
+		synctest.Wait()
+		kept := []byte("first")
+		s.Receive(t.Context(), kept, []byte("second"))
+		copy(kept, "XXXXX") // the caller's again
+		h.want(t, "open", "message slow")
+		close(gate)
+		h.want(t, "open", "message slow", "message first", "message second")
+	})
+}
+
+func TestClientWaitsWhenTooMuchWaits(t *testing.T) {
+	var gate chan struct{}
+	h := &recorder{text: func(_ Session, text []byte) error { <-gate; return nil }}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		gate = make(chan struct{})
+		s, _ := open1(t, g, "k")
+		go s.Receive(t.Context(), []byte("0"))
+		synctest.Wait()
+		s.Receive(t.Context(), make([]byte, 200))
+		var done atomic.Bool
+		go func() { s.Receive(t.Context(), []byte("2")); done.Store(true) }()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Receive(ctx, []byte("never")); err != context.DeadlineExceeded {
+			t.Errorf("got %v, want the context's error", err)
+		}
+		if done.Load() {
+			t.Error("Receive did not wait")
+		}
+		gate <- struct{}{}
+		synctest.Wait()
+		if !done.Load() {
+			t.Error("Receive goes on waiting")
+		}
+		gate <- struct{}{}
+		gate <- struct{}{}
+	})
+}
+
+func TestStuckHandlerLosesTheSession(t *testing.T) {
+	var gate chan struct{}
+	h := &recorder{text: func(Session, []byte) error { <-gate; return nil }}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		gate = make(chan struct{})
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		go s.Receive(t.Context(), []byte("0"))
+		synctest.Wait()
+		s.Receive(t.Context(), make([]byte, 200))
+		begun := time.Now()
+		if err := s.Receive(t.Context(), []byte("2")); err != ErrClosed || time.Since(begun) != 30*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		r.next(t, s, `c[1013,"Server is too slow"]`)
+		h.want(t, "open", "message 0")
+		close(gate)
+		h.want(t, "open", "message 0", "close 1013 Server is too slow")
+		if g.Stats().Stuck != 1 {
+			t.Errorf("stats: %+v", g.Stats())
+		}
+	})
+}
+
+// A handler may hold a lock while it sends that its OnClose needs.
+func TestSendDoesNotCallTheHandler(t *testing.T) {
+	h := &lockingHandler{}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, _ := open1(t, g, "k")
+		h.Lock()
+		s.Send(make([]byte, 200))
+		if err := s.Send([]byte("x")); err != ErrSlow {
+			t.Errorf("got %v, want ErrSlow", err)
+		}
+		h.Unlock()
+		synctest.Wait()
+		if !h.closed {
+			t.Error("OnClose was not called")
+		}
+	})
+}
+
+type lockingHandler struct {
+	sync.Mutex
+	closed bool
+}
+
+func (h *lockingHandler) OnOpen(Session) error            { return nil }
+func (h *lockingHandler) OnMessage(Session, []byte) error { return nil }
+func (h *lockingHandler) OnClose(Session, error)          { h.Lock(); h.closed = true; h.Unlock() }
+
+func TestBinaryNeedsABinaryHandler(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, _ := open1(t, g, "")
+		s.ReceiveBinary(t.Context(), []byte{1})
+		h.want(t, "open", "close 1003 Binary messages are not supported")
+	})
+}
+
+type drainer struct{ *recorder }
+
+func (d drainer) OnDrain(s Session) { d.note("drain"); s.Send([]byte("goodbye")) }
+
+func TestShutdownSaysGoodbye(t *testing.T) {
+	h := new(recorder)
+	bubble(t, Shared(drainer{h}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, "")
+		ended := make(chan error)
+		go func() { ended <- g.Shutdown(t.Context()) }()
+		synctest.Wait()
+		r.next(t, s, `a["goodbye"]`)
+		r.next(t, s, `c[1001,"Server is going away"]`)
+		var refused *RefusedError
+		if _, err := g.Open("new", nil, &Peer{}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+			t.Errorf("new session: got %v", err)
+		}
+		select {
+		case <-ended:
+			t.Error("Shutdown did not wait for the receiver")
+		case <-time.After(time.Second):
+		}
+		s.Detach(r, nil)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		h.want(t, "open", "drain", "close 1001 Server is going away")
+	})
+}
+
+func TestShutdownEndsWithItsContext(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		open1(t, g, "k")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Shutdown(ctx); err != context.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestBlockingReceivesInALoop(t *testing.T) {
+	opener := Blocking(func(c *Conn) error {
+		for {
+			text, err := c.Recv(context.Background())
+			if err != nil {
+				return err
+			}
+			if string(text) == "quit" {
+				return nil
+			}
+			c.Send(append([]byte("got "), text...))
+		}
+	})
+	bubble(t, opener, config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		s.Receive(t.Context(), []byte("a"), []byte("b"))
+		synctest.Wait()
+		r.next(t, s, `a["got a","got b"]`)
+		s.Receive(t.Context(), []byte("quit"))
+		synctest.Wait()
+		r.next(t, s, `c[3000,"Go away!"]`)
+	})
+	bubble(t, opener, config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		s.Detach(r, errors.New("gone")) // ends the function, and waits for it
+	})
+}
+
+func TestBlockingFunctionMayPanic(t *testing.T) {
+	opener := Blocking(func(*Conn) error { panic("oops") })
+	bubble(t, opener, config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		synctest.Wait()
+		r.next(t, s, "o")
+		r.next(t, s, `c[1011,"Internal error"]`)
+	})
+}
+
+// A thousand quiet sessions are one timer and no goroutine: the bubble's end
+// would find one.
+func TestManySessionsKeepTheirTime(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		receivers := make(map[*Local]*receiver)
+		for i := range 1000 {
+			s, r := open1(t, g, fmt.Sprint(i))
+			r.next(t, s, "o")
+			r.next(t, s, "")
+			receivers[s] = r
+			time.Sleep(7 * time.Millisecond)
+		}
+		for range 3 {
+			time.Sleep(26 * time.Second)
+			synctest.Wait()
+			for s, r := range receivers {
+				r.next(t, s, "h")
+				r.next(t, s, "")
+			}
+		}
+		for s, r := range receivers {
+			s.Detach(r, nil)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if n := g.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+	})
+}
+
+// Whatever goroutines do at once, OnOpen comes first, OnClose last and once,
+// and messages of one goroutine stay in order.
+func TestEverythingAtOnce(t *testing.T) {
+	for round := range 200 {
+		h := new(recorder)
+		c := config
+		c.QueueLimit = 1 << 20
+		g := NewRegistry(Shared(h), c)
+		s, r := open1(t, g, "k")
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				for j := range 20 {
+					s.Receive(t.Context(), fmt.Appendf(nil, "%d %02d", i, j))
+					s.Send([]byte("x"))
+				}
+			})
+		}
+		wg.Go(func() {
+			for range 20 {
+				s.Next(r, nil)
+			}
+			if round%2 == 0 {
+				s.Detach(r, errors.New("gone"))
+			}
+			s.Close(3000, "")
+		})
+		wg.Wait()
+		if err := shutdown(t, g, s, r); err != nil {
+			t.Fatal(err)
+		}
+		h.mu.Lock()
+		checkEvents(t, h.events)
+		h.mu.Unlock()
+	}
+}
+
+func shutdown(t *testing.T, g *Registry, s *Local, r *receiver) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s.Detach(r, nil)
+	return g.Shutdown(ctx)
+}
+
+func checkEvents(t *testing.T, events []string) {
+	t.Helper()
+	last := len(events) - 1
+	if events[0] != "open" || !strings.HasPrefix(events[last], "close") {
+		t.Fatalf("events: %q", events)
+	}
+	seen := make(map[string]string)
+	for _, e := range events[1:last] {
+		who, n, _ := strings.Cut(strings.TrimPrefix(e, "message "), " ")
+		if !strings.HasPrefix(e, "message ") || n <= seen[who] {
+			t.Fatalf("event %q after %q", e, seen[who])
+		}
+		seen[who] = n
+	}
+}
+
+func BenchmarkSendAndNext(b *testing.B) {
+	b.ReportAllocs()
+	c := config
+	c.QueueLimit = 1 << 20
+	g := NewRegistry(Shared(&lockingHandler{}), c)
+	defer g.wheel.stop()
+	r := new(receiver)
+	s, _ := g.Open("k", nil, &Peer{}, SockJS, r)
+	text, dst := []byte(strings.Repeat("x", 100)), []byte(nil)
+	for b.Loop() {
+		s.Send(text)
+		dst, _ = s.Next(r, dst[:0])
+		s.Next(r, nil)
+	}
+}
+
+func BenchmarkReceive(b *testing.B) {
+	b.ReportAllocs()
+	g := NewRegistry(Shared(&lockingHandler{}), config)
+	defer g.wheel.stop()
+	s, _ := g.Open("k", nil, &Peer{}, SockJS, new(receiver))
+	text := []byte(strings.Repeat("x", 100))
+	for b.Loop() {
+		s.Receive(b.Context(), text)
+	}
+}

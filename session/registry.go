@@ -1,0 +1,312 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Config sets the times and limits of a registry's sessions. All must be
+// set, but for AddressLimit, which is off at 0, and HeartbeatDelay, which is
+// off below 0.
+type Config struct {
+	HeartbeatDelay  time.Duration // silence after which a heartbeat is due
+	DisconnectDelay time.Duration // how long a session outlives its last receiver
+	InboxTimeout    time.Duration // how long Receive waits for room
+	SessionLimit    int           // sessions
+	AddressLimit    int           // sessions of one Peer.Address
+	QueueLimit      int           // bytes of one session that its client has yet to take
+	InboxLimit      int           // bytes of one session that wait for its handler
+	MemoryLimit     int64         // bytes of both over all sessions
+
+	// Closed is called after OnClose, with what OnClose was given or with the
+	// *PanicError of OnClose. It may be nil.
+	Closed func(s *Local, err error)
+}
+
+// A Registry holds the sessions of one endpoint. Its methods may be called from
+// any goroutine.
+type Registry struct {
+	config     Config
+	opener     Opener
+	heartbeat  tick
+	disconnect tick
+	wheel      *wheel
+	prefix     string // of the sessions' names
+	seed       maphash.Seed
+	calls      sync.WaitGroup // handlers that run on goroutines of ours
+
+	number   atomic.Uint64 // the last session's
+	live     atomic.Int64
+	memory   atomic.Int64
+	draining atomic.Bool
+	stats    counters
+
+	shards    [64]shard
+	addresses struct {
+		sync.Mutex
+		sessions map[string]int
+	}
+}
+
+type shard struct {
+	mu   sync.Mutex
+	keys map[string]*Local
+	all  map[*Local]struct{}
+}
+
+// counters are a registry's, from its start.
+type counters struct {
+	opened, refused, slow, stuck, memory atomic.Int64
+}
+
+// Stats are a registry's counters.
+type Stats struct {
+	Sessions int64 // that live now, those included that have closed less than the disconnect delay ago
+	Memory   int64 // bytes in all queues and inboxes now
+	Opened   int64 // sessions opened since the start
+	Refused  int64 // sessions refused for a limit, or while shutting down
+	Slow     int64 // sessions closed at QueueLimit or MemoryLimit: their clients did not read
+	Stuck    int64 // sessions closed at InboxTimeout: their handlers did not end
+	Full     int64 // sessions closed at MemoryLimit while their handlers were busy
+}
+
+// NewRegistry returns a registry of sessions that opener opens.
+func NewRegistry(opener Opener, config Config) *Registry {
+	g := &Registry{config: config, opener: opener, prefix: rand.Text()[:6] + "-", seed: maphash.MakeSeed()}
+	step := config.DisconnectDelay / 16
+	if config.HeartbeatDelay > 0 {
+		step = min(step, config.HeartbeatDelay/16)
+	}
+	step = min(max(step, time.Millisecond), 100*time.Millisecond)
+	g.wheel = newWheel(step, (*Local).expire)
+	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
+	g.heartbeat = 1 << 40 // never
+	if config.HeartbeatDelay > 0 {
+		g.heartbeat = g.wheel.ticks(config.HeartbeatDelay)
+	}
+	for i := range g.shards {
+		g.shards[i].keys = make(map[string]*Local)
+		g.shards[i].all = make(map[*Local]struct{})
+	}
+	g.addresses.sessions = make(map[string]int)
+	return g
+}
+
+// Stats returns the counters as they are now.
+func (g *Registry) Stats() Stats {
+	return Stats{
+		Sessions: g.live.Load(),
+		Memory:   g.memory.Load(),
+		Opened:   g.stats.opened.Load(),
+		Refused:  g.stats.refused.Load(),
+		Slow:     g.stats.slow.Load(),
+		Stuck:    g.stats.stuck.Load(),
+		Full:     g.stats.memory.Load(),
+	}
+}
+
+func (g *Registry) name(number uint64) string {
+	return g.prefix + strconv.FormatUint(number, 36)
+}
+
+func (g *Registry) overMemory() bool { return g.memory.Load() > g.config.MemoryLimit }
+
+// Find returns the session with this key, or nil.
+func (g *Registry) Find(key string) *Local {
+	h := g.shardOf(key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.keys[key]
+}
+
+func (g *Registry) shardOf(key string) *shard {
+	return &g.shards[maphash.String(g.seed, key)%uint64(len(g.shards))]
+}
+
+// Open asks the opener for a new session's handler, attaches receiver and
+// calls OnOpen. key is the URL's session id, by which Find finds the session;
+// with an empty key the session cannot be found and lives and dies with its
+// receiver. Open returns a *RefusedError when the opener or a limit refuses,
+// and ErrAttached when another session with this key was opened meanwhile.
+func (g *Registry) Open(key string, r *http.Request, peer *Peer, framing Framing, receiver Receiver) (*Local, error) {
+	if err := g.admit(peer); err != nil {
+		g.stats.refused.Add(1)
+		return nil, err
+	}
+	handler, err := g.opener.Open(r)
+	if err != nil {
+		g.dismiss(peer)
+		return nil, err
+	}
+	s := &Local{
+		registry: g, handler: handler, framing: framing, peer: peer, key: key,
+		number: g.number.Add(1), receiver: receiver, busy: true,
+	}
+	if !g.insert(s) {
+		g.dismiss(peer)
+		return nil, ErrAttached
+	}
+	g.stats.opened.Add(1)
+	s.deliver(message{kind: openEvent})
+	s.run()
+	return s, nil
+}
+
+// admit counts a session in, if limits allow it.
+func (g *Registry) admit(peer *Peer) error {
+	if g.draining.Load() {
+		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Server is going away"}
+	}
+	if g.live.Add(1) > int64(g.config.SessionLimit) {
+		g.live.Add(-1)
+		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions"}
+	}
+	if g.config.AddressLimit == 0 {
+		return nil
+	}
+	g.addresses.Lock()
+	defer g.addresses.Unlock()
+	if g.addresses.sessions[peer.Address] >= g.config.AddressLimit {
+		g.live.Add(-1)
+		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
+	}
+	g.addresses.sessions[peer.Address]++
+	return nil
+}
+
+// dismiss counts a session out.
+func (g *Registry) dismiss(peer *Peer) {
+	g.live.Add(-1)
+	if g.config.AddressLimit == 0 {
+		return
+	}
+	g.addresses.Lock()
+	defer g.addresses.Unlock()
+	if g.addresses.sessions[peer.Address]--; g.addresses.sessions[peer.Address] == 0 {
+		delete(g.addresses.sessions, peer.Address)
+	}
+}
+
+// home is the shard of a session: that of its key, or any.
+func (g *Registry) home(s *Local) *shard {
+	if s.key != "" {
+		return g.shardOf(s.key)
+	}
+	return &g.shards[s.number%uint64(len(g.shards))]
+}
+
+// insert makes a session known, unless its key is.
+func (g *Registry) insert(s *Local) bool {
+	h := g.home(s)
+	h.mu.Lock()
+	if s.key != "" {
+		if h.keys[s.key] != nil {
+			h.mu.Unlock()
+			return false
+		}
+		h.keys[s.key] = s
+	}
+	h.all[s] = struct{}{}
+	h.mu.Unlock()
+	g.wheel.add()
+	s.mu.Lock()
+	s.sent = g.wheel.now()
+	s.mu.Unlock()
+	g.schedule(s)
+	return true
+}
+
+// schedule has time look at s when it is due.
+func (g *Registry) schedule(s *Local) {
+	s.mu.Lock()
+	due := s.due()
+	s.mu.Unlock()
+	g.wheel.set(s, due)
+}
+
+// remove forgets a session.
+func (g *Registry) remove(s *Local) {
+	h := g.home(s)
+	h.mu.Lock()
+	delete(h.all, s)
+	if s.key != "" {
+		delete(h.keys, s.key)
+	}
+	h.mu.Unlock()
+	g.wheel.remove(s)
+	g.dismiss(s.peer)
+}
+
+// sessions returns those that live now.
+func (g *Registry) sessions() []*Local {
+	all := make([]*Local, 0, g.live.Load())
+	for i := range g.shards {
+		h := &g.shards[i]
+		h.mu.Lock()
+		for s := range h.all {
+			all = append(all, s)
+		}
+		h.mu.Unlock()
+	}
+	return all
+}
+
+// Shutdown refuses new sessions, tells handlers that are Drainers, closes every
+// session with 1001, and returns when all receivers have taken the close frame
+// and all handlers have returned, or with the context's error. Time stands
+// still for the sessions afterwards.
+func (g *Registry) Shutdown(ctx context.Context) error {
+	g.draining.Store(true)
+	sessions := g.sessions()
+	for _, s := range sessions {
+		s.drain()
+	}
+	defer g.wheel.stop()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		for len(sessions) > 0 && sessions[len(sessions)-1].atRest() {
+			sessions = sessions[:len(sessions)-1]
+		}
+		if len(sessions) == 0 {
+			g.calls.Wait()
+			return nil
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// drain begins a session's end at shutdown.
+func (s *Local) drain() {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return
+	}
+	if s.inbox == nil {
+		s.inbox = new(inbox)
+	}
+	s.inbox.push(message{kind: drainEvent})
+	run := s.claim()
+	s.mu.Unlock()
+	if run {
+		s.registry.calls.Go(s.run)
+	}
+}
+
+// atRest tells whether nothing goes on in a session any more.
+func (s *Local) atRest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state != open && s.receiver == nil && s.ended && !s.busy
+}

@@ -1,0 +1,164 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A tick is a time of a wheel: a number of its steps since it was made.
+type tick int64
+
+const wheelSlots = 512
+
+// A wheel keeps the time for all sessions of a registry: one timer, whatever
+// their number, and none while there are no sessions. A session stands in the
+// slot of the tick at which to look at it. When its time has been put off
+// meanwhile it is found too early and goes back into a later slot: so what
+// puts it off, each frame sent, costs nothing here. A time further away than
+// the wheel is round is found too early, too.
+type wheel struct {
+	start  time.Time
+	step   time.Duration
+	expire func(s *Local, now tick) (again tick, ok bool)
+	coarse atomic.Int64 // now, as of the last step
+
+	mu    sync.Mutex // guards the rest, and the timer of each session
+	slots [wheelSlots]*Local
+	done  tick // all slots up to this one have been looked at
+	count int  // sessions that are not gone
+	clock *time.Timer
+	ended bool
+}
+
+// A timer is a session's place in the wheel.
+type timer struct {
+	next, prev *Local
+	at         tick
+	place      place
+}
+
+type place uint8
+
+const (
+	outside place = iota // new, or just being looked at
+	inside
+	gone
+)
+
+func newWheel(step time.Duration, expire func(*Local, tick) (tick, bool)) *wheel {
+	return &wheel{start: time.Now(), step: step, expire: expire}
+}
+
+// ticks is a duration in steps, rounded up, and one more, since now is rounded
+// down.
+func (w *wheel) ticks(d time.Duration) tick { return tick((d+w.step-1)/w.step) + 1 }
+
+// now is the time, at most one step old while there are sessions.
+func (w *wheel) now() tick { return tick(w.coarse.Load()) }
+
+// add brings in a new session. The wheel turns from the first to the last.
+func (w *wheel) add() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count++; w.count > 1 {
+		return
+	}
+	w.done = tick(time.Since(w.start) / w.step)
+	w.coarse.Store(int64(w.done))
+	if w.clock == nil {
+		w.clock = time.AfterFunc(w.step, w.turn)
+	} else {
+		w.clock.Reset(w.step)
+	}
+}
+
+// set has s looked at no later than at.
+func (w *wheel) set(s *Local, at tick) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := &s.timer
+	at = min(max(at, w.done+1), w.done+wheelSlots-1)
+	switch {
+	case t.place == gone, t.place == inside && t.at <= at:
+		return
+	case t.place == inside:
+		w.unlink(s)
+	}
+	slot := &w.slots[at%wheelSlots]
+	t.place, t.at, t.prev, t.next = inside, at, nil, *slot
+	if t.next != nil {
+		t.next.timer.prev = s
+	}
+	*slot = s
+}
+
+// remove takes s out for good.
+func (w *wheel) remove(s *Local) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.timer.place == gone {
+		return
+	}
+	if s.timer.place == inside {
+		w.unlink(s)
+	}
+	s.timer.place = gone
+	w.count--
+}
+
+// unlink takes s out of its slot. w.mu is held.
+func (w *wheel) unlink(s *Local) {
+	t := &s.timer
+	if t.prev != nil {
+		t.prev.timer.next = t.next
+	} else {
+		w.slots[t.at%wheelSlots] = t.next
+	}
+	if t.next != nil {
+		t.next.timer.prev = t.prev
+	}
+	t.place, t.prev, t.next = outside, nil, nil
+}
+
+// turn looks at the sessions of all slots that have come. It runs on the
+// goroutine of the clock, which ends with it.
+func (w *wheel) turn() {
+	now := tick(time.Since(w.start) / w.step)
+	w.coarse.Store(int64(now))
+	for _, s := range w.come(now) {
+		if again, ok := w.expire(s, now); ok {
+			w.set(s, again)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count > 0 && !w.ended {
+		w.clock.Reset(w.step)
+	}
+}
+
+// come takes out the sessions whose time has come.
+func (w *wheel) come(now tick) []*Local {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var come []*Local
+	for w.done = max(w.done, now-wheelSlots); w.done < now; {
+		w.done++
+		for slot := &w.slots[w.done%wheelSlots]; *slot != nil; {
+			come = append(come, *slot)
+			w.unlink(*slot)
+		}
+	}
+	return come
+}
+
+// stop ends the wheel.
+func (w *wheel) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	if w.clock != nil {
+		w.clock.Stop()
+	}
+}
