@@ -1,0 +1,25 @@
+package handler
+
+import (
+	"context"
+
+	"switchback/session"
+)
+
+// Broadcast sends every message to all sessions on a topic, its own included.
+type Broadcast struct {
+	Hub   *Hub
+	Topic string
+}
+
+func (b Broadcast) OnOpen(s session.Session) error {
+	return b.Hub.Subscribe(context.Background(), b.Topic, s)
+}
+
+func (b Broadcast) OnMessage(_ session.Session, text []byte) error {
+	return b.Hub.Publish(context.Background(), b.Topic, text)
+}
+
+func (b Broadcast) OnClose(s session.Session, _ error) {
+	b.Hub.Unsubscribe(context.Background(), b.Topic, s)
+}

@@ -1,0 +1,218 @@
+package handler
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+
+	"switchback/session"
+)
+
+// A Hub joins the sessions of this node to topics, over an Engine. Its methods
+// may be called from any goroutine. It holds no lock while it sends or calls
+// the engine, so one slow client or a slow engine stops no other topic.
+type Hub struct {
+	engine Engine
+	seed   maphash.Seed
+	shards [64]hubShard
+}
+
+type hubShard struct {
+	mu     sync.Mutex
+	topics map[string]*topic
+}
+
+// A topic is the sessions on this node that get what is published on it.
+type topic struct {
+	name string
+
+	mu       sync.Mutex // guards the rest
+	sessions []session.Session
+	index    map[session.Session]int // in sessions
+	have     bool                    // the engine is subscribed
+	engaged  chan struct{}           // closed when the call to the engine that goes on ends; nil without one
+}
+
+// NewHub returns a Hub over an engine, which it starts and from then on owns.
+func NewHub(engine Engine) (*Hub, error) {
+	h := &Hub{engine: engine, seed: maphash.MakeSeed()}
+	for i := range h.shards {
+		h.shards[i].topics = make(map[string]*topic)
+	}
+	return h, engine.Start(h.deliver)
+}
+
+// Close closes the engine.
+func (h *Hub) Close() error { return h.engine.Close() }
+
+// Subscribe has s get what is published on a topic from now on. To subscribe
+// twice is to subscribe once.
+func (h *Hub) Subscribe(ctx context.Context, name string, s session.Session) error {
+	t := h.join(name, s)
+	err := h.settle(ctx, t)
+	if err != nil {
+		h.leave(name, s)
+	}
+	return err
+}
+
+// Unsubscribe takes that back.
+func (h *Hub) Unsubscribe(ctx context.Context, name string, s session.Session) error {
+	t := h.leave(name, s)
+	if t == nil {
+		return nil
+	}
+	return h.settle(ctx, t)
+}
+
+// Publish sends text to all who have subscribed to a topic, on any node. It
+// keeps nothing of text. It does not wait for clients.
+func (h *Hub) Publish(ctx context.Context, name string, text []byte) error {
+	return h.engine.Publish(ctx, name, text)
+}
+
+// Subscribers is the number of sessions on this node that have subscribed to a
+// topic.
+func (h *Hub) Subscribers(name string) int {
+	t := h.find(name)
+	if t == nil {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.sessions)
+}
+
+func (h *Hub) shard(name string) *hubShard {
+	return &h.shards[maphash.String(h.seed, name)%uint64(len(h.shards))]
+}
+
+func (h *Hub) find(name string) *topic {
+	d := h.shard(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.topics[name]
+}
+
+// recipients are buffers for the sessions of a topic.
+var recipients = sync.Pool{New: func() any { return new([]session.Session) }}
+
+// deliver sends a publication to the sessions of a topic, encoded once. An
+// error of one is its own: it has closed.
+func (h *Hub) deliver(name string, text []byte) {
+	t := h.find(name)
+	if t == nil {
+		return
+	}
+	to := recipients.Get().(*[]session.Session)
+	t.mu.Lock()
+	*to = append((*to)[:0], t.sessions...)
+	t.mu.Unlock()
+	m := session.Prepare(text)
+	for _, s := range *to {
+		s.SendPrepared(m)
+	}
+	clear(*to)
+	recipients.Put(to)
+}
+
+// join adds s to a topic, and the topic to the hub.
+func (h *Hub) join(name string, s session.Session) *topic {
+	d := h.shard(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.topics[name]
+	if t == nil {
+		t = &topic{name: name, index: make(map[session.Session]int)}
+		d.topics[name] = t
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.index[s]; !ok {
+		t.index[s] = len(t.sessions)
+		t.sessions = append(t.sessions, s)
+	}
+	return t
+}
+
+// leave takes s out of a topic, which it returns if that was its last.
+func (h *Hub) leave(name string, s session.Session) *topic {
+	t := h.find(name)
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i, ok := t.index[s]
+	if !ok {
+		return nil
+	}
+	last := len(t.sessions) - 1
+	t.sessions[i] = t.sessions[last]
+	t.index[t.sessions[i]] = i
+	t.sessions[last] = nil
+	t.sessions = t.sessions[:last]
+	delete(t.index, s)
+	if last > 0 {
+		return nil
+	}
+	return t
+}
+
+// settle brings the engine's subscription in line with whether the topic has
+// sessions. One goroutine at a time calls the engine for a topic; those that
+// come meanwhile wait for it and look again.
+func (h *Hub) settle(ctx context.Context, t *topic) error {
+	for {
+		t.mu.Lock()
+		want, engaged := len(t.sessions) > 0, t.engaged
+		if engaged == nil && want == t.have {
+			t.mu.Unlock()
+			h.sweep(t)
+			return nil
+		}
+		if engaged == nil {
+			t.engaged = make(chan struct{})
+			t.mu.Unlock()
+			if err := h.engage(ctx, t, want); err != nil {
+				return err
+			}
+			continue
+		}
+		t.mu.Unlock()
+		select {
+		case <-engaged:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// engage makes one call to the engine.
+func (h *Hub) engage(ctx context.Context, t *topic, want bool) (err error) {
+	if want {
+		err = h.engine.Subscribe(ctx, t.name)
+	} else {
+		err = h.engine.Unsubscribe(ctx, t.name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.have = want
+	}
+	close(t.engaged)
+	t.engaged = nil
+	return err
+}
+
+// sweep forgets a topic without sessions.
+func (h *Hub) sweep(t *topic) {
+	d := h.shard(t.name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.sessions) == 0 && !t.have && t.engaged == nil && d.topics[t.name] == t {
+		delete(d.topics, t.name)
+	}
+}
