@@ -1,0 +1,23 @@
+// Package transport serves sessions over HTTP: the whole of the SockJS protocol
+// at one base URL.
+//
+// An [Endpoint] is an http.Handler for the URLs below its prefix:
+//
+//	GET  /                                    greeting
+//	GET  /info                                what the server can do
+//	GET  /iframe*.html                        the page for cross-domain iframes
+//	GET  /websocket                           native WebSocket
+//	GET  /<server>/<session>/websocket        SockJS over WebSocket
+//	POST /<server>/<session>/xhr              polling
+//	POST /<server>/<session>/xhr_streaming    streaming
+//	POST /<server>/<session>/xhr_send         messages from the client
+//	GET  /<server>/<session>/eventsource      streaming
+//	GET  /<server>/<session>/htmlfile         streaming
+//	GET  /<server>/<session>/jsonp            polling
+//	POST /<server>/<session>/jsonp_send       messages from the client
+//
+// Every one of them becomes the same [session.Session], and handlers never
+// learn which. A transport decodes what the carrier brings and hands it to the
+// session; it pulls frames from the session when it can write, and wraps them
+// for the carrier. It never waits for one client on behalf of another.
+package transport

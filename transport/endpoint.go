@@ -1,0 +1,322 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"switchback/session"
+	"switchback/transport/netpoll"
+)
+
+// An Endpoint serves one SockJS service at a prefix. It is an http.Handler, and
+// its methods may be called from any goroutine.
+type Endpoint struct {
+	prefix   string
+	options  Options
+	log      *zap.Logger
+	registry *session.Registry
+	poller   *netpoll.Poller
+	flusher  flusher
+	origins  *origins
+	proxies  proxies
+	cors     func(w http.ResponseWriter, r *http.Request)
+	iframe   page
+	upgrader upgrader
+	routes   map[string]route // of a session, by the last part of the path
+	statics  map[string]route // by the path
+	draining atomic.Bool
+	stats    counters
+}
+
+// counters are an endpoint's, from its start.
+type counters struct {
+	origins, bodies, broken, handshakes atomic.Int64
+}
+
+// Stats are an endpoint's counters.
+type Stats struct {
+	session.Stats
+	ForeignOrigins int64 // requests refused for the origin of their page (403)
+	TooLarge       int64 // bodies and messages refused for MessageLimit, BodyLimit or BatchLimit (413, 1009)
+	Broken         int64 // bodies and messages that were no array of strings (500, 1007)
+	Handshakes     int64 // WebSocket handshakes that failed (400)
+}
+
+// NewEndpoint returns an endpoint for the URLs below prefix, such as "/echo";
+// an empty prefix is the root. Opener gives each new session its handler. An
+// error says which option is wrong and what it may be.
+func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoint, error) {
+	if prefix != "" && (prefix[0] != '/' || strings.HasSuffix(prefix, "/")) {
+		return nil, fmt.Errorf("transport: prefix %q: must be empty, or begin with / and not end with it", prefix)
+	}
+	o := options.withDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	origins, err := newOrigins(o.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{
+		prefix:  prefix,
+		options: o,
+		log:     o.Logger.With(zap.String("endpoint", prefix)),
+		poller:  netpoll.New(o.WriteTimeout),
+		origins: origins,
+		proxies: o.TrustedProxies,
+		iframe:  iframePage(o.ClientURL),
+	}
+	e.registry = session.NewRegistry(opener, session.Config{
+		HeartbeatDelay:  o.HeartbeatDelay,
+		DisconnectDelay: o.DisconnectDelay,
+		InboxTimeout:    o.InboxTimeout,
+		SessionLimit:    o.SessionLimit,
+		AddressLimit:    o.AddressLimit,
+		QueueLimit:      o.QueueLimit,
+		InboxLimit:      o.InboxLimit,
+		MemoryLimit:     o.MemoryLimit,
+		Closed:          e.closed,
+	})
+	e.cors = newCORS(e.allowed)
+	e.upgrader = newUpgrader(opener, o)
+	e.statics, e.routes = e.table()
+	return e, nil
+}
+
+// Stats returns the counters as they are now.
+func (e *Endpoint) Stats() Stats {
+	return Stats{
+		Stats:          e.registry.Stats(),
+		ForeignOrigins: e.stats.origins.Load(),
+		TooLarge:       e.stats.bodies.Load(),
+		Broken:         e.stats.broken.Load(),
+		Handshakes:     e.stats.handshakes.Load(),
+	}
+}
+
+// Shutdown ends the endpoint: it refuses new sessions and /info with 503, tells
+// handlers that are session.Drainers, closes every session with 1001, ends
+// streams and polls, and closes WebSockets as RFC 6455 has it. It returns when
+// all of that is done. When the context is done first, it closes the
+// connections that are left and returns the context's error.
+func (e *Endpoint) Shutdown(ctx context.Context) error {
+	e.draining.Store(true)
+	err := e.registry.Shutdown(ctx)
+	return errors.Join(err, e.poller.Shutdown(ctx))
+}
+
+// A route is what serves one path.
+type route struct {
+	method string
+	kind   routeKind
+	serve  func(w http.ResponseWriter, r *http.Request, key string)
+}
+
+type routeKind uint8
+
+const (
+	static    routeKind = iota // answers HEAD, too
+	shared                     // static, for pages of other origins
+	carrying                   // of a session
+	upgrading                  // to WebSocket
+)
+
+// table lists the rows of the URL table that are not disabled.
+func (e *Endpoint) table() (statics, routes map[string]route) {
+	statics = map[string]route{
+		"":      {http.MethodGet, static, e.greet},
+		"/":     {http.MethodGet, static, e.greet},
+		"/info": {http.MethodGet, shared, e.info},
+	}
+	routes = make(map[string]route)
+	for name, c := range carriers {
+		if e.serves(c.transport) {
+			routes[name] = route{c.method, carrying, func(w http.ResponseWriter, r *http.Request, key string) {
+				e.respond(w, r, key, c)
+			}}
+		}
+	}
+	if e.serves("xhr-streaming") || e.serves("xhr-polling") || e.serves("eventsource") || e.serves("htmlfile") {
+		routes["xhr_send"] = route{http.MethodPost, carrying, e.xhrSend}
+	}
+	if e.serves("jsonp-polling") {
+		routes["jsonp_send"] = route{http.MethodPost, carrying, e.jsonpSend}
+	}
+	if e.serves("websocket") {
+		routes["websocket"] = route{http.MethodGet, upgrading, e.websocket}
+		statics["/websocket"] = route{http.MethodGet, upgrading, e.rawWebSocket}
+	}
+	return statics, routes
+}
+
+// ServeHTTP serves a request for a URL below the prefix; any other gets 404.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, ok := e.path(r)
+	if !ok {
+		notFound(w)
+		return
+	}
+	rt, key, ok := e.find(path)
+	if !ok {
+		notFound(w)
+		return
+	}
+	if rt.kind == static && e.options.RawWebSocket && isUpgrade(r) && (path == "" || path == "/") && e.serves("websocket") {
+		rt = e.statics["/websocket"]
+	}
+	if !rt.takes(r.Method) {
+		w.Header().Set("Allow", rt.allow())
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if (path != "" && path != "/" || rt.kind == upgrading) && !e.allowed(r) {
+		e.stats.origins.Add(1)
+		e.logForeign(r)
+		refuse(w, http.StatusForbidden, "Origin is not allowed.")
+		return
+	}
+	e.answer(w, r, rt, key)
+}
+
+// answer sets the headers that all answers of a route have, and serves it.
+func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, rt route, key string) {
+	h := w.Header()
+	h["X-Content-Type-Options"] = nosniff
+	if rt.kind == shared || rt.kind == carrying {
+		if r.Method == http.MethodOptions {
+			e.preflight(w, r, rt)
+			return
+		}
+		e.cors(w, r)
+		h["Cache-Control"] = uncached
+	}
+	if rt.kind == carrying && e.options.CookieNeeded {
+		setCookie(w, r)
+	}
+	rt.serve(w, r, key)
+}
+
+// takes tells whether the route answers a method.
+func (rt route) takes(method string) bool {
+	switch method {
+	case rt.method:
+		return true
+	case http.MethodHead:
+		return rt.kind == static || rt.kind == shared
+	case http.MethodOptions:
+		return rt.kind == shared || rt.kind == carrying
+	}
+	return false
+}
+
+func (rt route) allow() string {
+	switch rt.kind {
+	case static:
+		return rt.method + ", HEAD"
+	case upgrading:
+		return rt.method
+	}
+	return "OPTIONS, " + rt.method
+}
+
+// path returns the request's path below the prefix, in its one form: decoded
+// once. Paths that could be read in two ways are refused.
+func (e *Endpoint) path(r *http.Request) (string, bool) {
+	path, ok := strings.CutPrefix(r.URL.Path, e.prefix)
+	if !ok || path != "" && path[0] != '/' {
+		return "", false
+	}
+	if strings.Contains(r.URL.RawPath, "%2f") || strings.Contains(r.URL.RawPath, "%2F") {
+		return "", false
+	}
+	return path, utf8.ValidString(path) && strings.IndexFunc(path, control) < 0
+}
+
+func control(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
+
+// maxKey is the longest session id, in bytes.
+const maxKey = 128
+
+// find returns the route for a path, and the session id where it is a
+// session's: /<server>/<session>/<transport>, of which neither server nor
+// session is empty or holds a dot (sockjs-protocol, SessionURLs).
+func (e *Endpoint) find(path string) (rt route, key string, ok bool) {
+	if rt, ok = e.statics[path]; ok {
+		return rt, "", true
+	}
+	if isIframe(path) {
+		return route{http.MethodGet, static, e.iframePage}, "", true
+	}
+	server, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !ok {
+		return route{}, "", false
+	}
+	key, name, ok := strings.Cut(rest, "/")
+	if !ok || server == "" || key == "" || len(key) > maxKey || strings.Contains(server, ".") || strings.Contains(key, ".") {
+		return route{}, "", false
+	}
+	rt, ok = e.routes[name]
+	return rt, key, ok
+}
+
+func (e *Endpoint) serves(transport string) bool {
+	for _, d := range e.options.DisabledTransports {
+		if d == transport {
+			return false
+		}
+	}
+	return true
+}
+
+// peer is the client as a session keeps it: copied, since what it is taken
+// from belongs to the request.
+func (e *Endpoint) peer(r *http.Request, transport string) *session.Peer {
+	c := e.proxies.client(r)
+	agent := r.UserAgent()
+	return &session.Peer{
+		Transport: transport,
+		Address:   strings.Clone(c.address),
+		Host:      strings.Clone(c.host),
+		Secure:    c.secure,
+		Origin:    strings.Clone(r.Header.Get("Origin")),
+		UserAgent: strings.Clone(agent[:min(len(agent), 256)]),
+	}
+}
+
+// refusal answers a client that may not have a session.
+func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *session.RefusedError
+	if !errors.As(err, &refused) {
+		e.log.Error("opening a session failed", zap.Error(err))
+		refuse(w, http.StatusInternalServerError, "Internal error.")
+		return
+	}
+	e.log.Warn("session refused", zap.Int("status", refused.Status), zap.String("reason", refused.Reason), zap.String("address", e.proxies.client(r).address))
+	refuse(w, refused.Status, refused.Reason)
+}
+
+// closed logs a session's end.
+func (e *Endpoint) closed(s *session.Local, err error) {
+	fields := []zap.Field{
+		zap.String("session", s.ID()),
+		zap.String("transport", s.Peer().Transport),
+		zap.String("address", s.Peer().Address),
+		zap.Error(err),
+	}
+	var panicked *session.PanicError
+	switch {
+	case errors.As(err, &panicked):
+		e.log.Error("handler panicked", append(fields, zap.ByteString("stack", panicked.Stack))...)
+	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
+		e.log.Warn("session closed", fields...)
+	default:
+		e.log.Debug("session closed", fields...)
+	}
+}

@@ -1,0 +1,24 @@
+package transport
+
+import "net/http"
+
+// eventSource sends each frame as an event. Frames hold no line breaks, so
+// none can end its event early (sockjs-protocol, EventSource). A % goes out as
+// its JSON escape: the client decodes what it gets as if it were part of a URL.
+var eventSource = &carrier{
+	transport:   "eventsource",
+	method:      http.MethodGet,
+	contentType: []string{"text/event-stream"},
+	prelude:     func(string) []byte { return []byte("\r\n") },
+	wrap: func(dst, frame []byte, _ string) []byte {
+		dst = append(dst, "data: "...)
+		for _, c := range frame {
+			if c == '%' {
+				dst = append(dst, `\u0025`...)
+			} else {
+				dst = append(dst, c)
+			}
+		}
+		return append(dst, "\r\n\r\n"...)
+	},
+}

@@ -1,0 +1,141 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"switchback/session"
+)
+
+// hixie76 is the WebSocket framing of draft-hixie-thewebsocketprotocol-76: text
+// between 0x00 and 0xff, and nothing else but the closing 0xff 0x00.
+type hixie76 struct{}
+
+func (hixie76) appendText(dst []byte, text ...[]byte) []byte {
+	dst = append(dst, 0x00)
+	for _, t := range text {
+		dst = append(dst, t...)
+	}
+	return append(dst, 0xff)
+}
+
+func (hixie76) appendBinary(dst, _ []byte) ([]byte, error)     { return dst, session.ErrText }
+func (hixie76) appendPing(dst []byte) []byte                   { return dst }
+func (hixie76) appendClose(dst []byte, _ int, _ string) []byte { return append(dst, 0xff, 0x00) }
+
+func isHixie76(r *http.Request) bool {
+	return isUpgrade(r) && r.Header.Get("Sec-WebSocket-Key1") != "" && r.Header.Get("Sec-WebSocket-Key2") != ""
+}
+
+// upgradeHixie76 makes k's connection of a request's. The headers are answered
+// before the nonce is read, which a proxy may send only then (sockjs-protocol,
+// Websocket.test_haproxy).
+func (k *socket) upgradeHixie76(w http.ResponseWriter, r *http.Request) error {
+	one, err := hixieNumber(r.Header.Get("Sec-WebSocket-Key1"))
+	if err == nil {
+		var two uint32
+		if two, err = hixieNumber(r.Header.Get("Sec-WebSocket-Key2")); err == nil {
+			return k.answerHixie76(w, r, one, two)
+		}
+	}
+	refuse(w, http.StatusBadRequest, "WebSocket key is broken.")
+	return err
+}
+
+// hixieNumber is a key's digits, divided by the number of its spaces.
+func hixieNumber(key string) (uint32, error) {
+	var digits []byte
+	spaces := uint64(0)
+	for i := range len(key) {
+		switch c := key[i]; {
+		case c == ' ':
+			spaces++
+		case c >= '0' && c <= '9':
+			digits = append(digits, c)
+		}
+	}
+	n, err := strconv.ParseUint(string(digits), 10, 32)
+	if err != nil || spaces == 0 || n%spaces != 0 {
+		return 0, errors.New("transport: broken Hixie-76 key")
+	}
+	return uint32(n / spaces), nil
+}
+
+func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two uint32) error {
+	j := &hijacker{ResponseWriter: w, poller: k.endpoint.poller}
+	if _, _, err := j.Hijack(); err != nil {
+		return err
+	}
+	k.conn = j.conn
+	k.wire = &hixieWire{socket: k}
+	c := k.endpoint.proxies.client(r)
+	scheme := "ws"
+	if c.secure {
+		scheme = "wss"
+	}
+	fmt.Fprintf(k.conn, "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Origin: %s\r\nSec-WebSocket-Location: %s://%s%s\r\n\r\n",
+		r.Header.Get("Origin"), scheme, c.host, r.URL.RequestURI())
+	challenge := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, one), two)
+	challenge = append(challenge, make([]byte, 8)...)
+	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.HandshakeTimeout))
+	if _, err := io.ReadFull(k.conn.Reader(), challenge[8:]); err != nil {
+		k.conn.Close()
+		return err
+	}
+	k.conn.SetReadDeadline(time.Time{})
+	sum := md5.Sum(challenge)
+	_, err := k.conn.Write(sum[:])
+	return err
+}
+
+// hixieWire reads messages.
+type hixieWire struct {
+	hixie76
+	socket *socket
+}
+
+func (w *hixieWire) next(b *bytes.Buffer) (binary bool, err error) {
+	r := w.socket.conn.Reader()
+	kind, err := r.ReadByte()
+	switch {
+	case err != nil:
+		return false, unexpected(err)
+	case kind == 0xff:
+		w.socket.peerCloses(session.CodeNormal, "")
+		return false, io.EOF
+	case kind != 0x00:
+		return false, &session.CloseError{Code: session.CodeInvalid, Reason: "Broken frame"}
+	}
+	w.socket.hurry()
+	defer w.socket.relax()
+	for {
+		piece, err := r.ReadSlice(0xff)
+		b.Write(piece)
+		switch {
+		case err == nil:
+			b.Truncate(b.Len() - 1)
+			return false, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return false, unexpected(err)
+		case b.Len() > w.socket.endpoint.options.BodyLimit:
+			return false, tooBig
+		}
+	}
+}
+
+// unexpected tells the end of a connection without a close frame.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,476 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// openPolling opens a session and returns its URL's path.
+func (s *served) openPolling(t *testing.T) string {
+	t.Helper()
+	path := "/000/" + newID()
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
+	return path
+}
+
+func TestBodiesThatAreNoArrayOfStrings(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{MessageLimit: 10, BodyLimit: 60, BatchLimit: 3})
+	path := s.openPolling(t)
+	for _, c := range []struct {
+		body   string
+		status int
+		answer string
+	}{
+		{``, 500, "Payload expected.\n"},
+		{` `, 500, "Payload expected.\n"},
+		{`["x`, 500, "Broken JSON encoding.\n"},
+		{`["x"]["y"]`, 500, "Broken JSON encoding.\n"},
+		{`["x"] y`, 500, "Broken JSON encoding.\n"},
+		{"[\"\xff\"]", 500, "Broken JSON encoding.\n"},
+		{`{}`, 500, "Payload must be an array of strings.\n"},
+		{`"abc"`, 500, "Payload must be an array of strings.\n"},
+		{`[1]`, 500, "Payload must be an array of strings.\n"},
+		{`["half",1]`, 500, "Payload must be an array of strings.\n"},
+		{`["half",["x"]]`, 500, "Payload must be an array of strings.\n"},
+		{`["a","b","c","d"]`, 413, "Payload is too large.\n"},
+		{`["0123456789x"]`, 413, "Payload is too large.\n"},
+		{`["` + strings.Repeat("x", 60) + `"]`, 413, "Payload is too large.\n"},
+		{`["\ud800"]`, 204, ""},
+	} {
+		s.ask(t, "POST", path+"/xhr_send", c.body).want(t, c.status, c.answer)
+	}
+	// The session lives, and got nothing but the last.
+	if got, want := s.ask(t, "POST", path+"/xhr", "").body, `a["\ud800"]`+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if st := s.Stats(); st.TooLarge != 3 || st.Broken != 11 {
+		t.Errorf("stats: %+v", st)
+	}
+}
+
+func TestChunkedBodyIsLimited(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyLimit: 1000})
+	path := s.openPolling(t)
+	r, _ := http.NewRequest("POST", s.url+path+"/xhr_send", io.LimitReader(endless{}, 1<<30))
+	a, err := s.do(r)
+	if err == nil && a.status != 413 { // the server may have hung up meanwhile
+		t.Errorf("got %d %q", a.status, a.body)
+	}
+}
+
+// endless is a body without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// sockjs-protocol, XhrPolling.test_invalid_session; before a body is read that
+// may never come.
+func TestUnknownSessionIsToldBeforeTheBodyIsRead(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for _, name := range []string{"xhr_send", "jsonp_send"} {
+		got := s.raw(t, "POST /echo/0/nobody/"+name+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 404 ") {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// raw sends bytes and returns the first of the answer.
+func (s *served) raw(t *testing.T, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatalf("%q: %v", request, err)
+	}
+	return string(b[:n])
+}
+
+func TestSlowBodyIsGivenUp(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond})
+	path := s.openPolling(t)
+	got := s.raw(t, "POST /echo"+path+"/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[\"half")
+	if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("got %q", got)
+	}
+	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+}
+
+func TestClosedSessionTakesNothing(t *testing.T) {
+	s := serve(t, session.Shared(handler.Close{}), Options{})
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 404, "Not found.\n")
+}
+
+func TestJSONPSendTakesFormsAndBodies(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	path := s.openPolling(t)
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	s.ask(t, "POST", path+"/jsonp_send", "x=1&d=%5B%22a%22%5D&d=no", form).want(t, 200, "ok")
+	s.ask(t, "POST", path+"/jsonp_send", `["%61b"]`, "Content-Type: text/plain").want(t, 200, "ok")
+	for _, body := range []string{"", "d=", "p=p", "d=%zz"} {
+		s.ask(t, "POST", path+"/jsonp_send", body, form).want(t, 500, "Payload expected.\n")
+	}
+	s.ask(t, "POST", path+"/jsonp_send", "d=%7B%7D", form).want(t, 500, "Payload must be an array of strings.\n")
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, `a["a","%61b"]`+"\n")
+}
+
+func TestCallbacksAreNames(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for query, want := range map[string]string{
+		"":                              `"callback" parameter required` + "\n",
+		"?c=":                           `"callback" parameter required` + "\n",
+		"?c=a%28":                       `invalid "callback" parameter` + "\n",
+		"?c=%3Cscript%3E":               `invalid "callback" parameter` + "\n",
+		"?c=" + strings.Repeat("x", 33): `invalid "callback" parameter` + "\n",
+	} {
+		for _, name := range []string{"jsonp", "htmlfile"} {
+			s.ask(t, "GET", "/0/"+newID()+"/"+name+query, "").want(t, 500, want)
+		}
+	}
+	if n := s.Stats().Opened; n != 0 {
+		t.Errorf("%d sessions were opened", n)
+	}
+}
+
+// Whatever a message holds, no script ends early by it.
+func TestScriptsNeverEndEarly(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1})
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["</script><script>alert(1)</script>"]`).want(t, 204, "")
+	a := s.ask(t, "GET", path+"/htmlfile?c=f", "")
+	_, frames, _ := strings.Cut(a.body, "p(\"")
+	if strings.Count(a.body, "</script>") != 2 || !strings.HasPrefix(frames, `a[\"\u003c/script\u003e\u003cscript`) {
+		t.Errorf("got %q", a.body)
+	}
+}
+
+// The client decodes events as if they were part of a URL.
+func TestEventsHoldNoPercent(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1})
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["100 % %41"]`).want(t, 204, "")
+	s.ask(t, "GET", path+"/eventsource", "").want(t, 200, "\r\ndata: a[\"100 \\u0025 \\u002541\"]\r\n\r\n")
+}
+
+func TestWebSocketMessagesThatAreNone(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{MessageLimit: 10, BodyLimit: 60, BatchLimit: 3})
+	for _, c := range []struct {
+		kind   int
+		data   string
+		code   int
+		reason string
+	}{
+		{websocket.TextMessage, `["x`, 1007, "Broken JSON encoding"},
+		{websocket.TextMessage, `"x" "y"`, 1007, "Broken JSON encoding"},
+		{websocket.TextMessage, "[\"\xff\"]", 1007, "Broken JSON encoding"},
+		{websocket.TextMessage, `[1]`, 1007, "Payload must be an array of strings"},
+		{websocket.TextMessage, `{}`, 1007, "Payload must be an array of strings"},
+		{websocket.TextMessage, `["a","b","c","d"]`, 1009, "Message is too large"},
+		{websocket.TextMessage, `["0123456789x"]`, 1009, "Message is too large"},
+		{websocket.TextMessage, strings.Repeat("x", 61), 1009, "Message is too large"},
+		{websocket.BinaryMessage, "x", 1003, "Binary messages are not supported"},
+	} {
+		conn := s.dial(t, "/0/0/websocket")
+		read(t, conn, "o")
+		conn.WriteMessage(c.kind, []byte(c.data))
+		readClose(t, conn, c.code, c.reason)
+	}
+	conn := s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	for _, nothing := range []string{"", " ", "[]"} {
+		conn.WriteMessage(websocket.TextMessage, []byte(nothing))
+	}
+	conn.WriteMessage(websocket.TextMessage, []byte(`"one"`))
+	read(t, conn, `a["one"]`)
+	if st := s.Stats(); st.TooLarge != 3 || st.Broken != 6 {
+		t.Errorf("stats: %+v", st)
+	}
+}
+
+func TestNativeWebSocket(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{RawWebSocket: true, MessageLimit: 1000})
+	for _, path := range []string{"", "/", "/websocket"} {
+		conn := s.dial(t, path)
+		conn.WriteMessage(websocket.TextMessage, []byte("Hello w\u00f6rld\uffff"))
+		read(t, conn, "Hello w\u00f6rld\uffff")
+		conn.WriteMessage(websocket.BinaryMessage, []byte{0, 0xff})
+		if kind, data, err := conn.ReadMessage(); kind != websocket.BinaryMessage || !bytes.Equal(data, []byte{0, 0xff}) {
+			t.Errorf("got %d %v, %v", kind, data, err)
+		}
+		conn.WriteMessage(websocket.TextMessage, []byte("\xff"))
+		readClose(t, conn, 1007, "Text is not UTF-8")
+	}
+	conn := s.dial(t, "/websocket")
+	conn.WriteMessage(websocket.TextMessage, make([]byte, 1001))
+	readClose(t, conn, 1009, "Message is too large")
+}
+
+// A message too large is refused from its header, fragments from their sum.
+func TestTooLargeIsRefusedFromTheHeader(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{MessageLimit: 1000})
+	for name, header := range map[string][]byte{
+		"256 MiB":       binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 256<<20),
+		"2^63 - 1":      binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 1<<63-1),
+		"2^64 - 1":      binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 1<<64-1),
+		"by a fragment": append(append([]byte{0x01, 0x81, 0, 0, 0, 0, 'x'}, 0x80, 0xfe), 0xff, 0xff),
+	} {
+		conn := s.dial(t, "/websocket")
+		conn.NetConn().Write(append(header, 0, 0, 0, 0, 'x'))
+		_, _, err := conn.ReadMessage()
+		if closed, ok := err.(*websocket.CloseError); !ok || closed.Code != 1009 {
+			t.Errorf("%s: got %v, want close 1009", name, err)
+		}
+	}
+}
+
+// Frames that RFC 6455 forbids: sections 5.1, 5.2, 5.4 and 5.5.
+func TestForbiddenFrames(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{CloseTimeout: 50 * time.Millisecond})
+	for name, f := range map[string][]byte{
+		"not masked":            {0x81, 0x01, 'x'},
+		"reserved bit":          {0xc1, 0x81, 0, 0, 0, 0, 'x'},
+		"unknown opcode":        {0x83, 0x81, 0, 0, 0, 0, 'x'},
+		"long ping":             {0x89, 0xfe, 0, 200, 0, 0, 0, 0},
+		"ping in fragments":     {0x09, 0x81, 0, 0, 0, 0, 'x'},
+		"ping not masked":       {0x89, 0x00},
+		"continuation of what?": {0x80, 0x81, 0, 0, 0, 0, 'x'},
+		"close with one byte":   {0x88, 0x81, 0, 0, 0, 0, 'x'},
+		"close with 1005":       {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed},
+	} {
+		conn := s.dial(t, "/websocket")
+		conn.NetConn().Write(f)
+		_, _, err := conn.ReadMessage()
+		closed, ok := err.(*websocket.CloseError)
+		if !ok || closed.Code != 1002 && name != "close with one byte" {
+			t.Errorf("%s: got %v, want close 1002", name, err)
+		}
+	}
+}
+
+func TestPingsAreAnswered(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	conn := s.dial(t, "/websocket")
+	var pongs []string
+	conn.SetPongHandler(func(data string) error { pongs = append(pongs, data); return nil })
+	conn.WriteControl(websocket.PingMessage, nil, time.Time{})
+	conn.WriteControl(websocket.PingMessage, []byte(strings.Repeat("p", 125)), time.Time{})
+	conn.WriteControl(websocket.PongMessage, []byte("unasked"), time.Time{})
+	conn.NetConn().Write([]byte{0x01, 0x81, 0, 0, 0, 0, 'a', 0x89, 0x81, 0, 0, 0, 0, 'i', 0x80, 0x81, 0, 0, 0, 0, 'b'})
+	read(t, conn, "ab")
+	if want := []string{"", strings.Repeat("p", 125), "i"}; fmt.Sprint(pongs) != fmt.Sprint(want) {
+		t.Errorf("got %q", pongs)
+	}
+}
+
+func TestUnfinishedMessageIsGivenUp(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond, CloseTimeout: 50 * time.Millisecond})
+	for _, part := range []string{"\x81", "\x81\xfe\x01", "\x81\x85\x00\x00\x00\x00he", "\x01\x81\x00\x00\x00\x00h"} {
+		conn := s.dial(t, "/websocket")
+		conn.NetConn().Write([]byte(part))
+		if _, _, err := conn.ReadMessage(); err == nil {
+			t.Errorf("%q: got a message", part)
+		}
+	}
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
+}
+
+func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 50 * time.Millisecond})
+	answers := s.dial(t, "/0/0/websocket")
+	go func() {
+		for {
+			if _, _, err := answers.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	s.dial(t, "/0/0/websocket") // reads nothing, so answers nothing
+	eventually(t, "one session ends", func() bool { return s.Stats().Sessions == 1 })
+	time.Sleep(300 * time.Millisecond)
+	if s.Stats().Sessions != 1 {
+		t.Error("the peer that answers has lost its session")
+	}
+	answers.Close()
+}
+
+// sockjs-protocol, RawWebsocket.test_close; Firefox loses frames where FIN
+// follows at once.
+func TestServerWaitsForThePeersCloseFrame(t *testing.T) {
+	s := serve(t, session.Shared(handler.Close{}), Options{CloseTimeout: 300 * time.Millisecond})
+	conn := s.dial(t, "/0/0/websocket")
+	conn.SetCloseHandler(func(int, string) error { return nil }) // which does not answer
+	read(t, conn, "o")
+	read(t, conn, `c[3000,"Go away!"]`)
+	readClose(t, conn, 3000, "Go away!")
+	begun := time.Now()
+	conn.NetConn().SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %v, want the end of the connection", err)
+	}
+	if took := time.Since(begun); took < 200*time.Millisecond {
+		t.Errorf("closed after %v", took)
+	}
+	polite := s.dial(t, "/websocket")
+	readClose(t, polite, 3000, "Go away!")
+	begun = time.Now()
+	polite.NetConn().Read(make([]byte, 1))
+	if took := time.Since(begun); took > 200*time.Millisecond {
+		t.Errorf("closed %v after the peer's close frame", took)
+	}
+}
+
+type closeRecorder struct {
+	handler.Echo
+	ends chan *session.CloseError
+}
+
+func (h closeRecorder) OnClose(_ session.Session, err error) { h.ends <- err.(*session.CloseError) }
+
+func TestPeersCloseReachesTheHandler(t *testing.T) {
+	h := closeRecorder{ends: make(chan *session.CloseError, 1)}
+	s := serve(t, session.Shared(h), Options{})
+	conn := s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "bye"), time.Time{})
+	if end := <-h.ends; end.Code != 4000 || end.Reason != "bye" {
+		t.Errorf("got %v", end)
+	}
+	readClose(t, conn, 4000, "")
+	conn = s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	conn.NetConn().Close()
+	if end := <-h.ends; end.Code != 1006 {
+		t.Errorf("got %v", end)
+	}
+}
+
+// CVE-2020-7693: upgrade headers on any path and method.
+func TestUpgradeAnywhere(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for _, path := range []string{"", "/", "/info", "/iframe.html", "/nothing", "/websocket", "/0/0/websocket", "/0/0/xhr_send", "/0/0/nothing"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "HEAD", "PUT", "TRACE", "CONNECT"} {
+			for _, upgrade := range []string{"websocket", "WebSocket", "h2c", ""} {
+				s.raw(t, method+" /echo"+path+" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\nContent-Length: 0\r\n\r\n")
+			}
+		}
+	}
+	s.ask(t, "GET", "", "").want(t, 200, "Welcome to SockJS!\n")
+}
+
+func TestHandshakesThatAreRefused(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for _, c := range []struct{ headers, want string }{
+		{"", "400 Bad Request"},
+		{"Upgrade: h2c\r\nConnection: Upgrade\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: close\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 1 2\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "101 Switching Protocols"},
+	} {
+		for _, path := range []string{"/websocket", "/0/0/websocket"} {
+			got := s.raw(t, "GET /echo"+path+" HTTP/1.1\r\nHost: x\r\n"+c.headers+"\r\n")
+			if !strings.HasPrefix(got, "HTTP/1.1 "+c.want) {
+				t.Errorf("%q: got %q", c.headers, got)
+			}
+		}
+	}
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
+}
+
+func TestHixie76KeysAreChecked(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, HandshakeTimeout: 50 * time.Millisecond})
+	const head = "GET /echo/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"
+	for _, keys := range []string{
+		"Sec-WebSocket-Key1: nodigits\r\nSec-WebSocket-Key2: 1 2\r\n",
+		"Sec-WebSocket-Key1: 12\r\nSec-WebSocket-Key2: 1 2\r\n",
+		"Sec-WebSocket-Key1: 1 3\r\nSec-WebSocket-Key2: 1 1 1\r\n",
+		"Sec-WebSocket-Key1: 99999999999 9\r\nSec-WebSocket-Key2: 1 2\r\n",
+	} {
+		if got := s.raw(t, head+keys+"\r\n"); !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+			t.Errorf("%q: got %q", keys, got)
+		}
+	}
+	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, head+"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 1 4\r\n\r\nnonce678")
+	br := bufio.NewReader(c)
+	for line := ""; line != "\r\n"; {
+		if line, err = br.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	br.Discard(16)
+	io.WriteString(c, "\x00hello\xff\xff\x00")
+	got, _ := io.ReadAll(br)
+	if string(got) != "\x00hello\xff\xff\x00" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestOpenerRefusesByHTTP(t *testing.T) {
+	opener := session.OpenerFunc(func(r *http.Request) (session.Handler, error) {
+		if r.Header.Get("Authorization") == "broken" {
+			return nil, errors.New("database is down")
+		}
+		return nil, &session.RefusedError{Status: 401, Reason: "Who are you?"}
+	})
+	s := serve(t, opener, Options{})
+	for _, path := range []string{"/xhr", "/xhr_streaming"} {
+		s.ask(t, "POST", "/0/"+newID()+path, "").want(t, 401, "Who are you?\n")
+		s.ask(t, "POST", "/0/"+newID()+path, "", "Authorization: broken").want(t, 500, "Internal error.\n")
+	}
+	got := s.raw(t, "GET /echo/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 401 ") {
+		t.Errorf("websocket: got %q", got)
+	}
+}
+
+func TestPanicIsOneSessionsEnd(t *testing.T) {
+	s := serve(t, session.Shared(panicking{}), Options{})
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[1011,"Internal error"]`+"\n")
+	conn := s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	conn.WriteMessage(websocket.TextMessage, []byte(`["x"]`))
+	read(t, conn, `c[1011,"Internal error"]`)
+	s.openPolling(t)
+}
+
+type panicking struct{ handler.Echo }
+
+func (panicking) OnMessage(session.Session, []byte) error { panic("oops") }

@@ -1,0 +1,147 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"switchback/session"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A served endpoint and the clients that ask it.
+type served struct {
+	*Endpoint
+	url    string // base URL
+	server *httptest.Server
+	client *http.Client
+}
+
+// serve serves an endpoint at /echo until the end of the test, which finds it
+// shut down.
+func serve(t testing.TB, opener session.Opener, o Options) *served {
+	t.Helper()
+	e, err := NewEndpoint("/echo", opener, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(e)
+	pool := &http.Transport{MaxIdleConnsPerHost: 10000, MaxIdleConns: 10000}
+	s := &served{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := e.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		pool.CloseIdleConnections()
+		server.Close()
+	})
+	return s
+}
+
+// An answer is what a test looks at of a response.
+type answer struct {
+	status int
+	body   string
+	header http.Header
+}
+
+// ask makes one request. Headers are given as "Name: value".
+func (s *served) ask(t testing.TB, method, path, body string, headers ...string) answer {
+	t.Helper()
+	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
+		r.Header.Set(name, value)
+	}
+	a, err := s.do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (s *served) do(r *http.Request) (answer, error) {
+	res, err := s.client.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, string(b), res.Header}, err
+}
+
+func (s *served) poll(t testing.TB, id string) string {
+	t.Helper()
+	return s.ask(t, "POST", "/000/"+id+"/xhr", "").body
+}
+
+func (a answer) want(t testing.TB, status int, body string) {
+	t.Helper()
+	if a.status != status || a.body != body {
+		t.Errorf("got %d %q, want %d %q", a.status, a.body, status, body)
+	}
+}
+
+// dial opens a WebSocket.
+func (s *served) dial(t testing.TB, path string) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	return c
+}
+
+// read demands the next message of a WebSocket.
+func read(t testing.TB, c *websocket.Conn, want string) {
+	t.Helper()
+	_, got, err := c.ReadMessage()
+	if err != nil || string(got) != want {
+		t.Fatalf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// readClose demands a close frame.
+func readClose(t testing.TB, c *websocket.Conn, code int, reason string) {
+	t.Helper()
+	_, got, err := c.ReadMessage()
+	closed, ok := err.(*websocket.CloseError)
+	if !ok || closed.Code != code || closed.Text != reason {
+		t.Fatalf("got %q, %v, want close %d %q", got, err, code, reason)
+	}
+}
+
+// eventually waits for what other goroutines bring about.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not in time: " + what)
+		}
+	}
+}
+
+var ids int
+
+// newID is a session id that no other test has.
+func newID() string { ids++; return fmt.Sprintf("id%d", ids) }

@@ -1,0 +1,190 @@
+package transport
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Options are the settings of an endpoint. The zero value is SockJS as it is
+// commonly served, with every limit on. A zero number or duration stands for
+// its default.
+type Options struct {
+	// ClientURL is the sockjs-client that the iframe page loads; it should be
+	// the version that the pages use. The default is DefaultClientURL.
+	ClientURL string
+
+	// HeartbeatDelay is the silence after which the client is sent a
+	// heartbeat, and a WebSocket a ping that must be answered before the next
+	// one. The default is 25 seconds. A negative value turns heartbeats off,
+	// and with them the detection of WebSocket peers that have vanished.
+	HeartbeatDelay time.Duration
+
+	// DisconnectDelay is how long a session outlives its last receiver. The
+	// default is 5 seconds.
+	DisconnectDelay time.Duration
+
+	// ResponseLimit is the number of bytes after which a stream ends, so that
+	// the browser can free them; the client opens the next one at once. The
+	// default is 128 KiB.
+	ResponseLimit int
+
+	// DisabledTransports are not served: "websocket" (native WebSocket
+	// included), "xhr-streaming", "xhr-polling", "eventsource", "htmlfile",
+	// "jsonp-polling". The default is none.
+	DisabledTransports []string
+
+	// RawWebSocket serves native WebSocket on the base URL itself, too. On
+	// /websocket it is always served, unless "websocket" is disabled.
+	RawWebSocket bool
+
+	// Hixie76 accepts the WebSocket handshake that came before RFC 6455. It
+	// was withdrawn because it can poison the caches of proxies.
+	Hixie76 bool
+
+	// CookieNeeded sets the JSESSIONID cookie that some load balancers need
+	// to keep a client on one node, and says so in /info.
+	CookieNeeded bool
+
+	// AllowedOrigins are the origins of pages that may use the endpoint:
+	// exact ones ("https://example.com"), patterns in which * stands for
+	// anything and a list of ports is in brackets
+	// ("https://*.example.com:[8080,8081]"), or "*" for all. An endpoint's own
+	// origin is always allowed. The default is only that.
+	AllowedOrigins []string
+
+	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-*
+	// headers are believed. The default is none.
+	TrustedProxies []netip.Prefix
+
+	// MessageLimit is the size of a message from the client, in bytes, over
+	// which it is refused (1009, 413). The default is 512 KiB.
+	MessageLimit int
+
+	// BodyLimit is the same for a request's body and for one WebSocket
+	// message of a SockJS session, either of which can hold many messages.
+	// The default is 1 MiB.
+	BodyLimit int
+
+	// BatchLimit is the number of messages that one body may hold (413,
+	// 1009). The default is 16,384.
+	BatchLimit int
+
+	// SessionLimit is the number of sessions of the endpoint (503). The
+	// default is 1,000,000.
+	SessionLimit int
+
+	// AddressLimit is the number of sessions of one peer address (503). The
+	// default is no limit: offices and proxies share an address.
+	AddressLimit int
+
+	// QueueLimit is the number of bytes a client may leave unread; over it
+	// the session is closed (1013). A single message of any size passes when
+	// nothing waits before it. The default is 1 MiB.
+	QueueLimit int
+
+	// InboxLimit is the number of bytes that may wait for a session's
+	// handler; over it the client waits. The default is 64 KiB.
+	InboxLimit int
+
+	// MemoryLimit is the number of bytes in the queues and inboxes of all
+	// sessions of the endpoint; over it the sessions that hold any and need
+	// more are closed (1013). The default is 1 GiB.
+	MemoryLimit int64
+
+	// BodyTimeout is the time in which a request's body, or a WebSocket
+	// message that has begun, must be complete. The default is 15 seconds.
+	BodyTimeout time.Duration
+
+	// WriteTimeout is the time in which the client must take what is written
+	// to it. The default is 10 seconds.
+	WriteTimeout time.Duration
+
+	// HandshakeTimeout is the time in which a WebSocket handshake must be
+	// complete. The default is 10 seconds.
+	HandshakeTimeout time.Duration
+
+	// CloseTimeout is how long the server waits for a WebSocket peer's close
+	// frame after its own, before it closes the connection. The default is 5
+	// seconds.
+	CloseTimeout time.Duration
+
+	// InboxTimeout is how long a client waits for a busy handler before the
+	// session is closed (1013). The default is 30 seconds.
+	InboxTimeout time.Duration
+
+	// Logger gets what happens: debug for the life of sessions, warn for
+	// refusals and limits, error for handlers that panic. Never a message or a
+	// whole session id. The default is none.
+	Logger *zap.Logger
+}
+
+// DefaultClientURL is the client that the iframe page loads by default.
+const DefaultClientURL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
+
+func (o Options) withDefaults() Options {
+	def(&o.ClientURL, DefaultClientURL)
+	def(&o.HeartbeatDelay, 25*time.Second)
+	def(&o.DisconnectDelay, 5*time.Second)
+	def(&o.ResponseLimit, 128<<10)
+	def(&o.MessageLimit, 512<<10)
+	def(&o.BodyLimit, 1<<20)
+	def(&o.BatchLimit, 16384)
+	def(&o.SessionLimit, 1_000_000)
+	def(&o.QueueLimit, 1<<20)
+	def(&o.InboxLimit, 64<<10)
+	def(&o.MemoryLimit, 1<<30)
+	def(&o.BodyTimeout, 15*time.Second)
+	def(&o.WriteTimeout, 10*time.Second)
+	def(&o.HandshakeTimeout, 10*time.Second)
+	def(&o.CloseTimeout, 5*time.Second)
+	def(&o.InboxTimeout, 30*time.Second)
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+// transports are the names that DisabledTransports may hold.
+var transports = []string{"websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling"}
+
+// check returns what is wrong with options, defaults filled in.
+func (o Options) check() error {
+	for _, t := range o.DisabledTransports {
+		if !slices.Contains(transports, t) {
+			return fmt.Errorf("transport: DisabledTransports: %q: must be one of %s", t, strings.Join(transports, ", "))
+		}
+	}
+	if u, err := url.Parse(o.ClientURL); err != nil || u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(o.ClientURL, "/") {
+		return fmt.Errorf("transport: ClientURL: %q: must begin with http://, https:// or /", o.ClientURL)
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"DisconnectDelay", int64(o.DisconnectDelay)}, {"ResponseLimit", int64(o.ResponseLimit)},
+		{"MessageLimit", int64(o.MessageLimit)}, {"BodyLimit", int64(o.BodyLimit)}, {"BatchLimit", int64(o.BatchLimit)},
+		{"SessionLimit", int64(o.SessionLimit)}, {"AddressLimit", int64(o.AddressLimit)},
+		{"QueueLimit", int64(o.QueueLimit)}, {"InboxLimit", int64(o.InboxLimit)}, {"MemoryLimit", o.MemoryLimit},
+		{"BodyTimeout", int64(o.BodyTimeout)}, {"WriteTimeout", int64(o.WriteTimeout)},
+		{"HandshakeTimeout", int64(o.HandshakeTimeout)}, {"CloseTimeout", int64(o.CloseTimeout)}, {"InboxTimeout", int64(o.InboxTimeout)},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("transport: %s: must not be negative", n.name)
+		}
+	}
+	return nil
+}
+
+// def sets *v to d where it has its zero value.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

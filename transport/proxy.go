@@ -1,0 +1,152 @@
+package transport
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// A client is who asks, and for what, as seen from outside the proxies.
+type client struct {
+	address string // IP, without port
+	host    string // with the port, where there is one
+	secure  bool
+}
+
+func (c client) origin() string {
+	if c.secure {
+		return "https://" + c.host
+	}
+	return "http://" + c.host
+}
+
+// isOrigin tells whether a page of this origin comes from the host that is
+// asked: the same scheme, host and port (RFC 6454, section 5).
+func (c client) isOrigin(origin string) bool {
+	own, port := c.origin(), ":80"
+	if c.secure {
+		port = ":443"
+	}
+	return strings.EqualFold(strings.TrimSuffix(origin, port), strings.TrimSuffix(own, port))
+}
+
+// proxies are those that are believed.
+type proxies []netip.Prefix
+
+func (p proxies) trust(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap().WithZone("")
+	for _, prefix := range p {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// client returns who makes a request. The connection's peer is, unless it is a
+// trusted proxy: then it is who the proxy reports, and so on, up to the first
+// that is not trusted. Forwarded (RFC 7239) is preferred to X-Forwarded-*.
+func (p proxies) client(r *http.Request) client {
+	c := client{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
+	if len(p) == 0 || !p.trust(c.address) {
+		return c
+	}
+	hops := forwarded(r.Header)
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := hops[i]
+		if hop.host != "" {
+			c.host = hop.host
+		}
+		if hop.proto != "" {
+			c.secure = strings.EqualFold(hop.proto, "https")
+		}
+		if hop.address == "" {
+			break
+		}
+		c.address = hop.address
+		if !p.trust(hop.address) {
+			break
+		}
+	}
+	return c
+}
+
+// ip returns the address of host:port, or of an address alone.
+func ip(hostport string) string {
+	if a, err := netip.ParseAddrPort(hostport); err == nil {
+		return a.Addr().Unmap().WithZone("").String()
+	}
+	if a, err := netip.ParseAddr(strings.Trim(hostport, "[]")); err == nil {
+		return a.Unmap().WithZone("").String()
+	}
+	return ""
+}
+
+// A hop is what one proxy reports: for whom it asks, and what that asked for.
+type hop struct{ address, host, proto string }
+
+// forwarded returns the hops, the nearest last.
+func forwarded(h http.Header) []hop {
+	if lines := h["Forwarded"]; len(lines) > 0 {
+		return rfc7239(strings.Join(lines, ","))
+	}
+	hops := make([]hop, 0, 4)
+	for _, address := range list(h["X-Forwarded-For"]) {
+		hops = append(hops, hop{address: ip(address)})
+	}
+	if len(hops) == 0 {
+		hops = append(hops, hop{})
+	}
+	// Host and scheme are not lists by hop: the nearest proxy's word counts.
+	nearest := &hops[len(hops)-1]
+	nearest.host, nearest.proto = last(h["X-Forwarded-Host"]), last(h["X-Forwarded-Proto"])
+	if port := last(h["X-Forwarded-Port"]); port != "" && nearest.host != "" && !strings.Contains(nearest.host, ":") {
+		nearest.host += ":" + port
+	}
+	return hops
+}
+
+// rfc7239 reads for, host and proto of each element of a Forwarded header.
+func rfc7239(header string) []hop {
+	var hops []hop
+	for element := range strings.SplitSeq(header, ",") {
+		var h hop
+		for pair := range strings.SplitSeq(element, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			value = strings.Trim(value, `"`)
+			switch strings.ToLower(name) {
+			case "for":
+				h.address = ip(value)
+			case "host":
+				h.host = value
+			case "proto":
+				h.proto = value
+			}
+		}
+		hops = append(hops, h)
+	}
+	return hops
+}
+
+// list splits the values of a header that is a list.
+func list(lines []string) []string {
+	var values []string
+	for _, line := range lines {
+		for value := range strings.SplitSeq(line, ",") {
+			values = append(values, strings.TrimSpace(value))
+		}
+	}
+	return values
+}
+
+func last(lines []string) string {
+	values := list(lines)
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}

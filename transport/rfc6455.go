@@ -1,0 +1,319 @@
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/session"
+	"switchback/transport/netpoll"
+)
+
+// rfc6455 is the framing of RFC 6455, as servers send it: not masked.
+type rfc6455 struct{}
+
+const final = 0x80 // RFC 6455, section 5.2: FIN
+
+// appendHeader appends the header of a frame that is a whole message.
+func appendHeader(dst []byte, opcode byte, size int) []byte {
+	dst = append(dst, final|opcode)
+	switch {
+	case size <= 125:
+		return append(dst, byte(size))
+	case size <= 0xffff:
+		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(size))
+	}
+	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(size))
+}
+
+func (rfc6455) appendText(dst []byte, text ...[]byte) []byte {
+	size := 0
+	for _, t := range text {
+		size += len(t)
+	}
+	dst = appendHeader(dst, websocket.TextMessage, size)
+	for _, t := range text {
+		dst = append(dst, t...)
+	}
+	return dst
+}
+
+func (rfc6455) appendBinary(dst, data []byte) ([]byte, error) {
+	return append(appendHeader(dst, websocket.BinaryMessage, len(data)), data...), nil
+}
+
+func (rfc6455) appendPing(dst []byte) []byte { return appendHeader(dst, websocket.PingMessage, 0) }
+
+func (rfc6455) appendClose(dst []byte, code int, reason string) []byte {
+	dst = appendHeader(dst, websocket.CloseMessage, 2+len(reason))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
+	return append(dst, reason...)
+}
+
+// An upgrader makes the handshake of RFC 6455, section 4.2.
+type upgrader struct {
+	websocket.Upgrader
+	subprotocols []string
+}
+
+func newUpgrader(opener session.Opener, o Options) upgrader {
+	u := upgrader{Upgrader: websocket.Upgrader{
+		HandshakeTimeout: o.HandshakeTimeout,
+		WriteBufferPool:  new(sync.Pool),                           // of which nothing is ever used: frames are written by codecs
+		CheckOrigin:      func(*http.Request) bool { return true }, // has been checked
+	}}
+	if s, ok := opener.(session.Subprotocoler); ok {
+		u.subprotocols = s.Subprotocols()
+	}
+	return u
+}
+
+func isUpgrade(r *http.Request) bool { return has(r.Header["Upgrade"], "websocket") }
+
+// has tells whether a header that is a list has a value, without regard to
+// case.
+func has(lines []string, value string) bool {
+	for _, v := range list(lines) {
+		if strings.EqualFold(v, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// check returns what keeps a request from being a handshake, or nothing
+// (sockjs-protocol, WebsocketHttpErrors).
+func (u *upgrader) check(r *http.Request) string {
+	switch {
+	case !isUpgrade(r):
+		return `Can "Upgrade" only to "WebSocket".`
+	case !has(r.Header["Connection"], "upgrade"):
+		return `"Connection" must be "Upgrade".`
+	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
+		return "WebSocket needs HTTP/1.1."
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		return `"Sec-WebSocket-Version" must be "13".`
+	}
+	return ""
+}
+
+// subprotocol returns the first of the client's sub-protocols that the opener
+// speaks.
+func (u *upgrader) subprotocol(r *http.Request) string {
+	for _, asked := range websocket.Subprotocols(r) {
+		for _, spoken := range u.subprotocols {
+			if strings.EqualFold(asked, spoken) {
+				return strings.Clone(asked)
+			}
+		}
+	}
+	return ""
+}
+
+// upgradeRFC6455 makes k's connection of a request's.
+func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subprotocol string) error {
+	e := k.endpoint
+	h := make(http.Header)
+	if subprotocol != "" {
+		h.Set("Sec-WebSocket-Protocol", subprotocol)
+	}
+	if c := w.Header()["Set-Cookie"]; c != nil {
+		h["Set-Cookie"] = c
+	}
+	j := &hijacker{ResponseWriter: w, poller: e.poller}
+	conn, err := e.upgrader.Upgrade(j, r, h)
+	if err != nil {
+		if j.conn != nil {
+			j.conn.Close()
+		}
+		return err
+	}
+	limit := e.options.BodyLimit
+	if k.native {
+		limit = e.options.MessageLimit
+	}
+	conn.SetReadLimit(int64(limit))
+	k.conn = j.conn
+	k.wire = &rfc6455Wire{socket: k, gorilla: conn, limit: limit}
+	conn.SetCloseHandler(k.peerCloses)
+	return nil
+}
+
+// peerCloses answers the peer's close frame with its code (RFC 6455, section
+// 5.5.1), unless ours was first.
+func (k *socket) peerCloses(code int, reason string) error {
+	k.peerEnd = &session.CloseError{Code: code, Reason: reason}
+	if k.closing.Swap(true) {
+		return nil
+	}
+	if code == websocket.CloseNoStatusReceived {
+		code = session.CodeNormal
+	}
+	_, err := k.conn.Write(k.wire.appendClose(nil, code, ""))
+	return err
+}
+
+// A hijacker gives gorilla a connection of ours, and its reader, so that what
+// is buffered can be seen.
+type hijacker struct {
+	http.ResponseWriter
+	poller *netpoll.Poller
+	conn   *netpoll.Conn
+}
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	c.SetDeadline(time.Time{}) // those of http.Server
+	h.conn = h.poller.Conn(c, bytes.Clone(early))
+	return h.conn, bufio.NewReadWriter(h.conn.Reader(), bufio.NewWriterSize(h.conn, 16)), nil
+}
+
+// rfc6455Wire reads messages with gorilla/websocket.
+type rfc6455Wire struct {
+	rfc6455
+	socket  *socket
+	gorilla *websocket.Conn
+	limit   int // of a message
+	skipped int // bytes that came after the close frame was sent
+}
+
+func (w *rfc6455Wire) next(b *bytes.Buffer) (binary bool, err error) {
+	defer w.socket.relax()
+	f, err := w.begin()
+	switch {
+	case err != nil:
+		return false, err
+	case w.socket.closing.Load():
+		return false, w.skip(f)
+	case f.opcode == websocket.PingMessage && f.sound():
+		return false, w.pong(f)
+	case f.opcode == websocket.PongMessage && f.sound():
+		return false, w.skip(f)
+	case f.size > w.limit && f.opcode < websocket.CloseMessage:
+		return false, tooBig
+	case !f.final || w.socket.conn.Reader().Buffered() < f.header+f.size:
+		w.socket.hurry()
+	}
+	kind, r, err := w.gorilla.NextReader()
+	if err == nil {
+		_, err = b.ReadFrom(r)
+	}
+	return kind == websocket.BinaryMessage, ended(err)
+}
+
+// A head is what the header of the peer's next frame says (RFC 6455, section
+// 5.2).
+type head struct {
+	opcode int
+	final  bool // and no reserved bit is set
+	masked bool
+	header int // its size
+	size   int // of the payload
+}
+
+// sound tells a control frame that can be answered here. Whatever is wrong with
+// a frame is left to gorilla.
+func (f head) sound() bool { return f.final && f.masked && f.size <= 125 }
+
+const (
+	masked   = 0x80
+	maskSize = 4
+)
+
+// begin looks at the header of the next frame. Pings and pongs between messages
+// must be known beforehand: gorilla would go on to wait for a message.
+func (w *rfc6455Wire) begin() (f head, err error) {
+	h, err := w.peek(2)
+	if err != nil {
+		return f, err
+	}
+	f = head{opcode: int(h[0] & 0x0f), final: h[0]&^0x0f == final, masked: h[1]&masked != 0, header: 2, size: int(h[1] &^ masked)}
+	switch f.size {
+	case 126:
+		f.header = 4
+		if h, err = w.peek(f.header); err == nil {
+			f.size = int(binary.BigEndian.Uint16(h[2:]))
+		}
+	case 127:
+		f.header = 10
+		if h, err = w.peek(f.header); err == nil {
+			f.size = int(min(binary.BigEndian.Uint64(h[2:]), math.MaxInt32))
+		}
+	}
+	if f.masked {
+		f.header += maskSize
+	}
+	return f, err
+}
+
+// peek returns the next n bytes, which must come in time.
+func (w *rfc6455Wire) peek(n int) ([]byte, error) {
+	r := w.socket.conn.Reader()
+	if buffered := r.Buffered(); buffered < n && buffered > 0 {
+		w.socket.hurry()
+	}
+	p, err := r.Peek(n)
+	return p, unexpected(err)
+}
+
+// pong answers a ping (RFC 6455, section 5.5.3).
+func (w *rfc6455Wire) pong(f head) error {
+	p, err := w.peek(f.header + f.size)
+	if err != nil {
+		return err
+	}
+	mask, data := p[f.header-maskSize:f.header], p[f.header:]
+	answer := appendHeader(make([]byte, 0, 2+len(data)), websocket.PongMessage, len(data))
+	for i, c := range data {
+		answer = append(answer, c^mask[i%maskSize])
+	}
+	if _, err := w.socket.conn.Write(answer); err != nil {
+		return err
+	}
+	return w.skip(f)
+}
+
+// skip reads a frame that is not wanted. It returns io.EOF after a close frame,
+// otherwise errNoMessage.
+func (w *rfc6455Wire) skip(f head) error {
+	r := w.socket.conn.Reader()
+	if r.Buffered() < f.header+f.size {
+		w.socket.hurry()
+	}
+	n, err := r.Discard(f.header + f.size)
+	if w.socket.closing.Load() {
+		w.skipped += n
+	}
+	switch {
+	case err != nil:
+		return unexpected(err)
+	case w.skipped > lingerLimit:
+		return errLinger
+	case f.opcode == websocket.CloseMessage:
+		return io.EOF
+	}
+	return errNoMessage
+}
+
+// ended tells a close frame of the peer from other ends.
+func ended(err error) error {
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+		return io.EOF
+	}
+	return err
+}

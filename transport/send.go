@@ -1,0 +1,163 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"switchback/session"
+	"switchback/session/frame"
+)
+
+// xhrSend takes messages for a session (sockjs-protocol, XhrPolling).
+func (e *Endpoint) xhrSend(w http.ResponseWriter, r *http.Request, key string) {
+	e.send(w, r, key, func(body []byte) []byte { return body }, func() {
+		w.Header()["Content-Type"] = plainText
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+// jsonpSend takes messages for a session, as a form's field d or as they are
+// (sockjs-protocol, JsonPolling).
+func (e *Endpoint) jsonpSend(w http.ResponseWriter, r *http.Request, key string) {
+	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	payload := func(body []byte) []byte {
+		if !form {
+			return body
+		}
+		d, _ := formValue(string(body), "d")
+		return []byte(d)
+	}
+	e.send(w, r, key, payload, func() {
+		w.Header()["Content-Type"] = plainText
+		w.Write([]byte("ok"))
+	})
+}
+
+// formValue returns the first value of a name in an encoded form, without
+// decoding the rest of it.
+func formValue(form, name string) (value string, ok bool) {
+	for pair := range strings.SplitSeq(form, "&") {
+		if value, found := strings.CutPrefix(pair, name+"="); found {
+			value, err := url.QueryUnescape(value)
+			return value, err == nil
+		}
+	}
+	return "", false
+}
+
+// send reads a body, has the session receive its messages, all or none, and
+// then answers. An unknown session is told so before the body is read.
+func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payload func([]byte) []byte, answer func()) {
+	s := e.registry.Find(key)
+	if s == nil || s.Closing() {
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close") // otherwise net/http would read the body first
+		}
+		notFound(w)
+		return
+	}
+	b := bodies.Get().(*bytes.Buffer)
+	defer freeBody(b)
+	if err := e.readBody(w, r, b); err != nil {
+		e.refuseBody(w, err)
+		return
+	}
+	messages, err := frame.Decode(payload(b.Bytes()), e.options.BatchLimit)
+	if err == nil {
+		err = e.checkSizes(messages)
+	}
+	if err != nil {
+		e.refuseBody(w, err)
+		return
+	}
+	switch err := s.Receive(r.Context(), messages...); {
+	case errors.Is(err, session.ErrClosed):
+		notFound(w)
+	case err != nil: // the client has gone
+	default:
+		answer()
+	}
+}
+
+var errTooLarge = errors.New("transport: message is too large")
+
+func (e *Endpoint) checkSizes(messages [][]byte) error {
+	for _, m := range messages {
+		if len(m) > e.options.MessageLimit {
+			return errTooLarge
+		}
+	}
+	return nil
+}
+
+// bodies are buffers for request bodies.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooled is the size over which a buffer is left to the collector.
+const maxPooled = 64 << 10
+
+func freeBody(b *bytes.Buffer) {
+	if b.Cap() <= maxPooled {
+		b.Reset()
+		bodies.Put(b)
+	}
+}
+
+// readBody reads a body of at most BodyLimit bytes within BodyTimeout.
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) error {
+	limit := int64(e.options.BodyLimit)
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // rather than read what is coming
+		return errTooLarge
+	}
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(e.options.BodyTimeout))
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	rc.SetReadDeadline(time.Time{})
+	return err
+}
+
+// refuseBody answers a body that is not taken.
+func (e *Endpoint) refuseBody(w http.ResponseWriter, err error) {
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over), errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):
+		e.stats.bodies.Add(1)
+		refuse(w, http.StatusRequestEntityTooLarge, "Payload is too large.")
+	case errors.Is(err, frame.ErrEmpty):
+		e.stats.broken.Add(1)
+		refuse(w, http.StatusInternalServerError, "Payload expected.")
+	case errors.Is(err, frame.ErrStrings):
+		e.stats.broken.Add(1)
+		refuse(w, http.StatusInternalServerError, "Payload must be an array of strings.")
+	case errors.Is(err, frame.ErrSyntax):
+		e.stats.broken.Add(1)
+		refuse(w, http.StatusInternalServerError, "Broken JSON encoding.")
+	default: // a body that did not come whole, or in time
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusRequestTimeout, "Body is incomplete.")
+	}
+}
+
+// discardLimit is what is read of a body that nobody wants, before the
+// connection is given up instead.
+const discardLimit = 4 << 10
+
+// discardBody reads the body of a request that should have none: only then
+// does net/http watch whether the client goes away.
+func (e *Endpoint) discardBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(e.options.BodyTimeout))
+	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, discardLimit))
+	rc.SetReadDeadline(time.Time{})
+	return err
+}

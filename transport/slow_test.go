@@ -1,0 +1,133 @@
+package transport
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// A flood sends 256 MiB to each of its sessions, as fast as it can, once the
+// first message comes.
+type flood struct {
+	sent  atomic.Int64
+	ended chan error
+}
+
+func (f *flood) OnOpen(session.Session) error { return nil }
+
+func (f *flood) OnMessage(s session.Session, _ []byte) error {
+	text := bytes.Repeat([]byte{'x'}, 64<<10)
+	go func() {
+		for range 4096 {
+			s.Send(text)
+			f.sent.Add(1)
+		}
+	}()
+	return nil
+}
+
+func (f *flood) OnClose(_ session.Session, err error) { f.ended <- err }
+
+// A client that reads nothing costs its queue and nothing else, on each
+// transport.
+func TestSlowReaderHarmsNoOne(t *testing.T) {
+	for name, request := range map[string]string{
+		"websocket":     "GET /echo/0/%s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+		"raw-websocket": "GET /echo/websocket?%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+		"xhr-streaming": "POST /echo/0/%s/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"xhr-polling":   "POST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nPOST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"eventsource":   "GET /echo/0/%s/eventsource HTTP/1.1\r\nHost: x\r\n\r\n",
+		"htmlfile":      "GET /echo/0/%s/htmlfile?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
+		"jsonp-polling": "GET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\nGET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &flood{ended: make(chan error, 1)}
+			s := serve(t, session.Shared(f), Options{WriteTimeout: time.Second})
+			others := serve(t, session.Shared(handler.Echo{}), Options{})
+			other := others.dial(t, "/0/0/websocket")
+			read(t, other, "o")
+
+			id := newID()
+			c := s.deafClient(t, fmt.Sprintf(request, id))
+			eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
+			before := heap()
+			if strings.HasSuffix(name, "websocket") {
+				c.Write(clientFrame(`["go"]`))
+			} else {
+				s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
+			}
+			most := watch(t, f, other, before)
+			if most > 8<<20 {
+				t.Errorf("process grew by %d KiB", most>>10)
+			}
+			if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
+				t.Errorf("stats: %+v", s.Stats())
+			}
+		})
+	}
+}
+
+// watch echoes with another client until the flood has ended, and returns by
+// how much the heap grew at most.
+func watch(t *testing.T, f *flood, other *websocket.Conn, before uint64) (most uint64) {
+	t.Helper()
+	closed := false
+	for !closed || f.sent.Load() < 4096 {
+		begun := time.Now()
+		other.WriteMessage(websocket.TextMessage, []byte(`["ping"]`))
+		read(t, other, `a["ping"]`)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("another client's echo took %v", took)
+		}
+		if now := heap(); now > before {
+			most = max(most, now-before)
+		}
+		select {
+		case err := <-f.ended:
+			closed = true
+			if end := err.(*session.CloseError); end.Code != 1013 {
+				t.Errorf("closed with %v", err)
+			}
+		default:
+		}
+	}
+	return most
+}
+
+// heap is what the process has allocated and still uses.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// deafClient sends a request, and reads nothing.
+func (s *served) deafClient(t *testing.T, request string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if _, err := c.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// clientFrame is a short text frame as clients send it, masked with zeros.
+func clientFrame(text string) []byte {
+	return append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
+}

@@ -1,0 +1,284 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/session"
+	"switchback/session/frame"
+	"switchback/transport/netpoll"
+)
+
+// A socket is the receiver that carries a session over a WebSocket, for as long
+// as both live. One goroutine at a time reads it, when there is something to
+// read; frames are written by whoever has them, since a write does not wait.
+type socket struct {
+	pump
+	endpoint *Endpoint
+	session  *session.Local
+	conn     *netpoll.Conn
+	wire     wire
+	native   bool                // without SockJS frames
+	direct   atomic.Bool         // the reading goroutine is at work for the session
+	silent   atomic.Bool         // nothing was read since the last heartbeat
+	closing  atomic.Bool         // the WebSocket close frame is sent
+	hurried  bool                // a deadline for a message is set; the reading goroutine's
+	peerEnd  *session.CloseError // the peer's close frame; the reading goroutine's
+}
+
+// A wire is a WebSocket framing and the connection that is read by it.
+type wire interface {
+	codec
+
+	// next returns the next message in b. It returns io.EOF when the peer has
+	// closed, and a *session.CloseError for what the peer may not send. Where
+	// the peer sent no message but something else it returns errNoMessage.
+	next(b *bytes.Buffer) (binary bool, err error)
+}
+
+// errNoMessage is read where the peer sent a control frame.
+var errNoMessage = errors.New("transport: no message")
+
+// A codec writes one kind of WebSocket framing.
+type codec interface {
+	appendText(dst []byte, text ...[]byte) []byte // one message of all parts
+	appendBinary(dst, data []byte) ([]byte, error)
+	appendPing(dst []byte) []byte
+	appendClose(dst []byte, code int, reason string) []byte
+}
+
+// websocket opens a session over WebSocket (sockjs-protocol, Websocket).
+func (e *Endpoint) websocket(w http.ResponseWriter, r *http.Request, _ string) {
+	e.upgrade(w, r, &socket{endpoint: e})
+}
+
+// rawWebSocket opens a session over native WebSocket, without SockJS frames
+// (sockjs-protocol, RawWebsocket).
+func (e *Endpoint) rawWebSocket(w http.ResponseWriter, r *http.Request, _ string) {
+	e.upgrade(w, r, &socket{endpoint: e, native: true})
+}
+
+// upgrade opens the session and makes the handshake, in this order, so that a
+// client that the opener refuses is told so by HTTP.
+func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
+	hixie := e.options.Hixie76 && isHixie76(r)
+	if reason := e.upgrader.check(r); reason != "" && !hixie {
+		e.stats.handshakes.Add(1)
+		refuse(w, http.StatusBadRequest, reason)
+		return
+	}
+	peer := e.peer(r, "websocket")
+	if k.native {
+		peer.Transport, peer.Subprotocol = "raw-websocket", e.upgrader.subprotocol(r)
+	}
+	k.move = k.moveFrames
+	var err error
+	if k.session, err = e.registry.Open("", r, peer, framingOf(hixie, k.native), k); err != nil {
+		e.refusal(w, r, err)
+		return
+	}
+	if hixie {
+		err = k.upgradeHixie76(w, r)
+	} else {
+		err = k.upgradeRFC6455(w, r, peer.Subprotocol)
+	}
+	if err != nil {
+		e.stats.handshakes.Add(1)
+		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
+		return
+	}
+	e.opened(k.session)
+	k.conn.OnFlushed(k.Wake)
+	k.wake()
+	k.run()
+	k.conn.Arm(k.readable)
+}
+
+// Wake has the next frame written: at once where the goroutine that reads this
+// socket is at work, so that an echo costs no other goroutine, but only its
+// first frame; otherwise by the flusher, so that what follows can gather.
+func (k *socket) Wake() {
+	switch {
+	case !k.wake():
+	case k.direct.CompareAndSwap(true, false):
+		k.run()
+	default:
+		k.endpoint.flusher.schedule(&k.pump)
+	}
+}
+
+// moveFrames writes frames as long as the connection takes them. Who reads the
+// connection learns of its end.
+func (k *socket) moveFrames() {
+	b := wires.Get().(*[]byte)
+	defer freeWire(b)
+	for !k.closing.Load() && !k.conn.Pending() {
+		p, err := k.session.Next(k, (*b)[:0])
+		*b = p
+		if len(p) == 0 {
+			return
+		}
+		if err != nil {
+			k.closed()
+			k.conn.Write(p)
+			k.session.Detach(k, nil)
+			return
+		}
+		if bytes.Equal(p, heartbeats[k.native]) && k.silent.Swap(true) {
+			k.conn.Close() // the last ping was not answered
+			return
+		}
+		if _, err := k.conn.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+// closed notes that the WebSocket close frame is sent, and gives the peer a
+// while for its own: a browser that finds the connection closed before it has
+// read the frames on it drops them.
+func (k *socket) closed() {
+	k.closing.Store(true)
+	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.CloseTimeout))
+}
+
+// hurry has the rest of a message come within the body timeout; relax takes
+// that back. Both are the reading goroutine's.
+func (k *socket) hurry() {
+	if !k.hurried && !k.closing.Load() {
+		k.hurried = true
+		k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.BodyTimeout))
+	}
+}
+
+func (k *socket) relax() {
+	if !k.hurried {
+		return
+	}
+	k.hurried = false
+	k.conn.SetReadDeadline(time.Time{})
+	if k.closing.Load() { // meanwhile
+		k.closed()
+	}
+}
+
+// readable reads messages as long as some have come, and then waits for more.
+func (k *socket) readable() {
+	for {
+		k.silent.Store(false)
+		if !k.readMessage() {
+			return
+		}
+		if k.conn.Reader().Buffered() == 0 {
+			k.conn.Arm(k.readable)
+			return
+		}
+	}
+}
+
+// readMessage reads one message for the session. It returns false at the end
+// of the connection.
+func (k *socket) readMessage() bool {
+	b := bodies.Get().(*bytes.Buffer)
+	defer freeBody(b)
+	binary, err := k.wire.next(b)
+	if err == nil && !k.closing.Load() {
+		err = k.receive(binary, b.Bytes())
+	}
+	if err == nil || err == errNoMessage || errors.Is(err, session.ErrClosed) {
+		return true
+	}
+	return k.end(err)
+}
+
+// end ends the session, for an error of reading, and tells whether the
+// connection is to be read on, for the peer's close frame.
+func (k *socket) end(err error) (goOn bool) {
+	var end *session.CloseError
+	switch {
+	case k.closing.Load(): // the peer's close frame has come, or its time is over
+		if k.peerEnd != nil {
+			k.session.Detach(k, k.peerEnd)
+		}
+		k.conn.CloseFlushed()
+	case errors.As(err, &end):
+		k.closed()
+		k.conn.Write(k.wire.appendClose(nil, end.Code, end.Reason))
+		k.refuse(end)
+		return true
+	case errors.Is(err, websocket.ErrReadLimit):
+		k.refuse(tooBig)
+		k.linger()
+	default:
+		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
+		k.linger()
+	}
+	return false
+}
+
+// refuse ends the session for what the peer sent.
+func (k *socket) refuse(end *session.CloseError) {
+	switch end.Code {
+	case session.CodeTooBig:
+		k.endpoint.stats.bodies.Add(1)
+	case session.CodeInvalid, session.CodeUnsupported:
+		k.endpoint.stats.broken.Add(1)
+	}
+	k.session.Detach(k, end)
+}
+
+// lingerLimit is what is read of a peer that goes on sending after its end: to
+// close a connection with something unread resets it, and the peer may lose the
+// close frame.
+const lingerLimit = 4 << 20
+
+var errLinger = errors.New("transport: peer goes on sending after the close frame")
+
+// linger waits for the peer's end of a connection that cannot be read any more,
+// after gorilla has sent a close frame.
+func (k *socket) linger() {
+	k.closed()
+	io.CopyN(io.Discard, k.conn.Reader(), lingerLimit)
+	k.conn.CloseFlushed()
+}
+
+// receive brings the session what a message holds.
+func (k *socket) receive(binary bool, data []byte) error {
+	k.direct.Store(true)
+	defer k.direct.Store(false)
+	switch {
+	case binary && !k.native:
+		return &session.CloseError{Code: session.CodeUnsupported, Reason: "Binary messages are not supported"}
+	case binary:
+		return k.session.ReceiveBinary(context.Background(), data)
+	case k.native && !utf8.Valid(data):
+		return &session.CloseError{Code: session.CodeInvalid, Reason: "Text is not UTF-8"}
+	case k.native:
+		return k.session.Receive(context.Background(), data)
+	}
+	messages, err := frame.DecodeText(data, k.endpoint.options.BatchLimit)
+	if err == nil {
+		err = k.endpoint.checkSizes(messages)
+	}
+	switch {
+	case errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):
+		return tooBig
+	case errors.Is(err, frame.ErrStrings):
+		return &session.CloseError{Code: session.CodeInvalid, Reason: "Payload must be an array of strings"}
+	case err != nil:
+		return &session.CloseError{Code: session.CodeInvalid, Reason: "Broken JSON encoding"}
+	case len(messages) == 0:
+		return nil
+	}
+	return k.session.Receive(context.Background(), messages...)
+}
+
+var tooBig = &session.CloseError{Code: session.CodeTooBig, Reason: "Message is too large"}
