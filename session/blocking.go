@@ -79,11 +79,11 @@ func (b *blocking) run() {
 		s.fail(err)
 		return
 	}
-	end := ending(err)
+	end := Ending(err)
 	b.conn.Close(end.Code, end.Reason)
 }
 
 func (b *blocking) call() (err error) {
-	defer recovered(&err)
+	defer Recovered(&err)
 	return b.serve(b.conn)
 }

@@ -138,11 +138,12 @@ func (s *Local) fail(err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.close(ending(err))
+	s.close(Ending(err))
 }
 
-// ending is what a handler's error makes of its session.
-func ending(err error) *CloseError {
+// Ending is the end that a handler's error makes of its session. It is for
+// those who implement Session.
+func Ending(err error) *CloseError {
 	var end *CloseError
 	if !errors.As(err, &end) || !ValidCode(end.Code) {
 		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
@@ -152,7 +153,7 @@ func ending(err error) *CloseError {
 
 // call calls the handler and returns a panic of it as its error.
 func (s *Local) call(m message) (err error) {
-	defer recovered(&err)
+	defer Recovered(&err)
 	switch m.kind {
 	case openEvent:
 		return s.handler.OnOpen(s)
@@ -174,7 +175,7 @@ func (s *Local) call(m message) (err error) {
 func (s *Local) onClose() {
 	var err error
 	func() {
-		defer recovered(&err)
+		defer Recovered(&err)
 		s.handler.OnClose(s, s.end)
 	}()
 	if err == nil {
@@ -185,7 +186,9 @@ func (s *Local) onClose() {
 	}
 }
 
-func recovered(err *error) {
+// Recovered, deferred, makes a handler's panic the error that it returned. It
+// is for those who call handlers.
+func Recovered(err *error) {
 	if v := recover(); v != nil {
 		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}

@@ -160,7 +160,7 @@ func (s *Local) Close(code int, reason string) error {
 		s.mu.Unlock()
 		return ErrClosed
 	}
-	s.close(&CloseError{Code: code, Reason: cut(reason)})
+	s.close(Ending(&CloseError{Code: code, Reason: reason}))
 	return nil
 }
 

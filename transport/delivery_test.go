@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"switchback/handler"
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/transport/client"
 )
 
 // A poll that follows at once finds the one before it detached.
@@ -85,6 +87,57 @@ func TestConcurrentPollersLoseNothing(t *testing.T) {
 	for err := range failures {
 		t.Error(err)
 	}
+}
+
+// A hundred sessions at once on each transport send and receive: each message
+// comes back once and in order, however many leave together.
+func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
+	for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
+		t.Run(transport, func(t *testing.T) {
+			s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: 30 * time.Second})
+			var clients sync.WaitGroup
+			for i := range 100 {
+				clients.Go(func() {
+					if err := s.converse(t.Context(), transport); err != nil {
+						t.Errorf("session %d: %v", i, err)
+					}
+				})
+			}
+			clients.Wait()
+			eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 || !strings.HasSuffix(transport, "websocket") })
+		})
+	}
+}
+
+// converse opens a session and has 100 messages echoed.
+func (s *served) converse(ctx context.Context, transport string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c, err := client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	sent := make(chan error, 1)
+	go func() {
+		for i := range 100 {
+			if err := c.Send(fmt.Appendf(nil, "message %d %% \u2028 </script>", i)); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	for i := range 100 {
+		text, err := c.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("message %d %% \u2028 </script>", i); string(text) != want {
+			return fmt.Errorf("got %q, want %q", text, want)
+		}
+	}
+	return <-sent
 }
 
 // collect polls until it has all messages, in order.

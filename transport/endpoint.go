@@ -24,8 +24,7 @@ type Endpoint struct {
 	registry *session.Registry
 	poller   *netpoll.Poller
 	flusher  flusher
-	origins  *origins
-	proxies  proxies
+	guard    *Guard
 	cors     func(w http.ResponseWriter, r *http.Request)
 	iframe   page
 	upgrader upgrader
@@ -56,21 +55,21 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 	if prefix != "" && (prefix[0] != '/' || strings.HasSuffix(prefix, "/")) {
 		return nil, fmt.Errorf("transport: prefix %q: must be empty, or begin with / and not end with it", prefix)
 	}
-	o := options.withDefaults()
-	if err := o.check(); err != nil {
+	o, err := options.Complete()
+	if err != nil {
 		return nil, err
 	}
-	origins, err := newOrigins(o.AllowedOrigins)
+	o.Logger = o.Logger.With(zap.String("endpoint", prefix))
+	guard, err := NewGuard(o)
 	if err != nil {
 		return nil, err
 	}
 	e := &Endpoint{
 		prefix:  prefix,
 		options: o,
-		log:     o.Logger.With(zap.String("endpoint", prefix)),
+		log:     o.Logger,
 		poller:  netpoll.New(o.WriteTimeout),
-		origins: origins,
-		proxies: o.TrustedProxies,
+		guard:   guard,
 		iframe:  iframePage(o.ClientURL),
 	}
 	e.registry = session.NewRegistry(opener, session.Config{
@@ -84,7 +83,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		MemoryLimit:     o.MemoryLimit,
 		Closed:          e.closed,
 	})
-	e.cors = newCORS(e.allowed)
+	e.cors = newCORS()
 	e.upgrader = newUpgrader(opener, o)
 	e.statics, e.routes = e.table()
 	return e, nil
@@ -176,9 +175,8 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	if (path != "" && path != "/" || rt.kind == upgrading) && !e.allowed(r) {
+	if (path != "" && path != "/" || rt.kind == upgrading) && !e.guard.Allowed(r) {
 		e.stats.origins.Add(1)
-		e.logForeign(r)
 		refuse(w, http.StatusForbidden, "Origin is not allowed.")
 		return
 	}
@@ -275,21 +273,6 @@ func (e *Endpoint) serves(transport string) bool {
 	return true
 }
 
-// peer is the client as a session keeps it: copied, since what it is taken
-// from belongs to the request.
-func (e *Endpoint) peer(r *http.Request, transport string) *session.Peer {
-	c := e.proxies.client(r)
-	agent := r.UserAgent()
-	return &session.Peer{
-		Transport: transport,
-		Address:   strings.Clone(c.address),
-		Host:      strings.Clone(c.host),
-		Secure:    c.secure,
-		Origin:    strings.Clone(r.Header.Get("Origin")),
-		UserAgent: strings.Clone(agent[:min(len(agent), 256)]),
-	}
-}
-
 // refusal answers a client that may not have a session.
 func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *session.RefusedError
@@ -298,7 +281,7 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusInternalServerError, "Internal error.")
 		return
 	}
-	e.log.Warn("session refused", zap.Int("status", refused.Status), zap.String("reason", refused.Reason), zap.String("address", e.proxies.client(r).address))
+	e.log.Warn("session refused", zap.Int("status", refused.Status), zap.String("reason", refused.Reason), zap.String("address", e.guard.proxies.caller(r).address))
 	refuse(w, refused.Status, refused.Reason)
 }
 

@@ -76,7 +76,7 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	}
 	k.conn = j.conn
 	k.wire = &hixieWire{socket: k}
-	c := k.endpoint.proxies.client(r)
+	c := k.endpoint.guard.proxies.caller(r)
 	scheme := "ws"
 	if c.secure {
 		scheme = "wss"

@@ -127,7 +127,9 @@ type Options struct {
 // DefaultClientURL is the client that the iframe page loads by default.
 const DefaultClientURL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/sockjs.min.js"
 
-func (o Options) withDefaults() Options {
+// Complete returns the options with their defaults filled in. An error says
+// which of them is wrong and what it may be.
+func (o Options) Complete() (Options, error) {
 	def(&o.ClientURL, DefaultClientURL)
 	def(&o.HeartbeatDelay, 25*time.Second)
 	def(&o.DisconnectDelay, 5*time.Second)
@@ -147,7 +149,7 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return o
+	return o, o.check()
 }
 
 // transports are the names that DisabledTransports may hold.

@@ -2,12 +2,8 @@ package transport
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
-
-	"go.uber.org/zap"
 )
 
 // origins are the pages' origins that an endpoint serves beside its own.
@@ -26,7 +22,7 @@ func newOrigins(allowed []string) (*origins, error) {
 			o.any = true
 		case origin == "null":
 			o.exact[origin] = true
-		case !strings.Contains(origin, "://"):
+		case !isOrigin(origin):
 			return nil, fmt.Errorf("transport: AllowedOrigins: %q: must be *, null, or a scheme and host such as https://example.com", origin)
 		case strings.Contains(origin, "*") || portList(origin) >= 0:
 			o.patterns = append(o.patterns, pattern(origin))
@@ -35,6 +31,15 @@ func newOrigins(allowed []string) (*origins, error) {
 		}
 	}
 	return o, nil
+}
+
+// isOrigin tells a scheme and a host, with a port or not, from anything else.
+func isOrigin(origin string) bool {
+	if i := portList(origin); i >= 0 {
+		origin = origin[:i]
+	}
+	scheme, host, ok := strings.Cut(origin, "://")
+	return ok && scheme != "" && host != "" && !strings.ContainsAny(host, "/?#@,") && !strings.Contains(host, ":[")
 }
 
 // portList returns where a pattern's list of ports begins, with its colon, or
@@ -78,44 +83,4 @@ func (o *origins) match(origin string) bool {
 		}
 	}
 	return false
-}
-
-// allowed tells whether the page that makes a request may use the endpoint. A
-// request that names no page is allowed: it does not come from a browser, or
-// from one that asks its own server.
-func (e *Endpoint) allowed(r *http.Request) bool {
-	if e.origins.any {
-		return true
-	}
-	origin, known := pageOrigin(r)
-	if !known {
-		return false
-	}
-	return origin == "" || e.origins.match(origin) || e.proxies.client(r).isOrigin(origin)
-}
-
-// pageOrigin returns the origin of the page that makes a request. Scripts,
-// iframes and other plain loads bring no Origin: for them the browser's
-// Sec-Fetch-Site tells whether a foreign page loads them, and the Referer
-// which. A foreign page that hides itself is not known.
-func pageOrigin(r *http.Request) (origin string, known bool) {
-	if origin = r.Header.Get("Origin"); origin != "" {
-		return origin, true
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return "", true
-	}
-	if u, err := url.Parse(r.Referer()); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host, true
-	}
-	return "", r.Header.Get("Sec-Fetch-Site") == ""
-}
-
-// logForeign says what the operator can do about a refused page.
-func (e *Endpoint) logForeign(r *http.Request) {
-	origin, _ := pageOrigin(r)
-	c := e.proxies.client(r)
-	e.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
-		zap.String("origin", origin), zap.String("own", c.origin()), zap.String("address", c.address))
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A client is who asks, and for what, as seen from outside the proxies.
-type client struct {
+// A caller is who asks, and for what, as seen from outside the proxies.
+type caller struct {
 	address string // IP, without port
 	host    string // with the port, where there is one
 	secure  bool
 }
 
-func (c client) origin() string {
+func (c caller) origin() string {
 	if c.secure {
 		return "https://" + c.host
 	}
@@ -22,7 +22,7 @@ func (c client) origin() string {
 
 // isOrigin tells whether a page of this origin comes from the host that is
 // asked: the same scheme, host and port (RFC 6454, section 5).
-func (c client) isOrigin(origin string) bool {
+func (c caller) isOrigin(origin string) bool {
 	own, port := c.origin(), ":80"
 	if c.secure {
 		port = ":443"
@@ -47,11 +47,11 @@ func (p proxies) trust(address string) bool {
 	return false
 }
 
-// client returns who makes a request. The connection's peer is, unless it is a
+// caller returns who makes a request. The connection's peer is, unless it is a
 // trusted proxy: then it is who the proxy reports, and so on, up to the first
 // that is not trusted. Forwarded (RFC 7239) is preferred to X-Forwarded-*.
-func (p proxies) client(r *http.Request) client {
-	c := client{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
+func (p proxies) caller(r *http.Request) caller {
+	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
 	if len(p) == 0 || !p.trust(c.address) {
 		return c
 	}

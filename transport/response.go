@@ -119,7 +119,7 @@ func (x *response) attach(r *http.Request, key string) error {
 	for {
 		s := g.Find(key)
 		if s == nil {
-			s, err := g.Open(key, r, x.endpoint.peer(r, x.carrier.transport), session.SockJS, x)
+			s, err := g.Open(key, r, x.endpoint.guard.Peer(r, x.carrier.transport), session.SockJS, x)
 			if err == nil {
 				x.session = s
 				x.endpoint.opened(s)

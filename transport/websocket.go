@@ -75,7 +75,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		refuse(w, http.StatusBadRequest, reason)
 		return
 	}
-	peer := e.peer(r, "websocket")
+	peer := e.guard.Peer(r, "websocket")
 	if k.native {
 		peer.Transport, peer.Subprotocol = "raw-websocket", e.upgrader.subprotocol(r)
 	}

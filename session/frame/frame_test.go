@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -146,9 +147,14 @@ func equal(got [][]byte, want []string) bool {
 // What Decode takes, encoding/json takes too, with the same result but for lone
 // surrogates; and of what encoding/json takes, Decode takes all that is UTF-8.
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{`["a","\n"]`, `[]`, `["\ud83d\ude00\ud83d"]`, `["a"] x`, `[1]`, " [\"\xff\"]", `["\u12"]`} {
-		f.Add([]byte(seed))
+	seeds, err := os.ReadFile("../../testdata/fuzz/bodies.txt")
+	if err != nil {
+		f.Fatal(err)
 	}
+	for seed := range bytes.Lines(seeds) {
+		f.Add(seed)
+	}
+	f.Add([]byte("[\"\xff\"]"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var want []*string
 		jsonErr := json.Unmarshal(p, &want)

@@ -1,0 +1,259 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+func TestWrongOptionsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		prefix string
+		o      Options
+		want   string
+	}{
+		{"echo", Options{}, `prefix "echo"`},
+		{"/echo/", Options{}, `prefix "/echo/"`},
+		{"", Options{DisabledTransports: []string{"xhr"}}, "xhr-polling"},
+		{"", Options{AllowedOrigins: []string{"example.com"}}, "https://example.com"},
+		{"", Options{ClientURL: "sockjs.js"}, "ClientURL"},
+		{"", Options{QueueLimit: -1}, "QueueLimit"},
+	} {
+		_, err := NewEndpoint(c.prefix, session.Shared(handler.Echo{}), c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q %+v: got %v", c.prefix, c.o, err)
+		}
+	}
+}
+
+func TestMethodsOfEachPath(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for path, allow := range map[string]string{
+		"": "GET, HEAD", "/": "GET, HEAD", "/iframe.html": "GET, HEAD", "/info": "OPTIONS, GET",
+		"/websocket": "GET", "/0/0/websocket": "GET",
+		"/0/0/xhr": "OPTIONS, POST", "/0/0/xhr_send": "OPTIONS, POST", "/0/0/xhr_streaming": "OPTIONS, POST",
+		"/0/0/eventsource": "OPTIONS, GET", "/0/0/htmlfile": "OPTIONS, GET",
+		"/0/0/jsonp": "OPTIONS, GET", "/0/0/jsonp_send": "OPTIONS, POST",
+	} {
+		a := s.ask(t, "DELETE", path, "")
+		if a.status != 405 || a.header.Get("Allow") != allow || a.body != "" || a.header["Content-Type"] != nil {
+			t.Errorf("%s: got %d %q %v", path, a.status, a.body, a.header)
+		}
+	}
+	for _, path := range []string{"", "/", "/info", "/iframe-1.html"} {
+		head, get := s.ask(t, "HEAD", path, ""), s.ask(t, "GET", path, "")
+		if head.status != 200 || head.body != "" || head.header.Get("Content-Type") != get.header.Get("Content-Type") {
+			t.Errorf("HEAD %s: got %d %v", path, head.status, head.header)
+		}
+	}
+}
+
+func TestPathsHaveOneForm(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	long := strings.Repeat("k", 128)
+	for path, want := range map[string]int{
+		"/a/" + long + "/xhr":         200,
+		"/a/" + long + "k/xhr":        404,
+		"/a%20b/c%20d/xhr":            200,
+		"/a%2fb/c/xhr":                404,
+		"/a/b%2F/xhr":                 404,
+		"/a/b%00/xhr":                 404,
+		"/a/b%0a/xhr":                 404,
+		"/a/b%ff/xhr":                 404,
+		"/a/b%c2%80/xhr":              404,
+		"/a/%252f/xhr":                200,
+		"/a/b%2exx/xhr":               404,
+		"/a/b/c/xhr":                  404,
+		"//b/xhr":                     404,
+		"/a//xhr":                     404,
+		"/a/b/xhr/":                   404,
+		"/a/b/XHR":                    404,
+		"/a/b/" + url.PathEscape(";"): 404,
+	} {
+		if a := s.ask(t, "POST", path, ""); a.status != want {
+			t.Errorf("%s: got %d, want %d", path, a.status, want)
+		}
+	}
+	for _, path := range []string{"/echoes", "/other", "/"} {
+		res, err := s.client.Get(s.server.URL + path)
+		if err != nil || res.StatusCode != 404 {
+			t.Errorf("%s: got %v, %v", path, res, err)
+		}
+		res.Body.Close()
+	}
+}
+
+// Whatever the path, it is served, or refused, in one way.
+func FuzzPath(f *testing.F) {
+	seeds, err := os.ReadFile("../testdata/fuzz/paths.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for path := range strings.Lines(string(seeds)) {
+		f.Add(strings.TrimSpace(path))
+	}
+	e, err := NewEndpoint("/echo", session.Shared(handler.Echo{}), Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := url.ParseRequestURI(raw)
+		if err != nil {
+			return
+		}
+		path, ok := e.path(&http.Request{URL: u})
+		if !ok {
+			return
+		}
+		if "/echo"+path != u.Path {
+			t.Fatalf("%q: path %q", raw, path)
+		}
+		_, key, ok := e.find(path)
+		if !ok || key == "" {
+			return
+		}
+		parts := strings.Split(path, "/")
+		if len(parts) != 4 || parts[2] != key || parts[1] == "" || len(key) > maxKey || strings.Contains(parts[1]+key, ".") {
+			t.Fatalf("%q: key %q", raw, key)
+		}
+	})
+}
+
+func TestDisabledTransportsAreNotThere(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{DisabledTransports: transports})
+	for _, path := range []string{"/websocket", "/0/0/websocket", "/0/0/xhr", "/0/0/xhr_send", "/0/0/xhr_streaming", "/0/0/eventsource", "/0/0/htmlfile", "/0/0/jsonp", "/0/0/jsonp_send"} {
+		for _, method := range []string{"GET", "POST"} {
+			s.ask(t, method, path, "").want(t, 404, "Not found.\n")
+		}
+	}
+	if a := s.ask(t, "GET", "/info", ""); !strings.HasPrefix(a.body, `{"websocket":false,`) {
+		t.Errorf("got %s", a.body)
+	}
+}
+
+func TestSessionLimitIsTold(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{SessionLimit: 1})
+	s.openPolling(t)
+	s.ask(t, "POST", "/0/"+newID()+"/xhr", "").want(t, 503, "Too many sessions\n")
+	if s.Stats().Refused != 1 {
+		t.Errorf("stats: %+v", s.Stats())
+	}
+}
+
+// A poll that has a body is answered, and one that never ends is not waited
+// for.
+func TestPollsWithBodies(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond})
+	s.ask(t, "POST", "/0/"+newID()+"/xhr", "unexpected").want(t, 200, "o\n")
+	s.ask(t, "POST", "/0/"+newID()+"/xhr", strings.Repeat("x", 5000)).want(t, 413, "Payload is too large.\n")
+	if got := s.raw(t, "POST /echo/0/"+newID()+"/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// sockjs-protocol, HandlingClose.test_abort_*.
+func TestAbortedReceiversCloseTheirSession(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for _, name := range []string{"xhr", "xhr_streaming"} {
+		path := s.openPolling(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		r, _ := http.NewRequestWithContext(ctx, "POST", s.url+path+"/"+name, nil)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if res, err := s.client.Do(r); err == nil {
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		}()
+		time.Sleep(50 * time.Millisecond)
+		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[2010,"Another connection still open"]`+"\n")
+		cancel()
+		<-done
+		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[1002,"Connection interrupted"]`+"\n")
+	}
+}
+
+func TestShutdownEndsEverythingCleanly(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	res, err := s.client.Post(s.url+"/0/"+newID()+"/xhr_streaming", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	stream := bufio.NewReader(res.Body)
+	stream.ReadString('\n')
+	stream.ReadString('\n')
+	path := s.openPolling(t)
+	polled := make(chan answer)
+	go func() { polled <- s.ask(t, "POST", path+"/xhr", "") }()
+	framed, native := s.dial(t, "/0/0/websocket"), s.dial(t, "/websocket")
+	read(t, framed, "o")
+	eventually(t, "four sessions", func() bool { return s.Stats().Sessions == 4 })
+	time.Sleep(20 * time.Millisecond)
+
+	down := make(chan error)
+	go func() { down <- s.Shutdown(t.Context()) }()
+	const bye = `c[1001,"Server is going away"]`
+	if rest, err := io.ReadAll(stream); string(rest) != bye+"\n" || err != nil {
+		t.Errorf("stream: got %q, %v", rest, err)
+	}
+	(<-polled).want(t, 200, bye+"\n")
+	read(t, framed, bye)
+	readClose(t, framed, 1001, "Server is going away")
+	readClose(t, native, 1001, "Server is going away")
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	if a := s.ask(t, "GET", "/info", ""); a.status != 503 {
+		t.Errorf("/info: got %d", a.status)
+	}
+	if a := s.ask(t, "POST", "/0/"+newID()+"/xhr", ""); a.status != 503 {
+		t.Errorf("new session: got %d", a.status)
+	}
+}
+
+// Peers that do not answer are cut at the deadline.
+func TestShutdownHasADeadline(t *testing.T) {
+	e, err := NewEndpoint("/echo", session.Shared(handler.Echo{}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s.server.Config.Handler = e
+	conn := s.dial(t, "/websocket")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := e.Shutdown(ctx); err == nil {
+		t.Error("Shutdown does not tell that it cut a connection")
+	}
+	conn.SetReadDeadline(time.Now().Add(time.Second))
+	readClose(t, conn, 1001, "Server is going away")
+}
+
+func TestHandlerSeesMessagesInOrder(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{QueueLimit: 1 << 24})
+	conn := s.dial(t, "/websocket")
+	const n = 5000
+	go func() {
+		for i := range n {
+			conn.WriteMessage(websocket.TextMessage, []byte{byte(i >> 8), byte(i)&0x7f | 1})
+		}
+	}()
+	for i := range n {
+		if _, text, err := conn.ReadMessage(); err != nil || len(text) != 2 || text[0] != byte(i>>8) || text[1] != byte(i)&0x7f|1 {
+			t.Fatalf("message %d: got %q, %v", i, text, err)
+		}
+	}
+}

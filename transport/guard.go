@@ -1,0 +1,76 @@
+package transport
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"switchback/session"
+)
+
+// A Guard tells who makes a request, and whether the page that makes it may use
+// an endpoint. Its methods may be called from any goroutine.
+type Guard struct {
+	origins *origins
+	proxies proxies
+	log     *zap.Logger
+}
+
+// NewGuard returns a guard for AllowedOrigins and TrustedProxies, which logs to
+// Logger what it refuses. The options must be complete.
+func NewGuard(o Options) (*Guard, error) {
+	origins, err := newOrigins(o.AllowedOrigins)
+	return &Guard{origins: origins, proxies: o.TrustedProxies, log: o.Logger}, err
+}
+
+// Allowed tells whether the page that makes a request may use the endpoint. A
+// request that names no page is allowed: it does not come from a browser, or
+// from one that asks its own server.
+func (g *Guard) Allowed(r *http.Request) bool {
+	if g.origins.any {
+		return true
+	}
+	origin, known := pageOrigin(r)
+	c := g.proxies.caller(r)
+	if known && (origin == "" || g.origins.match(origin) || c.isOrigin(origin)) {
+		return true
+	}
+	g.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
+		zap.String("origin", origin), zap.String("own", c.origin()), zap.String("address", c.address))
+	return false
+}
+
+// Peer is the client that makes a request, as a session keeps it: copied, since
+// what it is taken from belongs to the request.
+func (g *Guard) Peer(r *http.Request, transport string) *session.Peer {
+	c := g.proxies.caller(r)
+	agent := r.UserAgent()
+	return &session.Peer{
+		Transport: transport,
+		Address:   strings.Clone(c.address),
+		Host:      strings.Clone(c.host),
+		Secure:    c.secure,
+		Origin:    strings.Clone(r.Header.Get("Origin")),
+		UserAgent: strings.Clone(agent[:min(len(agent), 256)]),
+	}
+}
+
+// pageOrigin returns the origin of the page that makes a request. Scripts,
+// iframes and other plain loads bring no Origin: for them the browser's
+// Sec-Fetch-Site tells whether a foreign page loads them, and the Referer
+// which. A foreign page that hides itself is not known.
+func pageOrigin(r *http.Request) (origin string, known bool) {
+	if origin = r.Header.Get("Origin"); origin != "" {
+		return origin, true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return "", true
+	}
+	if u, err := url.Parse(r.Referer()); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host, true
+	}
+	return "", r.Header.Get("Sec-Fetch-Site") == ""
+}

@@ -1,0 +1,285 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// requests are one for each path that looks at a page's origin.
+var requests = []struct{ method, path string }{
+	{"GET", "/info"}, {"OPTIONS", "/info"}, {"GET", "/iframe.html"}, {"GET", "/websocket"},
+	{"GET", "/0/%/websocket"}, {"POST", "/0/%/xhr"}, {"POST", "/0/%/xhr_streaming"}, {"POST", "/0/%/xhr_send"},
+	{"GET", "/0/%/eventsource"}, {"GET", "/0/%/htmlfile?c=f"}, {"GET", "/0/%/jsonp?c=f"}, {"POST", "/0/%/jsonp_send"},
+	{"OPTIONS", "/0/%/xhr"},
+}
+
+func TestForeignPagesAreRefusedEverywhere(t *testing.T) {
+	s := serve(t, session.Shared(handler.Close{}), Options{AllowedOrigins: []string{"https://friend.example"}})
+	refused := int64(0)
+	for _, r := range requests {
+		for _, headers := range [][]string{
+			{"Origin: https://evil.example"},
+			{"Origin: null"},
+			{"Sec-Fetch-Site: cross-site", "Referer: https://evil.example/page"},
+			{"Sec-Fetch-Site: cross-site"},
+			{"Sec-Fetch-Site: same-site"},
+			{"Referer: https://evil.example/page"},
+		} {
+			path := strings.Replace(r.path, "%", newID(), 1)
+			a := s.ask(t, r.method, path, "", headers...)
+			if a.status != 403 || a.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s %v: got %d", r.method, r.path, headers, a.status)
+			}
+			refused++
+		}
+		for _, headers := range [][]string{
+			{},
+			{"Origin: https://friend.example"},
+			{"Origin: http://own.example", "Host: own.example"},
+			{"Origin: http://own.example", "Host: own.example:80"},
+			{"Sec-Fetch-Site: same-origin", "Referer: https://hidden.example/"},
+			{"Sec-Fetch-Site: cross-site", "Referer: https://friend.example/page"},
+		} {
+			path := strings.Replace(r.path, "%", newID(), 1)
+			if a := s.ask(t, r.method, path, "", headers...); a.status == 403 {
+				t.Errorf("%s %s %v: got 403", r.method, r.path, headers)
+			}
+		}
+	}
+	if got := s.Stats().ForeignOrigins; got != refused {
+		t.Errorf("counted %d of %d", got, refused)
+	}
+}
+
+func TestOriginPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		yes, no []string
+	}{
+		{"*", []string{"https://a.example", "null", "test"}, nil},
+		{"null", []string{"null"}, []string{"https://a.example"}},
+		{"https://a.example/", []string{"https://a.example", "HTTPS://A.example"}, []string{"http://a.example", "https://a.example:8443", "https://a.example.evil.example", "https://xa.example"}},
+		{"https://*.a.example", []string{"https://b.a.example", "https://c.b.a.example"}, []string{"https://a.example", "https://ba.example", "https://evil.example/.a.example", "https://b.a.example:8443", "https://evil.example:1.a.example"}},
+		{"https://a.example:[8080,8081]", []string{"https://a.example:8080", "https://a.example:8081"}, []string{"https://a.example", "https://a.example:80801", "https://a.example:8082"}},
+		{"http://localhost:[*]", []string{"http://localhost", "http://localhost:5173"}, []string{"http://localhost:x", "http://localhost.evil.example"}},
+		{"http://[::1]:8080", []string{"http://[::1]:8080"}, []string{"http://[::1]"}},
+	} {
+		o, err := newOrigins([]string{c.pattern})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, origin := range c.yes {
+			if !o.match(origin) {
+				t.Errorf("%s does not match %s", c.pattern, origin)
+			}
+		}
+		for _, origin := range c.no {
+			if o.match(origin) {
+				t.Errorf("%s matches %s", c.pattern, origin)
+			}
+		}
+	}
+	for _, wrong := range []string{"", "example.com", "https://", "https://a.example/path", "https://a.example:[80"} {
+		if _, err := newOrigins([]string{wrong}); err == nil {
+			t.Errorf("%q is taken", wrong)
+		}
+	}
+}
+
+func TestOwnOriginHasTheEndpointsScheme(t *testing.T) {
+	for _, c := range []struct {
+		origin, host string
+		secure, own  bool
+	}{
+		{"http://a", "a", false, true},
+		{"http://a", "a:80", false, true},
+		{"https://a", "a", false, false},
+		{"https://a", "a", true, true},
+		{"https://a", "a:443", true, true},
+		{"https://a:443", "a", true, true},
+		{"http://a", "a", true, false},
+		{"https://a:8443", "a:8443", true, true},
+		{"https://a:8443", "a", true, false},
+	} {
+		if got := (caller{host: c.host, secure: c.secure}).isOrigin(c.origin); got != c.own {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestCORSHeaders(t *testing.T) {
+	s := serve(t, session.Shared(handler.Close{}), Options{AllowedOrigins: []string{"https://friend.example"}})
+	a := s.ask(t, "POST", "/0/"+newID()+"/xhr", "", "Origin: https://friend.example")
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin":      "https://friend.example",
+		"Access-Control-Allow-Credentials": "true",
+		"Vary":                             "Origin",
+		"X-Content-Type-Options":           "nosniff",
+		"Cache-Control":                    "no-store, no-cache, no-transform, must-revalidate, max-age=0",
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	a = s.ask(t, "GET", "/info", "")
+	if a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("without an origin: %v", a.header)
+	}
+	a = s.ask(t, "OPTIONS", "/0/0/xhr_send", "", "Origin: https://friend.example",
+		"Access-Control-Request-Method: POST", "Access-Control-Request-Headers: a, b")
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin":  "https://friend.example",
+		"Access-Control-Allow-Methods": "OPTIONS, POST",
+		"Access-Control-Allow-Headers": "a, b",
+		"Access-Control-Max-Age":       "31536000",
+		"Cache-Control":                "public, max-age=31536000",
+	} {
+		if got := a.header.Get(name); got != want || a.status != 204 {
+			t.Errorf("preflight: %d, %s: got %q, want %q", a.status, name, got, want)
+		}
+	}
+}
+
+func TestTrustedProxiesAreBelieved(t *testing.T) {
+	trusted := proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, c := range []struct {
+		name   string
+		remote string
+		header string // Name: value, by line
+		want   caller
+	}{
+		{"no proxy", "192.0.2.1:1234", "", caller{"192.0.2.1", "own.example", false}},
+		{"a stranger's word", "192.0.2.1:1234", "X-Forwarded-For: 198.51.100.1\nX-Forwarded-Proto: https\nForwarded: for=198.51.100.1", caller{"192.0.2.1", "own.example", false}},
+		{"one proxy", "10.0.0.1:1", "X-Forwarded-For: 198.51.100.1\nX-Forwarded-Proto: https\nX-Forwarded-Host: front.example", caller{"198.51.100.1", "front.example", true}},
+		{"with a port", "10.0.0.1:1", "X-Forwarded-Host: front.example\nX-Forwarded-Port: 8443\nX-Forwarded-Proto: https", caller{"10.0.0.1", "front.example:8443", true}},
+		{"two proxies", "10.0.0.1:1", "X-Forwarded-For: 198.51.100.1, 10.0.0.2", caller{"198.51.100.1", "own.example", false}},
+		{"a lie before", "10.0.0.1:1", "X-Forwarded-For: 203.0.113.9, 198.51.100.1", caller{"198.51.100.1", "own.example", false}},
+		{"rubbish", "10.0.0.1:1", "X-Forwarded-For: unknown", caller{"10.0.0.1", "own.example", false}},
+		{"RFC 7239", "10.0.0.1:1", `Forwarded: for="[2001:db8::1]:4711";proto=https;host=front.example, for=10.0.0.2`, caller{"2001:db8::1", "front.example", true}},
+		{"RFC 7239 first", "[::1]:1", "Forwarded: for=198.51.100.1\nX-Forwarded-For: 203.0.113.9", caller{"198.51.100.1", "own.example", false}},
+		{"mapped", "[::ffff:10.0.0.1]:1", "X-Forwarded-For: ::ffff:198.51.100.1", caller{"198.51.100.1", "own.example", false}},
+	} {
+		r := httptest.NewRequest("GET", "http://own.example/", nil)
+		r.RemoteAddr = c.remote
+		for line := range strings.SplitSeq(c.header, "\n") {
+			if name, value, ok := strings.Cut(line, ": "); ok {
+				r.Header.Set(name, value)
+			}
+		}
+		if got := trusted.caller(r); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// A page that comes over TLS through a proxy is at home only where the proxy
+// is trusted.
+func TestOwnOriginBehindAProxy(t *testing.T) {
+	for _, c := range []struct {
+		trusted []netip.Prefix
+		status  int
+	}{{nil, 403}, {[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 200}} {
+		s := serve(t, session.Shared(handler.Echo{}), Options{TrustedProxies: c.trusted})
+		a := s.ask(t, "GET", "/info", "", "Host: front.example", "Origin: https://front.example", "X-Forwarded-Proto: https", "X-Forwarded-For: 198.51.100.1")
+		if a.status != c.status {
+			t.Errorf("got %d, want %d", a.status, c.status)
+		}
+	}
+}
+
+func TestPeerIsWhoTheProxyReports(t *testing.T) {
+	peers := make(chan session.Peer, 1)
+	opener := session.Shared(peerRecorder{peers: peers})
+	s := serve(t, opener, Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	h := http.Header{"X-Forwarded-For": {"198.51.100.1"}, "X-Forwarded-Proto": {"https"}, "User-Agent": {strings.Repeat("u", 300)}}
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+s.url[4:]+"/websocket", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got, want := <-peers, session.Peer{
+		Transport: "raw-websocket", Address: "198.51.100.1", Host: s.server.Listener.Addr().String(),
+		Secure: true, UserAgent: strings.Repeat("u", 256),
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+type peerRecorder struct {
+	handler.Echo
+	peers chan session.Peer
+}
+
+func (h peerRecorder) OnOpen(s session.Session) error { h.peers <- *s.Peer(); return nil }
+
+// The client's first sub-protocol that the opener speaks, as the client
+// spells it.
+func TestSubprotocolIsTheClientsChoice(t *testing.T) {
+	s := serve(t, speaker{session.Shared(handler.Echo{})}, Options{})
+	for _, c := range []struct {
+		asked []string
+		want  string
+	}{
+		{[]string{"v99.stomp", "V11.stomp", "v12.stomp"}, "V11.stomp"},
+		{[]string{"mqtt"}, ""},
+		{nil, ""},
+	} {
+		d := websocket.Dialer{Subprotocols: c.asked}
+		conn, _, err := d.Dial("ws"+s.url[4:]+"/websocket", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn.Subprotocol() != c.want {
+			t.Errorf("asked %v: got %q, want %q", c.asked, conn.Subprotocol(), c.want)
+		}
+		conn.Close()
+	}
+}
+
+type speaker struct{ session.Opener }
+
+func (speaker) Subprotocols() []string { return []string{"v12.stomp", "v11.stomp"} }
+
+// HTTP/2 and TLS take the goroutine path behind the same interface.
+func TestOverTLSAndHTTP2(t *testing.T) {
+	e, err := NewEndpoint("/echo", session.Shared(handler.Echo{}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(e)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	s := &served{e, server.URL + "/echo", server, server.Client()}
+	defer server.Close()
+	defer e.Shutdown(t.Context())
+
+	id := newID()
+	a := s.ask(t, "POST", "/0/"+id+"/xhr", "")
+	if a.body != "o\n" {
+		t.Fatalf("got %+v", a)
+	}
+	s.ask(t, "POST", "/0/"+id+"/xhr_send", `["x"]`).want(t, 204, "")
+	s.ask(t, "POST", "/0/"+id+"/xhr", "").want(t, 200, `a["x"]`+"\n")
+
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	conn, _, err := d.Dial("wss"+s.url[5:]+"/0/0/websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	read(t, conn, "o")
+	for range 100 {
+		conn.WriteMessage(websocket.TextMessage, []byte(`["secure"]`))
+		read(t, conn, `a["secure"]`)
+	}
+}
