@@ -1,0 +1,17 @@
+// Package web is the test page: a browser's view of a server's endpoints.
+//
+// The page opens one SockJS session on /echo or /broadcast, over the transport
+// that sockjs-client chooses or over the one that the reader forces, and shows
+// the frames, the transport in use and the round trips. An address such as
+//
+//	/?endpoint=/echo&transport=xhr-polling
+//
+// chooses and connects. The xdr transports of sockjs-client are not offered:
+// only browsers that cannot run this page have them.
+//
+// Everything is embedded: the page's own files are in page/, and sockjs-client,
+// as package-lock.json pins it, is put into client/ before the binary is built.
+// A binary that was built without it lets the page load the same file from a
+// public CDN, and names that file and its hash, so that the browser runs
+// nothing else.
+package web
