@@ -1,0 +1,63 @@
+# make        format, vet, lint and test
+# make run    the demo page at http://127.0.0.1:8081/
+# make test   every test, with what they need
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 1m
+# The race detector needs a C compiler.
+RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
+
+.PHONY: all fmt vet lint build run test race fuzz protocol client chromium clean
+
+all: fmt vet lint test
+
+fmt:
+	gofmt -l -w $$(git ls-files '*.go')
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(GO) run $(STATICCHECK) ./...
+
+build: client
+	$(GO) build -o bin/switchback ./cmd/switchback
+
+run: build
+	bin/switchback serve
+
+test: client chromium
+	$(GO) test $(RACE) -timeout 12m ./...
+
+race:
+	$(GO) test -race -count 5 ./session/... ./handler/... ./transport/netpoll/... ./transport
+
+# The protocol's cases by name: make protocol CASE=XhrPolling
+protocol:
+	$(GO) test -count 1 -v -run 'TestProtocol/.*/$(CASE)' ./transport
+
+fuzz:
+	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./session/frame
+	$(GO) test -run '^$$' -fuzz FuzzQuoted -fuzztime $(FUZZTIME) ./session/frame
+	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
+
+# The sockjs-client that the page and the iframe page load. Without npm the
+# page loads the same version from a CDN.
+client:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory web/client/sockjs.min.js; \
+	else echo "npm is not here: the page will load sockjs-client from a CDN, and the browser tests are not run"; fi
+
+web/client/sockjs.min.js: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cp web/node_modules/sockjs-client/dist/sockjs.min.js $@
+
+# The browser of the browser tests.
+chromium:
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
+	  || echo "chromium could not be installed: the browser tests are not run"; \
+	else echo "chromium is not here: the browser tests are not run (apt-get install chromium)"; fi
+
+clean:
+	rm -rf bin web/node_modules web/client/sockjs.min.js

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestHelpSaysWhatThereIs(t *testing.T) {
+	status, stdout, stderr := finish(t, "--help")
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "serve") || !strings.Contains(stdout, "version") {
+		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = finish(t, "serve", "--help")
+	for _, flag := range []string{"addr", "config", "client-url", "log-level", "shutdown-timeout"} {
+		variable := "$SWITCHBACK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		if !strings.Contains(stdout, "--"+flag) || !strings.Contains(stdout, variable) {
+			t.Errorf("no --%s or no %s", flag, variable)
+		}
+	}
+	if status != 0 || stderr != "" {
+		t.Errorf("%d\n%s", status, stderr)
+	}
+}
+
+func TestVersionNamesTheBuild(t *testing.T) {
+	status, stdout, stderr := finish(t, "version")
+	if status != 0 || stderr != "" || !regexp.MustCompile(`^switchback \S+ \(go1\.\S+, \w+/\w+\)\n$`).MatchString(stdout) {
+		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	}
+}
+
+func TestWrongUseExitsWithTwo(t *testing.T) {
+	for _, args := range [][]string{
+		{}, {"sreve"}, {"serve", "--bogus"}, {"serve", "file.yaml"}, {"serve", "--addr", "localhost"}, {"serve", "--shutdown-timeout", "0"},
+	} {
+		status, stdout, stderr := finish(t, args...)
+		if status != 2 || stdout != "" || !strings.HasPrefix(stderr, "switchback: ") || !strings.Contains(stderr, "--help") {
+			t.Errorf("%q: %d\n%s%s", args, status, stdout, stderr)
+		}
+	}
+}
+
+func TestAddressInUseSaysWhatToDo(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	status, stdout, stderr := finish(t, "serve", "--addr", ln.Addr().String())
+	want := "switchback: " + ln.Addr().String() + " is in use by another program; stop it, or choose another address with --addr " +
+		"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration\n"
+	if status != 1 || stdout != "" || stderr != want {
+		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	}
+}
+
+// What only the endpoint itself can refuse is told with its place, too.
+func TestBadConfigEndsTheCommandBeforeItListens(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for text, want := range map[string]string{
+		"adr: :80": "conf.yaml:1: adr is not a known key; did you mean addr?\n",
+		"page: true\nendpoints:\n  - {path: /, handler: echo}": "conf.yaml:3: endpoints[0]: " +
+			"the path / is the page's; choose another, or set page to false\n",
+		"endpoints:\n  - {path: /a, handler: echo, engine: igm, queue_limit: 1}\n  - {path: /b, handler: echo, engine: igm, batch_limit: 1}": "" +
+			"conf.yaml:2: endpoints[0]: igm: this engine has no QueueLimit\nswitchback: conf.yaml:3: endpoints[1]: igm: this engine has no BatchLimit\n",
+	} {
+		if err := os.WriteFile("conf.yaml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := finish(t, "serve", "--config", "conf.yaml", "--addr", "127.0.0.1:0")
+		if status != 1 || stdout != "" || stderr != "switchback: "+want {
+			t.Errorf("%s\n%d\n%s%s", text, status, stdout, stderr)
+		}
+	}
+	if status, _, stderr := finish(t, "serve", "--config", filepath.Join("nowhere", "conf.yaml")); status != 1 ||
+		stderr != "switchback: configuration: open nowhere/conf.yaml: no such file or directory\n" {
+		t.Errorf("%d\n%s", status, stderr)
+	}
+}

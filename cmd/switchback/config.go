@@ -1,0 +1,140 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap/zapcore"
+
+	"switchback/web"
+)
+
+// A config is everything that serve is told, wherever it was told: a flag goes
+// before the environment, that before the file, and that before the default.
+type config struct {
+	addr            string
+	clientURL       string // of the endpoints that have none of their own
+	logLevel        zapcore.Level
+	page            *bool // nil: when no endpoints are listed
+	shutdownTimeout time.Duration
+	http            httpConfig
+	certificate     *tls.Certificate // nil: plain HTTP
+	endpoints       []endpointConfig // none: demoEndpoints
+}
+
+// An httpConfig is what http.Server is told of the time before an endpoint has
+// the request.
+type httpConfig struct {
+	headerTimeout time.Duration // in which a request's header must be complete
+	idleTimeout   time.Duration // after which a connection with no request is closed
+	headerLimit   int           // bytes of a request's header
+}
+
+// defaultConfig is what is served when nothing is told.
+func defaultConfig() config {
+	return config{
+		addr:            "127.0.0.1:8081",
+		logLevel:        zapcore.InfoLevel,
+		shutdownTimeout: 10 * time.Second,
+		http: httpConfig{
+			headerTimeout: 10 * time.Second,
+			idleTimeout:   120 * time.Second,
+			headerLimit:   16 << 10,
+		},
+	}
+}
+
+// servesPage tells whether the page is at /. Whoever lists endpoints has a
+// service of their own, and gets the page only by asking for it.
+func (c *config) servesPage() bool {
+	if c.page != nil {
+		return *c.page
+	}
+	return len(c.endpoints) == 0
+}
+
+// allEndpoints are the listed endpoints or, when none are, those of the page.
+func (c *config) allEndpoints() []endpointConfig {
+	if len(c.endpoints) == 0 {
+		return demoEndpoints
+	}
+	return c.endpoints
+}
+
+// defaultClientURL is what the iframe page loads when nothing else is said: the
+// embedded client where the page is served, so that the page needs no other
+// host. It is empty for the endpoint's own default.
+func (c *config) defaultClientURL() string {
+	if c.clientURL == "" && c.servesPage() {
+		return web.ClientPath()
+	}
+	return c.clientURL
+}
+
+// dropClientURLs leaves every endpoint with the client URL that all have.
+func (c *config) dropClientURLs() {
+	for i := range c.endpoints {
+		c.endpoints[i].options.ClientURL = ""
+	}
+}
+
+// readFile reads a configuration file over what c holds.
+func (c *config) readFile(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	return readYAML(name, text, c.settings(filepath.Dir(name)))
+}
+
+// settings are the keys of a file in dir.
+func (c *config) settings(dir string) setting {
+	return mapping(map[string]setting{
+		"addr":             scalar(&c.addr, addressKind),
+		"client_url":       scalar(&c.clientURL, clientURLKind),
+		"log_level":        scalar(&c.logLevel, levelKind),
+		"page":             pointer(&c.page, boolKind),
+		"shutdown_timeout": scalar(&c.shutdownTimeout, durationKind),
+		"http": mapping(map[string]setting{
+			"header_timeout": scalar(&c.http.headerTimeout, durationKind),
+			"idle_timeout":   scalar(&c.http.idleTimeout, durationKind),
+			"header_limit":   scalar(&c.http.headerLimit, sizeKind),
+		}),
+		"tls":       certificate(&c.certificate, dir),
+		"endpoints": endpoints(&c.endpoints),
+	})
+}
+
+// certificate is a certificate with its chain and its key, in two PEM files.
+// Their names are relative to dir.
+func certificate(dst **tls.Certificate, dir string) setting {
+	var cert, key string
+	names := mapping(map[string]setting{
+		"cert": required(scalar(&cert, fileKind)),
+		"key":  required(scalar(&key, fileKind)),
+	})
+	return setting{want: names.want, read: func(s *source, at string, n ast.Node) {
+		names.read(s, at, n)
+		if cert == "" || key == "" {
+			return
+		}
+		pair, err := tls.LoadX509KeyPair(in(dir, cert), in(dir, key))
+		if err != nil {
+			s.fault(line(n), "%s: %v; it must be a certificate and its key, both PEM", at, err)
+			return
+		}
+		*dst = &pair
+	}}
+}
+
+// in is the file name as seen from dir.
+func in(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}

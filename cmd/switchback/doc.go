@@ -1,0 +1,62 @@
+// Switchback serves SockJS endpoints.
+//
+//	switchback serve                     the test page, /echo and /broadcast
+//	switchback serve --config FILE       the endpoints that the file lists
+//	switchback version
+//
+// A flag goes before the environment (SWITCHBACK_ADDR for --addr, and so on),
+// that before the configuration file, and that before the default.
+//
+// When it serves, it says so in one line on stdout; it logs to stderr. SIGINT
+// and SIGTERM stop it: it takes no more connections, closes every session with
+// 1001 and exits with 0, after the shutdown timeout at the latest. A second
+// signal ends it at once. It exits with 1 when something is wrong and with 2
+// when it was called wrongly; it does not listen before everything is right.
+//
+// # Configuration
+//
+// The file is YAML. A key that is not known, a value that cannot be, a key or a
+// path that is there twice: each is told with its line and with what it may be.
+// Durations have a unit (25s, 1m30s); sizes are bytes, or have one (128KiB,
+// 1MiB, 2GiB). Every key may be left out, but for an endpoint's path and
+// handler:
+//
+//	addr: 127.0.0.1:8081          # default
+//	log_level: info               # default; debug, warn, error
+//	shutdown_timeout: 10s         # default
+//	page: false                   # the test page at /, which uses /echo and /broadcast
+//	client_url: /sockjs.min.js    # for all endpoints that have none of their own
+//
+//	http:
+//	  header_timeout: 10s         # default: in which a request's header must be complete
+//	  idle_timeout: 120s          # default: of a connection without a request
+//	  header_limit: 16KiB         # default
+//
+//	tls:                          # HTTP/2 comes with it
+//	  cert: cert.pem              # relative to the file's folder
+//	  key: key.pem
+//
+//	endpoints:
+//	  - path: /chat
+//	    handler: broadcast        # or echo, close, amplify
+//	    engine: switchback        # default; or igm
+//	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
+//	    trusted_proxies: [10.0.0.0/8]
+//	    heartbeat_delay: 25s      # default; or off
+//
+// An endpoint takes every field of [switchback/transport.Options] under its
+// name in snake case: client_url, heartbeat_delay, disconnect_delay,
+// response_limit, disabled_transports, raw_websocket, hixie76, cookie_needed,
+// allowed_origins, trusted_proxies, message_limit, body_limit, batch_limit,
+// session_limit, address_limit, queue_limit, inbox_limit, memory_limit,
+// body_timeout, write_timeout, handshake_timeout, close_timeout and
+// inbox_timeout; the defaults and the meaning are there.
+//
+// A file that lists no endpoints leaves the page, /echo and /broadcast as they
+// are without one. A file that lists some gets the page only with page: true.
+// The longest path wins where one endpoint is below another. Each broadcast
+// endpoint is a room of its own. Where the page is served, the iframe pages
+// load the sockjs-client that is embedded in the binary; elsewhere, that of
+// [switchback/transport.DefaultClientURL]; client_url and --client-url, which
+// is for all endpoints, name another.
+package main

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
+
+	"switchback/handler"
+	"switchback/session"
+	"switchback/transport"
+	"switchback/transport/igm"
+)
+
+// An endpoint is what either engine makes.
+type endpoint interface {
+	http.Handler
+	Shutdown(ctx context.Context) error
+}
+
+// An endpointConfig is one endpoint of the configuration.
+type endpointConfig struct {
+	where   string // it is in the file, for messages
+	path    string
+	handler string
+	engine  string
+	options transport.Options
+}
+
+// demoEndpoints are those that the page uses.
+var demoEndpoints = []endpointConfig{
+	{where: "endpoint /echo", path: "/echo", handler: "echo", engine: "switchback"},
+	{where: "endpoint /broadcast", path: "/broadcast", handler: "broadcast", engine: "switchback"},
+}
+
+// endpoints is the list of endpoints. Each path may be there once.
+func endpoints(dst *[]endpointConfig) setting {
+	places := map[string]string{}
+	items := sequence("a list of endpoints, each with a path and a handler", func(s *source, key string, n ast.Node) {
+		e := endpointConfig{where: fmt.Sprintf("%s:%d: %s", s.name, line(n), key), engine: "switchback"}
+		s.read(key, n, e.settings())
+		if place, taken := places[e.path]; taken && e.path != "" {
+			s.fault(line(n), "%s.path is %q, which %s has; it must be a path of its own", key, e.path, place)
+		}
+		places[e.path] = key
+		*dst = append(*dst, e)
+	})
+	return setting{want: items.want, read: func(s *source, key string, n ast.Node) {
+		items.read(s, key, n)
+		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == 0 {
+			s.fault(line(n), "%s is empty; list an endpoint, or leave the key out to serve the page, /echo and /broadcast", key)
+		}
+	}}
+}
+
+// settings are the keys of an endpoint.
+func (e *endpointConfig) settings() setting {
+	o := &e.options
+	return mapping(map[string]setting{
+		"path":    required(scalar(&e.path, pathKind)),
+		"handler": required(scalar(&e.handler, oneOf("echo", "broadcast", "close", "amplify"))),
+		"engine":  scalar(&e.engine, oneOf("switchback", "igm")),
+
+		"client_url":          scalar(&o.ClientURL, clientURLKind),
+		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
+		"disconnect_delay":    scalar(&o.DisconnectDelay, durationKind),
+		"response_limit":      scalar(&o.ResponseLimit, sizeKind),
+		"disabled_transports": list(&o.DisabledTransports, transportKind),
+		"raw_websocket":       scalar(&o.RawWebSocket, boolKind),
+		"hixie76":             scalar(&o.Hixie76, boolKind),
+		"cookie_needed":       scalar(&o.CookieNeeded, boolKind),
+		"allowed_origins":     list(&o.AllowedOrigins, originKind),
+		"trusted_proxies":     list(&o.TrustedProxies, prefixKind),
+
+		"message_limit": scalar(&o.MessageLimit, sizeKind),
+		"body_limit":    scalar(&o.BodyLimit, sizeKind),
+		"batch_limit":   scalar(&o.BatchLimit, countKind),
+		"session_limit": scalar(&o.SessionLimit, countKind),
+		"address_limit": scalar(&o.AddressLimit, countKind),
+		"queue_limit":   scalar(&o.QueueLimit, sizeKind),
+		"inbox_limit":   scalar(&o.InboxLimit, sizeKind),
+		"memory_limit":  scalar(&o.MemoryLimit, bigSizeKind),
+
+		"body_timeout":      scalar(&o.BodyTimeout, durationKind),
+		"write_timeout":     scalar(&o.WriteTimeout, durationKind),
+		"handshake_timeout": scalar(&o.HandshakeTimeout, durationKind),
+		"close_timeout":     scalar(&o.CloseTimeout, durationKind),
+		"inbox_timeout":     scalar(&o.InboxTimeout, durationKind),
+	})
+}
+
+// clientURL is the endpoint's own or, if it has none, the common one.
+func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
+
+// open makes the endpoint. A broadcast is a topic of hub that has the
+// endpoint's path as its name.
+func (e endpointConfig) open(hub *handler.Hub, clientURL string, log *zap.Logger) (endpoint, error) {
+	e.options.ClientURL = e.clientURL(clientURL)
+	e.options.Logger = log
+	opener := session.Shared(e.newHandler(hub))
+	if e.engine == "igm" {
+		return igm.NewEndpoint(e.prefix(), opener, e.options)
+	}
+	return transport.NewEndpoint(e.prefix(), opener, e.options)
+}
+
+// prefix is the path as routes have it: the root's is empty.
+func (e endpointConfig) prefix() string { return strings.TrimSuffix(e.path, "/") }
+
+func (e endpointConfig) newHandler(hub *handler.Hub) session.Handler {
+	switch e.handler {
+	case "broadcast":
+		return handler.Broadcast{Hub: hub, Topic: e.path}
+	case "close":
+		return handler.Close{}
+	case "amplify":
+		return handler.Amplify{}
+	}
+	return handler.Echo{}
+}

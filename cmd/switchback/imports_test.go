@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports are the packages of this module, and of others, that a package may
+// import. Handlers and transports never meet.
+var imports = map[string][]string{
+	"session/frame":     {},
+	"session":           {"session/frame"},
+	"transport":         {"session", "session/frame", "transport/netpoll", "github.com/gorilla/websocket", "github.com/rs/cors", "go.uber.org/zap"},
+	"transport/netpoll": {"golang.org/x/sys/unix"},
+	"transport/client":  {"session/frame", "github.com/gorilla/websocket"},
+	"transport/igm":     {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs", "go.uber.org/zap"},
+	"handler":           {"session"},
+	"web":               {},
+}
+
+func TestWhoImportsWhom(t *testing.T) {
+	const module = "switchback/"
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name := strings.TrimPrefix(fields[0], module)
+		if strings.HasPrefix(name, "cmd/") {
+			continue
+		}
+		allowed, known := imports[name]
+		if !known {
+			t.Errorf("%s is not in the table", name)
+		}
+		for _, path := range fields[1:] {
+			path = strings.TrimPrefix(path, module)
+			if outside(path) && !slices.Contains(allowed, path) {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+}
+
+// outside tells packages that are not of the standard library, the module's
+// own among them.
+func outside(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".") || slices.Contains([]string{"session", "transport", "handler", "web", "cmd"}, first)
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// commands are the sub-commands, each with a file of its own.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// A usageError is an option that cannot be what it was said to be.
+type usageError struct{ error }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	app := kong.Must(&commands{},
+		kong.Name("switchback"),
+		kong.Description("A SockJS server: native WebSocket, streaming and polling for one session."),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}),
+		kong.Writers(stdout, stderr))
+	command, err := app.Parse(args)
+	if err == nil {
+		err = command.Run()
+	}
+	return report(stderr, err)
+}
+
+// report tells what went wrong and returns the exit status.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(stderr, "switchback:", line)
+	}
+	var parse *kong.ParseError
+	var usage usageError
+	if errors.As(err, &parse) || errors.As(err, &usage) {
+		fmt.Fprintln(stderr, "Run switchback --help for what may be given.")
+		return exitUsage
+	}
+	return exitFailure
+}

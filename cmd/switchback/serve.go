@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// A serveCommand is what the command line and the environment say. What is
+// empty was not said.
+type serveCommand struct {
+	Addr            string `env:"SWITCHBACK_ADDR" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one. The default is 127.0.0.1:8081."`
+	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" help:"Configuration, in YAML. Without it the test page is at /, with /echo and /broadcast."`
+	ClientURL       string `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
+	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
+	ShutdownTimeout string `env:"SWITCHBACK_SHUTDOWN_TIMEOUT" placeholder:"DURATION" help:"Time that sessions have to end in when the server is told to stop. The default is 10s."`
+}
+
+// Help is the end of serve --help.
+func (*serveCommand) Help() string {
+	return `A flag goes before the environment, that before the configuration, that before the default.
+
+SIGINT or SIGTERM stops the server: it closes every session and then exits. A second one ends it at once.`
+}
+
+// Run serves until a signal comes.
+func (c *serveCommand) Run(app *kong.Kong) error {
+	conf, err := c.config()
+	if err != nil {
+		return err
+	}
+	s, err := newServer(conf, newLogger(app.Stderr, conf.logLevel))
+	if err != nil {
+		return err
+	}
+	ln, err := listen(conf.addr)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ended := s.start(ln)
+	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s\n", s.serves, s.url(ln.Addr()))
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		stop() // a second signal ends the process, as if it were not caught
+		s.log.Info("stopping", zap.NamedError("cause", context.Cause(ctx)), zap.Duration("timeout", s.shutdownTimeout))
+	}
+	s.shutdown()
+	return err
+}
+
+// config is the defaults, with the file's settings over them, and over those
+// the environment's and the command line's.
+func (c *serveCommand) config() (config, error) {
+	conf := defaultConfig()
+	if c.Config != "" {
+		if err := conf.readFile(c.Config); err != nil {
+			return config{}, err
+		}
+	}
+	err := errors.Join(
+		override(&conf.addr, "addr", c.Addr, addressKind),
+		override(&conf.clientURL, "client-url", c.ClientURL, clientURLKind),
+		override(&conf.logLevel, "log-level", c.LogLevel, levelKind),
+		override(&conf.shutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, durationKind),
+	)
+	if c.ClientURL != "" {
+		conf.dropClientURLs()
+	}
+	return conf, err
+}
+
+// override sets *dst to what the flag or its variable says, if either does.
+func override[T any](dst *T, flag, text string, k kind[T]) error {
+	if text == "" {
+		return nil
+	}
+	value, ok := k.parse(text)
+	if !ok {
+		variable := "SWITCHBACK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		return usageError{fmt.Errorf("--%s (or %s) is %q; it must be %s", flag, variable, text, k.want)}
+	}
+	*dst = value
+	return nil
+}
+
+// newLogger writes lines for people to read.
+func newLogger(w io.Writer, level zapcore.Level) *zap.Logger {
+	encoding := zap.NewDevelopmentEncoderConfig()
+	encoding.ConsoleSeparator = " "
+	sink := zapcore.Lock(zapcore.AddSync(w))
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), sink, level))
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"switchback/handler"
+	"switchback/web"
+)
+
+// A server is the endpoints, the page, and the http.Server that carries them.
+type server struct {
+	http            *http.Server
+	secure          bool
+	endpoints       []endpoint
+	hub             *handler.Hub
+	serves          string // the endpoints and the page, for the line that says so
+	shutdownTimeout time.Duration
+	log             *zap.Logger
+}
+
+// newServer makes everything that conf asks for. It does not listen yet.
+func newServer(conf config, log *zap.Logger) (*server, error) {
+	hub, err := handler.NewHub(handler.NewMemory())
+	if err != nil {
+		return nil, err
+	}
+	s := &server{secure: conf.certificate != nil, hub: hub, shutdownTimeout: conf.shutdownTimeout, log: log}
+	routes := &router{rest: http.NotFoundHandler()}
+	if err := s.addEndpoints(routes, conf); err != nil {
+		return nil, err
+	}
+	if conf.servesPage() {
+		routes.rest = web.Handler()
+		s.serves += " and the page"
+	}
+	s.http = httpServer(conf, routes, log)
+	return s, nil
+}
+
+// httpServer has no limit on the time of a whole request or answer: a stream
+// takes as long as it takes, and the endpoints have deadlines of their own.
+func httpServer(conf config, routes http.Handler, log *zap.Logger) *http.Server {
+	s := &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: conf.http.headerTimeout,
+		IdleTimeout:       conf.http.idleTimeout,
+		MaxHeaderBytes:    conf.http.headerLimit,
+		ErrorLog:          errorLog(log),
+	}
+	if conf.certificate != nil {
+		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*conf.certificate}}
+	}
+	return s
+}
+
+// errorLog takes what http.Server has to say, most of which is of clients that
+// did not speak TLS or HTTP.
+func errorLog(log *zap.Logger) *stdlog.Logger {
+	l, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		panic(err) // for a level that does not exist
+	}
+	return l
+}
+
+// addEndpoints opens conf's endpoints and routes to them. The error tells of
+// each one that does not open.
+func (s *server) addEndpoints(routes *router, conf config) error {
+	var errs []error
+	var paths []string
+	for _, c := range conf.allEndpoints() {
+		e, err := c.open(s.hub, conf.defaultClientURL(), s.log)
+		if err == nil && c.path == "/" && conf.servesPage() {
+			err = errors.New("the path / is the page's; choose another, or set page to false")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.where, err))
+			continue
+		}
+		s.endpoints = append(s.endpoints, e)
+		routes.add(c.prefix(), e)
+		paths = append(paths, c.path)
+	}
+	s.serves = strings.Join(paths, " ")
+	return errors.Join(errs...)
+}
+
+// listen opens addr. The error says what to do.
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; stop it, or choose another address with --addr "+
+			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration", addr)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be used by this user; choose a port from 1024 on with --addr, "+
+			"SWITCHBACK_ADDR or addr in the configuration", addr)
+	}
+	return ln, err
+}
+
+// start serves on ln until shutdown. What it returns gets the error that ends
+// it before.
+func (s *server) start(ln net.Listener) <-chan error {
+	ended := make(chan error, 1)
+	go func() { // ends with shutdown
+		if s.secure {
+			ended <- s.http.ServeTLS(ln, "", "")
+			return
+		}
+		ended <- s.http.Serve(ln)
+	}()
+	return ended
+}
+
+// url is where a client on this machine finds the server.
+func (s *server) url(addr net.Addr) string {
+	u := url.URL{Scheme: "http", Host: addr.String(), Path: "/"}
+	if s.secure {
+		u.Scheme = "https"
+	}
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		u.Host = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
+	return u.String()
+}
+
+// shutdown stops accepting, ends the sessions of every endpoint, and waits for
+// the connections. What is not done in time is cut.
+func (s *server) shutdown() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
+	defer cancel()
+	deaf := make(chan struct{})
+	s.http.RegisterOnShutdown(func() { close(deaf) }) // runs when the listener is closed
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := s.http.Shutdown(ctx); err != nil {
+			s.log.Warn("connections cut", zap.Error(err))
+			s.http.Close()
+		}
+	})
+	<-deaf
+	for _, e := range s.endpoints {
+		parts.Go(func() {
+			if err := e.Shutdown(ctx); err != nil {
+				s.log.Warn("sessions cut", zap.Error(err))
+			}
+		})
+	}
+	parts.Wait()
+	if err := s.hub.Close(); err != nil {
+		s.log.Warn("hub not closed", zap.Error(err))
+	}
+}
