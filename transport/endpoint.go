@@ -195,7 +195,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, rt route, key 
 		e.cors(w, r)
 		h["Cache-Control"] = uncached
 	}
-	if rt.kind == carrying && e.options.CookieNeeded {
+	if key != "" && e.options.CookieNeeded {
 		setCookie(w, r)
 	}
 	rt.serve(w, r, key)

@@ -407,6 +407,20 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
 }
 
+// sockjs-protocol, JsessionidCookie: every session URL.
+func TestHandshakeSetsTheCookie(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{CookieNeeded: true})
+	h := http.Header{"Cookie": {"JSESSIONID=node7"}}
+	conn, res, err := websocket.DefaultDialer.Dial("ws"+s.url[4:]+"/0/0/websocket", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := res.Header.Get("Set-Cookie"); got != "JSESSIONID=node7; Path=/" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestHixie76KeysAreChecked(t *testing.T) {
 	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, HandshakeTimeout: 50 * time.Millisecond})
 	const head = "GET /echo/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"

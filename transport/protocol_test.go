@@ -1,0 +1,132 @@
+package transport_test
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"switchback/handler"
+	"switchback/session"
+	"switchback/transport"
+	"switchback/transport/igm"
+)
+
+var (
+	protocolAddr   = flag.String("protocol.addr", "", "play the protocol's cases against the server at this `host:port` only")
+	protocolEngine = flag.String("protocol.engine", "remote", "the `name` of the engine at protocol.addr, whose differences are known")
+)
+
+// An engine is an implementation of the protocol.
+type engine struct {
+	name  string
+	mount func(prefix string, o session.Opener, opts transport.Options) (endpoint, error)
+}
+
+// An endpoint is one service of an engine.
+type endpoint interface {
+	http.Handler
+	Shutdown(context.Context) error
+}
+
+var engines = []engine{
+	{ownEngine, func(prefix string, o session.Opener, opts transport.Options) (endpoint, error) {
+		return transport.NewEndpoint(prefix, o, opts)
+	}},
+	{"igm", func(prefix string, o session.Opener, opts transport.Options) (endpoint, error) {
+		return igm.NewEndpoint(prefix, o, opts)
+	}},
+}
+
+// services are those that the protocol's cases use, by their prefix.
+var services = map[string]struct {
+	handler session.Handler
+	options transport.Options
+}{
+	"/echo":                    {handler: handler.Echo{}},
+	"/disabled_websocket_echo": {handler.Echo{}, transport.Options{DisabledTransports: []string{"websocket"}}},
+	"/cookie_needed_echo":      {handler.Echo{}, transport.Options{CookieNeeded: true}},
+	"/close":                   {handler: handler.Close{}},
+}
+
+// TestProtocol plays every script of testdata/protocol.
+func TestProtocol(t *testing.T) {
+	scripts, err := loadScripts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	play := func(engine string, start func(t *testing.T) string) {
+		t.Run(engine, func(t *testing.T) {
+			to := target{engine, start(t), 5 * time.Second}
+			for name, sc := range scripts {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					if err := to.judge(sc); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		})
+	}
+	if *protocolAddr != "" {
+		play(*protocolEngine, func(*testing.T) string { return *protocolAddr })
+		return
+	}
+	for _, e := range engines {
+		play(e.name, e.serve)
+	}
+}
+
+// serve serves the services until the end of the test, and returns the address.
+func (e engine) serve(t *testing.T) string {
+	before := goleak.IgnoreCurrent()
+	endpoints := make(map[string]endpoint)
+	for prefix, s := range services {
+		o := s.options
+		o.ResponseLimit, o.RawWebSocket, o.Hixie76, o.AllowedOrigins = 4096, true, true, []string{"*"}
+		o.DisconnectDelay = 2 * time.Second
+		mounted, err := e.mount(prefix, session.Shared(s.handler), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoints[prefix] = mounted
+	}
+	server := httptest.NewServer(byPrefix(endpoints))
+	t.Cleanup(func() {
+		for _, e := range endpoints {
+			shutdown(t, e)
+		}
+		server.Close()
+		// igm's sessions keep goroutines until their disconnect delay has passed.
+		for end := time.Now().Add(10 * time.Second); goleak.Find(before) != nil && time.Now().Before(end); {
+		}
+	})
+	return server.Listener.Addr().String()
+}
+
+// byPrefix gives an endpoint the requests below its prefix as they are. An
+// http.ServeMux would redirect those that are not clean.
+func byPrefix(endpoints map[string]endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for prefix, e := range endpoints {
+			if r.URL.Path == prefix || strings.HasPrefix(r.URL.Path, prefix+"/") {
+				e.ServeHTTP(w, r)
+				return
+			}
+		}
+		http.NotFound(w, r)
+	}
+}
+
+func shutdown(t *testing.T, e endpoint) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+}
