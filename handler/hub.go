@@ -52,11 +52,12 @@ func (h *Hub) Subscribe(ctx context.Context, name string, s session.Session) err
 	err := h.settle(ctx, t)
 	if err != nil {
 		h.leave(name, s)
+		h.sweep(t)
 	}
 	return err
 }
 
-// Unsubscribe takes that back.
+// Unsubscribe takes that back. What is being published just then may still come.
 func (h *Hub) Unsubscribe(ctx context.Context, name string, s session.Session) error {
 	t := h.leave(name, s)
 	if t == nil {

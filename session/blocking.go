@@ -7,7 +7,8 @@ import (
 )
 
 // Blocking is an Opener for code that receives in a loop: it runs f on a
-// goroutine of its own for each session, until f returns. An error that f
+// goroutine of its own for each session, until f returns. A function that only
+// sends must receive, too: what comes waits for it. An error that f
 // returns closes the session as a Handler's does; nil closes it with 3000 "Go
 // away!".
 func Blocking(f func(c *Conn) error) Opener {

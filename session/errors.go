@@ -11,6 +11,7 @@ var (
 	ErrDetached = errors.New("session: receiver is not attached")
 	ErrSlow     = errors.New("session: client does not read")
 	ErrText     = errors.New("session: transport carries text only")
+	ErrBusy     = errors.New("session: too many messages wait for the handler")
 	ErrCode     = errors.New("session: close code may not be sent")
 
 	// Why a session closed by itself: each is in a CloseError's Err.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -47,11 +48,32 @@ func (b *inbox) drop() {
 	}
 }
 
-// awaitRoom returns when a message may be brought. s.mu is held, but for the
-// time it waits.
-func (s *Local) awaitRoom(ctx context.Context) error {
+// maxWaiters is how many calls of Receive may wait for room: a client that waits
+// for its answers has one.
+const maxWaiters = 8
+
+// awaitRoom returns when messages may be brought. s.mu is held, but for the time
+// it waits.
+func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
+	if s.crowded() {
+		if s.waiters == maxWaiters {
+			return ErrBusy
+		}
+		size := messageCost * len(data)
+		for _, d := range data {
+			size += len(d)
+		}
+		s.waiters++
+		s.pending += size
+		s.account()
+		defer func() {
+			s.waiters--
+			s.pending -= size
+			s.account()
+		}()
+	}
 	var timeout <-chan time.Time
-	for s.state == open && s.busy && s.inbox != nil && s.inbox.size >= s.registry.config.InboxLimit {
+	for s.crowded() {
 		if timeout == nil {
 			t := time.NewTimer(s.registry.config.InboxTimeout)
 			defer t.Stop()
@@ -77,6 +99,11 @@ func (s *Local) awaitRoom(ctx context.Context) error {
 		return ErrClosed
 	}
 	return nil
+}
+
+// crowded tells whether too much waits for the handler. s.mu is held.
+func (s *Local) crowded() bool {
+	return s.state == open && s.busy && s.inbox != nil && s.inbox.size >= s.registry.config.InboxLimit
 }
 
 // stuck closes a session whose handler does not come to its end.
@@ -148,7 +175,7 @@ func Ending(err error) *CloseError {
 	if !errors.As(err, &end) || !ValidCode(end.Code) {
 		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
 	}
-	return &CloseError{Code: end.Code, Reason: cut(end.Reason), Err: end.Err}
+	return &CloseError{Code: end.Code, Reason: cut(strings.ToValidUTF8(end.Reason, "\ufffd")), Err: end.Err}
 }
 
 // call calls the handler and returns a panic of it as its error.
@@ -161,7 +188,7 @@ func (s *Local) call(m message) (err error) {
 		if d, ok := s.handler.(Drainer); ok {
 			d.OnDrain(s)
 		}
-		return &CloseError{Code: CodeGoingAway, Reason: "Server is going away"}
+		return goingAway
 	case binaryMessage:
 		h, ok := s.handler.(BinaryHandler)
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 	"unicode/utf8"
 )
 
@@ -46,11 +47,14 @@ type Local struct {
 	ended    bool // OnClose has been called, or is being called
 	receiver Receiver
 	sent     tick // when a frame was last taken
+	moved    tick // when a message last went either way, or 0
 	left     tick // when the last receiver left, or the close frame was first taken
 	inflight int  // bytes of the frame that Next gave last, which may not have been taken yet
 	held     int  // bytes counted in the registry's memory
 	queue    queue
 	inbox    *inbox // nil while nothing waits
+	waiters  int    // calls of Receive that wait for room
+	pending  int    // bytes that they bring
 	end      *CloseError
 	context  *sessionContext // nil until Context is called
 }
@@ -105,8 +109,9 @@ func (s *Local) waiting() int { return s.queue.len() + s.inflight }
 // queued ends a Send: it holds the queue to its limits and wakes the receiver.
 // waiting is what waited before. s.mu is held; queued gives it back.
 func (s *Local) queued(waiting int) error {
+	s.moved = s.registry.wheel.now()
 	s.account()
-	if waiting > 0 && s.overLimit() {
+	if s.overLimit(waiting) {
 		s.queue.drop()
 		s.registry.stats.slow.Add(1)
 		s.close(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow})
@@ -120,8 +125,15 @@ func (s *Local) queued(waiting int) error {
 	return nil
 }
 
-func (s *Local) overLimit() bool {
-	return s.waiting() > s.registry.config.QueueLimit || s.registry.overMemory()
+// smallMessage is what a session that holds nothing may be sent when all of them
+// hold too much: who reads is not to suffer for who does not.
+const smallMessage = 16 << 10
+
+// overLimit tells whether too much waits, and waited when waiting bytes did.
+func (s *Local) overLimit(waiting int) bool {
+	now := s.waiting()
+	return waiting > 0 && now > s.registry.config.QueueLimit ||
+		(waiting > 0 || now > smallMessage) && s.registry.overMemory()
 }
 
 // woken returns the receiver if it has to be woken. s.mu is held.
@@ -135,7 +147,7 @@ func (s *Local) woken() Receiver {
 
 // account brings the registry's count of memory up to date. s.mu is held.
 func (s *Local) account() {
-	held := s.waiting()
+	held := s.waiting() + s.pending
 	if s.inbox != nil {
 		held += s.inbox.size
 	}
@@ -237,6 +249,23 @@ func (s *Local) Closing() bool {
 	return s.state != open
 }
 
+// Receiver returns the receiver that is attached, or nil.
+func (s *Local) Receiver() Receiver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receiver
+}
+
+// livelyFor is the time since its last message within which a session is busy.
+const livelyFor = time.Second
+
+// Lively tells whether messages went either way within the last second or so.
+func (s *Local) Lively() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moved > 0 && s.registry.wheel.now()-s.moved <= s.registry.wheel.ticks(livelyFor)
+}
+
 // Attach makes r the receiver, which then calls Next. It returns ErrAttached
 // while the session has another, and ErrClosed on a session that is forgotten.
 func (s *Local) Attach(r Receiver) error {
@@ -314,14 +343,17 @@ func (s *Local) Detach(r Receiver, err error) {
 			s.begin(interrupted(err))
 		}
 	}
-	gone := s.state == closing && s.key == ""
 	run := s.state == closing && s.claim()
+	gone := s.state == closing && s.key == ""
+	if gone {
+		s.bury()
+	}
 	s.mu.Unlock()
 	if run {
-		s.run()
+		s.registry.calls.Go(s.run)
 	}
 	if gone {
-		s.forget()
+		s.registry.remove(s)
 		return
 	}
 	s.registry.schedule(s)
@@ -335,18 +367,12 @@ func interrupted(err error) *CloseError {
 	return &CloseError{Code: CodeInterrupted, Reason: "Connection interrupted", Err: err}
 }
 
-// forget makes a closing session closed.
-func (s *Local) forget() {
-	s.mu.Lock()
-	if s.state == closed {
-		s.mu.Unlock()
-		return
-	}
+// bury makes a closing session closed. s.mu is held; the registry has to forget
+// it then.
+func (s *Local) bury() {
 	s.state = closed
 	s.queue.drop()
 	s.account()
-	s.mu.Unlock()
-	s.registry.remove(s)
 }
 
 // expire does what time asks for and returns when to look again; false when
@@ -380,11 +406,12 @@ func (s *Local) expire(now tick) (again tick, ok bool) {
 		s.begin(&CloseError{Code: CodeAbnormal, Reason: "Client went away", Err: ErrGone})
 		run = s.claim()
 	}
+	s.bury()
 	s.mu.Unlock()
 	if run {
 		s.registry.calls.Go(s.run)
 	}
-	s.forget()
+	s.registry.remove(s)
 	return 0, false
 }
 
@@ -400,7 +427,8 @@ func (s *Local) due() tick {
 // busy it is called for them before Receive returns; where it is, they are
 // copied and wait for it. While more than InboxLimit bytes wait already, Receive
 // waits; after InboxTimeout the session closes. Either all messages are taken
-// or none; none with ErrClosed, or with the context's error.
+// or none; none with ErrClosed, with ErrBusy where many calls wait already, or
+// with the context's error.
 func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
 	return s.receive(ctx, textMessage, texts)
 }
@@ -413,10 +441,11 @@ func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
 
 func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
 	s.mu.Lock()
-	if err := s.awaitRoom(ctx); err != nil {
+	if err := s.awaitRoom(ctx, data); err != nil {
 		s.mu.Unlock()
 		return err
 	}
+	s.moved = s.registry.wheel.now()
 	if s.busy {
 		s.keep(kind, data)
 		return nil

@@ -52,11 +52,15 @@ func (q *queue) appendPrepared(f Framing, m *Prepared) {
 }
 
 func (q *queue) appendBinary(f Framing, data []byte) error {
+	n := q.len()
 	b := q.begin(f)
-	n := len(b.b)
 	var err error
-	if b.b, err = f.AppendBinary(b.b, data); err != nil {
-		b.b = b.b[:n]
+	if b.b, err = f.AppendBinary(b.b, data); err == nil {
+		return nil
+	}
+	b.b = b.b[:n]
+	if n == 0 {
+		q.drop()
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"hash/maphash"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -139,23 +140,44 @@ func (g *Registry) Open(key string, r *http.Request, peer *Peer, framing Framing
 		g.stats.refused.Add(1)
 		return nil, err
 	}
-	handler, err := g.opener.Open(r)
+	s, err := g.create(key, r, peer, framing, receiver)
 	if err != nil {
-		g.dismiss(peer)
 		return nil, err
-	}
-	s := &Local{
-		registry: g, handler: handler, framing: framing, peer: peer, key: key,
-		number: g.number.Add(1), receiver: receiver, busy: true,
-	}
-	if !g.insert(s) {
-		g.dismiss(peer)
-		return nil, ErrAttached
 	}
 	g.stats.opened.Add(1)
 	s.deliver(message{kind: openEvent})
+	if g.draining.Load() { // Shutdown may have missed it
+		s.drain()
+	}
 	s.run()
 	return s, nil
+}
+
+// create makes an admitted session known.
+func (g *Registry) create(key string, r *http.Request, peer *Peer, framing Framing, receiver Receiver) (s *Local, err error) {
+	known := false
+	defer func() {
+		if !known { // for an error or a panic
+			g.dismiss(peer)
+		}
+	}()
+	handler, err := g.opener.Open(r)
+	if err != nil {
+		return nil, err
+	}
+	s = &Local{
+		registry: g, handler: handler, framing: framing, peer: peer, key: key,
+		number: g.number.Add(1), receiver: receiver, busy: true,
+	}
+	if known = g.insert(s); !known {
+		return nil, ErrAttached
+	}
+	return s, nil
+}
+
+// Full tells whether Open would refuse any client just now.
+func (g *Registry) Full() bool {
+	return g.draining.Load() || g.live.Load() >= int64(g.config.SessionLimit)
 }
 
 // admit counts a session in, if limits allow it.
@@ -259,32 +281,44 @@ func (g *Registry) sessions() []*Local {
 
 // Shutdown refuses new sessions, tells handlers that are Drainers, closes every
 // session with 1001, and returns when all receivers have taken the close frame
-// and all handlers have returned, or with the context's error. Time stands
-// still for the sessions afterwards.
+// and all handlers have returned. When the context is done first, it closes the
+// sessions whose handlers are busy, too, and returns the context's error. Time
+// stands still for the sessions afterwards.
 func (g *Registry) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
-	sessions := g.sessions()
-	for _, s := range sessions {
+	defer g.wheel.stop()
+	for _, s := range g.sessions() {
 		s.drain()
 	}
-	defer g.wheel.stop()
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		for len(sessions) > 0 && sessions[len(sessions)-1].atRest() {
-			sessions = sessions[:len(sessions)-1]
-		}
-		if len(sessions) == 0 {
-			g.calls.Wait()
-			return nil
+		if !slices.ContainsFunc(g.sessions(), (*Local).moves) {
+			break
 		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
+			for _, s := range g.sessions() {
+				s.fail(goingAway)
+			}
 			return ctx.Err()
 		case <-t.C:
 		}
 	}
+	returned := make(chan struct{})
+	go func() { // ends with the last handler
+		g.calls.Wait()
+		close(returned)
+	}()
+	select {
+	case <-returned:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
+
+var goingAway = &CloseError{Code: CodeGoingAway, Reason: "Server is going away"}
 
 // drain begins a session's end at shutdown.
 func (s *Local) drain() {
@@ -304,9 +338,9 @@ func (s *Local) drain() {
 	}
 }
 
-// atRest tells whether nothing goes on in a session any more.
-func (s *Local) atRest() bool {
+// moves tells whether something goes on in a session still.
+func (s *Local) moves() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state != open && s.receiver == nil && s.ended && !s.busy
+	return s.state == open || s.receiver != nil || !s.ended || s.busy
 }

@@ -58,8 +58,9 @@ type Session interface {
 // *PanicError.
 //
 // While a handler works, the session's further messages wait, and when
-// InboxLimit bytes of them wait, so does the client. A handler that is not done
-// within InboxTimeout while its client waits loses the session.
+// InboxLimit bytes of them wait, so does the client: its requests are not
+// answered, and after InboxTimeout the session is closed; its WebSocket is not
+// read.
 type Handler interface {
 	OnOpen(s Session) error
 
@@ -67,7 +68,8 @@ type Handler interface {
 	OnMessage(s Session, text []byte) error
 
 	// OnClose gets the reason: a *CloseError. It is the place to give back
-	// what OnOpen took; nothing can be sent any more.
+	// what OnOpen took; nothing can be sent any more. It runs on a goroutine of
+	// its own, or after the call that ended the session.
 	OnClose(s Session, err error)
 }
 
