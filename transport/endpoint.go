@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"go.uber.org/zap"
@@ -30,13 +31,12 @@ type Endpoint struct {
 	upgrader upgrader
 	routes   map[string]route // of a session, by the last part of the path
 	statics  map[string]route // by the path
-	draining atomic.Bool
 	stats    counters
 }
 
 // counters are an endpoint's, from its start.
 type counters struct {
-	origins, bodies, broken, handshakes atomic.Int64
+	origins, bodies, broken, late, busy, handshakes, unanswered atomic.Int64
 }
 
 // Stats are an endpoint's counters.
@@ -45,7 +45,10 @@ type Stats struct {
 	ForeignOrigins int64 // requests refused for the origin of their page (403)
 	TooLarge       int64 // bodies and messages refused for MessageLimit, BodyLimit or BatchLimit (413, 1009)
 	Broken         int64 // bodies and messages that were no array of strings (500, 1007)
+	Late           int64 // bodies and messages that were not complete within BodyTimeout (408, 1006)
+	Busy           int64 // requests refused because too many wait for a session's handler (503)
 	Handshakes     int64 // WebSocket handshakes that failed (400)
+	Unanswered     int64 // WebSockets closed because their peer did not answer a ping
 }
 
 // NewEndpoint returns an endpoint for the URLs below prefix, such as "/echo";
@@ -96,25 +99,40 @@ func (e *Endpoint) Stats() Stats {
 		ForeignOrigins: e.stats.origins.Load(),
 		TooLarge:       e.stats.bodies.Load(),
 		Broken:         e.stats.broken.Load(),
+		Late:           e.stats.late.Load(),
+		Busy:           e.stats.busy.Load(),
 		Handshakes:     e.stats.handshakes.Load(),
+		Unanswered:     e.stats.unanswered.Load(),
 	}
 }
 
 // Shutdown ends the endpoint: it refuses new sessions and /info with 503, tells
 // handlers that are session.Drainers, closes every session with 1001, ends
 // streams and polls, and closes WebSockets as RFC 6455 has it. It returns when
-// all of that is done. When the context is done first, it closes the
-// connections that are left and returns the context's error.
+// all of that is done. Shortly before the context's deadline it closes the
+// sessions of busy handlers, too; at the deadline, the connections that are
+// left, and returns the context's error.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
-	e.draining.Store(true)
-	err := e.registry.Shutdown(ctx)
+	err := e.shutdownSessions(ctx)
 	return errors.Join(err, e.poller.Shutdown(ctx))
+}
+
+// shutdownSessions leaves some of the time for the connections.
+func (e *Endpoint) shutdownSessions(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		reserve := min(time.Until(deadline)/4, time.Second)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
+		defer cancel()
+	}
+	return e.registry.Shutdown(ctx)
 }
 
 // A route is what serves one path.
 type route struct {
 	method string
 	kind   routeKind
+	loaded Request
 	serve  func(w http.ResponseWriter, r *http.Request, key string)
 }
 
@@ -130,27 +148,26 @@ const (
 // table lists the rows of the URL table that are not disabled.
 func (e *Endpoint) table() (statics, routes map[string]route) {
 	statics = map[string]route{
-		"":      {http.MethodGet, static, e.greet},
-		"/":     {http.MethodGet, static, e.greet},
-		"/info": {http.MethodGet, shared, e.info},
+		"":      {method: http.MethodGet, kind: static, serve: e.greet},
+		"/":     {method: http.MethodGet, kind: static, serve: e.greet},
+		"/info": {method: http.MethodGet, kind: shared, serve: e.info},
 	}
 	routes = make(map[string]route)
 	for name, c := range carriers {
 		if e.serves(c.transport) {
-			routes[name] = route{c.method, carrying, func(w http.ResponseWriter, r *http.Request, key string) {
-				e.respond(w, r, key, c)
-			}}
+			serve := func(w http.ResponseWriter, r *http.Request, key string) { e.respond(w, r, key, c) }
+			routes[name] = route{method: c.method, kind: carrying, loaded: c.loaded, serve: serve}
 		}
 	}
 	if e.serves("xhr-streaming") || e.serves("xhr-polling") || e.serves("eventsource") || e.serves("htmlfile") {
-		routes["xhr_send"] = route{http.MethodPost, carrying, e.xhrSend}
+		routes["xhr_send"] = route{method: http.MethodPost, kind: carrying, serve: e.xhrSend}
 	}
 	if e.serves("jsonp-polling") {
-		routes["jsonp_send"] = route{http.MethodPost, carrying, e.jsonpSend}
+		routes["jsonp_send"] = route{method: http.MethodPost, kind: carrying, serve: e.jsonpSend}
 	}
 	if e.serves("websocket") {
-		routes["websocket"] = route{http.MethodGet, upgrading, e.websocket}
-		statics["/websocket"] = route{http.MethodGet, upgrading, e.rawWebSocket}
+		routes["websocket"] = route{method: http.MethodGet, kind: upgrading, serve: e.websocket}
+		statics["/websocket"] = route{method: http.MethodGet, kind: upgrading, serve: e.rawWebSocket}
 	}
 	return statics, routes
 }
@@ -175,7 +192,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	if (path != "" && path != "/" || rt.kind == upgrading) && !e.guard.Allowed(r) {
+	if (path != "" && path != "/" || rt.kind == upgrading) && !e.guard.Allowed(r, rt.loaded) {
 		e.stats.origins.Add(1)
 		refuse(w, http.StatusForbidden, "Origin is not allowed.")
 		return
@@ -250,7 +267,7 @@ func (e *Endpoint) find(path string) (rt route, key string, ok bool) {
 		return rt, "", true
 	}
 	if isIframe(path) {
-		return route{http.MethodGet, static, e.iframePage}, "", true
+		return route{method: http.MethodGet, kind: static, loaded: ByElement, serve: e.iframePage}, "", true
 	}
 	server, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if !ok {

@@ -38,7 +38,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 }
 
 func TestMethodsOfEachPath(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s := serve(t, session.Shared(handler.Echo{}), Options{AllowedOrigins: []string{"*"}})
 	for path, allow := range map[string]string{
 		"": "GET, HEAD", "/": "GET, HEAD", "/iframe.html": "GET, HEAD", "/info": "OPTIONS, GET",
 		"/websocket": "GET", "/0/0/websocket": "GET",

@@ -25,14 +25,23 @@ func NewGuard(o Options) (*Guard, error) {
 	return &Guard{origins: origins, proxies: o.TrustedProxies, log: o.Logger}, err
 }
 
+// A Request is how a page makes a request.
+type Request bool
+
+const (
+	ByScript  Request = false // with an Origin, where it is not the page's own
+	ByElement Request = true  // a script, an iframe: without one
+)
+
 // Allowed tells whether the page that makes a request may use the endpoint. A
-// request that names no page is allowed: it does not come from a browser, or
-// from one that asks its own server.
-func (g *Guard) Allowed(r *http.Request) bool {
+// request by script that names no page is allowed: it does not come from a
+// browser, or from one that asks its own server. One by an element is not, since
+// a page can hide itself (Referrer-Policy).
+func (g *Guard) Allowed(r *http.Request, by Request) bool {
 	if g.origins.any {
 		return true
 	}
-	origin, known := pageOrigin(r)
+	origin, known := pageOrigin(r, by)
 	c := g.proxies.caller(r)
 	if known && (origin == "" || g.origins.match(origin) || c.isOrigin(origin)) {
 		return true
@@ -61,7 +70,7 @@ func (g *Guard) Peer(r *http.Request, transport string) *session.Peer {
 // iframes and other plain loads bring no Origin: for them the browser's
 // Sec-Fetch-Site tells whether a foreign page loads them, and the Referer
 // which. A foreign page that hides itself is not known.
-func pageOrigin(r *http.Request) (origin string, known bool) {
+func pageOrigin(r *http.Request, by Request) (origin string, known bool) {
 	if origin = r.Header.Get("Origin"); origin != "" {
 		return origin, true
 	}
@@ -72,5 +81,5 @@ func pageOrigin(r *http.Request) (origin string, known bool) {
 	if u, err := url.Parse(r.Referer()); err == nil && u.Host != "" {
 		return u.Scheme + "://" + u.Host, true
 	}
-	return "", r.Header.Get("Sec-Fetch-Site") == ""
+	return "", by == ByScript && r.Header.Get("Sec-Fetch-Site") == ""
 }

@@ -87,6 +87,14 @@ func setCookie(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Set-Cookie", "JSESSIONID="+value+"; Path=/")
 }
 
+// hangUp ends the connection with the answer. HTTP/2 would end all that it
+// carries, and needs no such thing.
+func hangUp(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+}
+
 func notFound(w http.ResponseWriter) { refuse(w, http.StatusNotFound, "Not found.") }
 
 // refuse answers with a status and a line that says why.

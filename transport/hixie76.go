@@ -70,12 +70,14 @@ func hixieNumber(key string) (uint32, error) {
 }
 
 func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two uint32) error {
-	j := &hijacker{ResponseWriter: w, poller: k.endpoint.poller}
-	if _, _, err := j.Hijack(); err != nil {
+	conn, err := k.endpoint.hijack(w)
+	if err != nil {
 		return err
 	}
-	k.conn = j.conn
-	k.wire = &hixieWire{socket: k}
+	conn.Own(k)
+	k.conn = conn
+	b := conn.Lend()
+	defer b.GiveBack()
 	c := k.endpoint.guard.proxies.caller(r)
 	scheme := "ws"
 	if c.secure {
@@ -87,46 +89,38 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	challenge := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, one), two)
 	challenge = append(challenge, make([]byte, 8)...)
 	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.HandshakeTimeout))
-	if _, err := io.ReadFull(k.conn.Reader(), challenge[8:]); err != nil {
+	if _, err := io.ReadFull(b, challenge[8:]); err != nil {
 		k.conn.Close()
 		return err
 	}
 	k.conn.SetReadDeadline(time.Time{})
 	sum := md5.Sum(challenge)
-	_, err := k.conn.Write(sum[:])
+	_, err = k.conn.Write(sum[:])
 	return err
 }
 
-// hixieWire reads messages.
-type hixieWire struct {
-	hixie76
-	socket *socket
-}
-
-func (w *hixieWire) next(b *bytes.Buffer) (binary bool, err error) {
-	r := w.socket.conn.Reader()
-	kind, err := r.ReadByte()
+func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+	kind, err := k.buffer.ReadByte()
 	switch {
 	case err != nil:
 		return false, unexpected(err)
 	case kind == 0xff:
-		w.socket.peerCloses(session.CodeNormal, "")
+		k.peerCloses(session.CodeNormal, "")
 		return false, io.EOF
 	case kind != 0x00:
 		return false, &session.CloseError{Code: session.CodeInvalid, Reason: "Broken frame"}
 	}
-	w.socket.hurry()
-	defer w.socket.relax()
+	k.hurry()
 	for {
-		piece, err := r.ReadSlice(0xff)
-		b.Write(piece)
+		piece, err := k.buffer.ReadSlice(0xff)
+		body.Write(piece)
 		switch {
 		case err == nil:
-			b.Truncate(b.Len() - 1)
+			body.Truncate(body.Len() - 1)
 			return false, nil
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return false, unexpected(err)
-		case b.Len() > w.socket.endpoint.options.BodyLimit:
+		case body.Len() > k.limit():
 			return false, tooBig
 		}
 	}

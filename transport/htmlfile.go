@@ -13,6 +13,7 @@ var htmlFile = &carrier{
 	transport:   "htmlfile",
 	method:      http.MethodGet,
 	contentType: []string{"text/html; charset=UTF-8"},
+	loaded:      ByElement,
 	callback:    true,
 	prelude:     htmlPage,
 	wrap: func(dst, f []byte, _ string) []byte {

@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func TestJSONPSendTakesFormsAndBodies(t *testing.T) {
 }
 
 func TestCallbacksAreNames(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s := serve(t, session.Shared(handler.Echo{}), Options{AllowedOrigins: []string{"*"}})
 	for query, want := range map[string]string{
 		"":                              `"callback" parameter required` + "\n",
 		"?c=":                           `"callback" parameter required` + "\n",
@@ -163,7 +164,7 @@ func TestCallbacksAreNames(t *testing.T) {
 
 // Whatever a message holds, no script ends early by it.
 func TestScriptsNeverEndEarly(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1})
+	s := serve(t, session.Shared(handler.Echo{}), Options{AllowedOrigins: []string{"*"}, ResponseLimit: 1})
 	path := s.openPolling(t)
 	s.ask(t, "POST", path+"/xhr_send", `["</script><script>alert(1)</script>"]`).want(t, 204, "")
 	a := s.ask(t, "GET", path+"/htmlfile?c=f", "")
@@ -488,3 +489,210 @@ func TestPanicIsOneSessionsEnd(t *testing.T) {
 type panicking struct{ handler.Echo }
 
 func (panicking) OnMessage(session.Session, []byte) error { panic("oops") }
+
+// A writer that cannot flush carries polls, and says that it carries no streams.
+func TestWriterWithoutFlush(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s.server.Config.Handler = http.TimeoutHandler(s.Endpoint, 10*time.Second, "late")
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, `a["x"]`+"\n")
+	s.ask(t, "POST", "/0/"+newID()+"/xhr_streaming", "").want(t, 501, "Streams are not possible here.\n")
+}
+
+// A blocked is a handler that does not return from OnMessage until it is let.
+type blocked struct {
+	handler.Echo
+	begun, let chan struct{}
+	ends       chan *session.CloseError
+}
+
+func newBlocked() blocked {
+	return blocked{begun: make(chan struct{}, 10), let: make(chan struct{}), ends: make(chan *session.CloseError, 10)}
+}
+
+func (h blocked) OnMessage(session.Session, []byte) error {
+	h.begun <- struct{}{}
+	<-h.let
+	return nil
+}
+
+func (h blocked) OnClose(_ session.Session, err error) { h.ends <- err.(*session.CloseError) }
+
+// A handler at work keeps the pongs from being read: its peer is not gone for
+// that. When the peer is, the session ends all the same.
+func TestBusyHandlerAndItsPeer(t *testing.T) {
+	h := newBlocked()
+	s := serve(t, session.Shared(h), Options{HeartbeatDelay: 20 * time.Millisecond})
+	conn := s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	conn.WriteMessage(websocket.TextMessage, []byte(`["x"]`))
+	<-h.begun
+	for range 5 {
+		read(t, conn, "h")
+	}
+	conn.NetConn().Close()
+	select {
+	case <-h.ends:
+		t.Error("OnClose overlaps OnMessage")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(h.let)
+	if end := <-h.ends; end.Code != 1006 {
+		t.Errorf("got %v", end)
+	}
+}
+
+// status sends a message and returns the answer's status, or 0.
+func (s *served) status(path string) int {
+	r, err := http.NewRequest("POST", s.url+path, strings.NewReader(`["0123456789"]`))
+	if err != nil {
+		return 0
+	}
+	a, _ := s.do(r)
+	return a.status
+}
+
+func (s *served) pollTwice(id string) (text string) {
+	for range 2 {
+		r, err := http.NewRequest("POST", s.url+"/0/"+id+"/xhr", nil)
+		if err != nil {
+			return err.Error()
+		}
+		a, _ := s.do(r)
+		text += a.body
+	}
+	return text
+}
+
+// A request that waits for a busy handler is refused where many do already.
+func TestManyRequestsForABusyHandler(t *testing.T) {
+	h := newBlocked()
+	s := serve(t, session.Shared(h), Options{InboxLimit: 10})
+	path := s.openPolling(t)
+	statuses := make(chan int, 20)
+	for range 20 {
+		go func() { statuses <- s.status(path + "/xhr_send") }()
+	}
+	refused := 0
+	for s.Stats().Busy < 10 {
+		if status := <-statuses; status == 503 {
+			refused++
+		} else if status != 204 {
+			t.Errorf("got %d", status)
+		}
+	}
+	close(h.let)
+	if refused == 0 {
+		t.Error("none was refused")
+	}
+	eventually(t, "all are answered", func() bool { return s.Stats().Memory == 0 })
+}
+
+// At the deadline of a shutdown, busy handlers or not, all clients are told.
+func TestShutdownDoesNotWaitForHandlers(t *testing.T) {
+	h := newBlocked()
+	e, err := NewEndpoint("/echo", session.Shared(h), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s.server.Config.Handler = e
+	stream := func(id string) *bufio.Reader {
+		res, err := s.client.Post(s.url+"/0/"+id+"/xhr_streaming", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		return bufio.NewReader(res.Body)
+	}
+	id := newID()
+	streamed, conn := stream(id), s.dial(t, "/websocket")
+	conn.WriteMessage(websocket.TextMessage, []byte("x"))
+	go s.status("/0/" + id + "/xhr_send")
+	<-h.begun
+	<-h.begun
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	if err := e.Shutdown(ctx); err == nil || time.Since(begun) > 2*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(begun))
+	}
+	readClose(t, conn, 1001, "Server is going away")
+	if rest, err := io.ReadAll(streamed); err != nil || !strings.HasSuffix(string(rest), `c[1001,"Server is going away"]`+"\n") {
+		t.Errorf("stream: got %q, %v", rest, err)
+	}
+	close(h.let)
+	<-h.ends
+	<-h.ends
+	e.Shutdown(t.Context())
+}
+
+// An opener that is asked while the server shuts down opens nothing that stays.
+func TestShutdownFindsLateSessions(t *testing.T) {
+	asked, let := make(chan struct{}), make(chan struct{})
+	opener := session.OpenerFunc(func(*http.Request) (session.Handler, error) {
+		close(asked)
+		<-let
+		return handler.Echo{}, nil
+	})
+	s := serve(t, opener, Options{})
+	got := make(chan string)
+	go func() { got <- s.pollTwice("late") }()
+	<-asked
+	down := make(chan error)
+	go func() { down <- s.Shutdown(t.Context()) }()
+	eventually(t, "it drains", func() bool { return s.ask(t, "GET", "/info", "").status == 503 })
+	close(let)
+	if text := <-got; text != "o\n"+`c[1001,"Server is going away"]`+"\n" {
+		t.Errorf("got %q", text)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenerMayPanic(t *testing.T) {
+	s := serve(t, session.OpenerFunc(func(*http.Request) (session.Handler, error) { panic(http.ErrAbortHandler) }), Options{})
+	for range 3 {
+		if res, err := s.client.Post(s.url+"/0/x/xhr", "", nil); err == nil {
+			res.Body.Close()
+			t.Error("got an answer")
+		}
+	}
+	if n := s.Stats().Sessions; n != 0 {
+		t.Errorf("%d sessions are counted", n)
+	}
+}
+
+func TestInfoRefusesWhenFull(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{SessionLimit: 1})
+	if a := s.ask(t, "GET", "/info", ""); a.status != 200 {
+		t.Errorf("got %d", a.status)
+	}
+	s.openPolling(t)
+	if a := s.ask(t, "GET", "/info", ""); a.status != 503 {
+		t.Errorf("got %d", a.status)
+	}
+}
+
+// The peer closes while frames are being sent: nothing follows our close frame.
+func TestNothingFollowsTheCloseFrame(t *testing.T) {
+	h := &flood{ended: make(chan error, 1000)}
+	s := serve(t, session.Shared(h), Options{})
+	for range 100 {
+		conn := s.dial(t, "/websocket")
+		conn.WriteMessage(websocket.TextMessage, []byte("go"))
+		conn.ReadMessage()
+		conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
+		for err := error(nil); err == nil; {
+			_, _, err = conn.ReadMessage()
+			if closed, ok := err.(*websocket.CloseError); err != nil && (!ok || closed.Code != 1000 && closed.Code != 1013) {
+				t.Fatalf("got %v", err)
+			}
+		}
+		if rest, _ := io.ReadAll(conn.NetConn()); len(rest) > 0 {
+			t.Fatalf("%d bytes follow the close frame", len(rest))
+		}
+	}
+}

@@ -13,6 +13,7 @@ var jsonpPolling = &carrier{
 	transport:   "jsonp-polling",
 	method:      http.MethodGet,
 	contentType: javascript,
+	loaded:      ByElement,
 	callback:    true,
 	poll:        true,
 	wrap: func(dst, f []byte, callback string) []byte {

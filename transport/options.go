@@ -105,8 +105,9 @@ type Options struct {
 	// to it. The default is 10 seconds.
 	WriteTimeout time.Duration
 
-	// HandshakeTimeout is the time in which a WebSocket handshake must be
-	// complete. The default is 10 seconds.
+	// HandshakeTimeout is the time in which a Hixie-76 handshake must be
+	// complete, whose last part comes after its answer. The default is 10
+	// seconds.
 	HandshakeTimeout time.Duration
 
 	// CloseTimeout is how long the server waits for a WebSocket peer's close
@@ -119,8 +120,9 @@ type Options struct {
 	InboxTimeout time.Duration
 
 	// Logger gets what happens: debug for the life of sessions, warn for
-	// refusals and limits, error for handlers that panic. Never a message or a
-	// whole session id. The default is none.
+	// sessions and pages that are refused and for slow clients and handlers,
+	// error for handlers that panic. Never a message or a session id of a URL.
+	// The default is none.
 	Logger *zap.Logger
 }
 

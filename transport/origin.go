@@ -16,7 +16,7 @@ type origins struct {
 func newOrigins(allowed []string) (*origins, error) {
 	o := &origins{exact: make(map[string]bool)}
 	for _, origin := range allowed {
-		origin = strings.TrimSuffix(strings.ToLower(origin), "/")
+		origin = withoutPort(strings.TrimSuffix(strings.ToLower(origin), "/"))
 		switch {
 		case origin == "*":
 			o.any = true
@@ -31,6 +31,14 @@ func newOrigins(allowed []string) (*origins, error) {
 		}
 	}
 	return o, nil
+}
+
+// withoutPort takes the port off that a scheme has by default: browsers do, too.
+func withoutPort(origin string) string {
+	if strings.HasPrefix(origin, "https://") {
+		return strings.TrimSuffix(origin, ":443")
+	}
+	return strings.TrimSuffix(origin, ":80")
 }
 
 // isOrigin tells a scheme and a host, with a port or not, from anything else.
@@ -73,7 +81,7 @@ func (o *origins) match(origin string) bool {
 	if o.any {
 		return true
 	}
-	origin = strings.ToLower(origin)
+	origin = withoutPort(strings.ToLower(origin))
 	if o.exact[origin] {
 		return true
 	}

@@ -23,11 +23,7 @@ func (c caller) origin() string {
 // isOrigin tells whether a page of this origin comes from the host that is
 // asked: the same scheme, host and port (RFC 6454, section 5).
 func (c caller) isOrigin(origin string) bool {
-	own, port := c.origin(), ":80"
-	if c.secure {
-		port = ":443"
-	}
-	return strings.EqualFold(strings.TrimSuffix(origin, port), strings.TrimSuffix(own, port))
+	return withoutPort(strings.ToLower(origin)) == withoutPort(strings.ToLower(c.origin()))
 }
 
 // proxies are those that are believed.
@@ -49,7 +45,8 @@ func (p proxies) trust(address string) bool {
 
 // caller returns who makes a request. The connection's peer is, unless it is a
 // trusted proxy: then it is who the proxy reports, and so on, up to the first
-// that is not trusted. Forwarded (RFC 7239) is preferred to X-Forwarded-*.
+// that is not trusted. X-Forwarded-* is preferred to Forwarded (RFC 7239): most
+// proxies set the first and pass the second on as the client sent it.
 func (p proxies) caller(r *http.Request) caller {
 	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
 	if len(p) == 0 || !p.trust(c.address) {
@@ -91,7 +88,7 @@ type hop struct{ address, host, proto string }
 
 // forwarded returns the hops, the nearest last.
 func forwarded(h http.Header) []hop {
-	if lines := h["Forwarded"]; len(lines) > 0 {
+	if lines := h["Forwarded"]; len(lines) > 0 && h["X-Forwarded-For"] == nil {
 		return rfc7239(strings.Join(lines, ","))
 	}
 	hops := make([]hop, 0, 4)

@@ -12,10 +12,10 @@ import (
 //	scheduled -> running: run
 //	running -> again: woken meanwhile
 //	running -> idle: nothing is left to move
-type pump struct {
-	state atomic.Int32
-	move  func() // moves what there is; immutable
-}
+type pump struct{ state atomic.Int32 }
+
+// A runner is who has a pump: run moves its frames, in a loop.
+type runner interface{ run() }
 
 const (
 	idle = iota
@@ -42,11 +42,11 @@ func (p *pump) wake() bool {
 	}
 }
 
-// run moves until nobody wakes it any more. Its caller got true from wake.
-func (p *pump) run() {
+// loop moves until nobody wakes it any more. Its caller got true from wake.
+func (p *pump) loop(move func()) {
 	for {
 		p.state.Store(running)
-		p.move()
+		move()
 		if p.state.CompareAndSwap(running, idle) {
 			return
 		}
@@ -58,15 +58,15 @@ func (p *pump) run() {
 // gathers in the sessions' queues, and then leaves in one frame.
 type flusher struct {
 	mu      sync.Mutex
-	pumps   []*pump
+	runners []runner
 	workers int
 }
 
-func (f *flusher) schedule(p *pump) {
+func (f *flusher) schedule(r runner) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pumps = append(f.pumps, p)
-	if f.workers < min(len(f.pumps), runtime.GOMAXPROCS(0)) {
+	f.runners = append(f.runners, r)
+	if f.workers < min(len(f.runners), runtime.GOMAXPROCS(0)) {
 		f.workers++
 		go f.work()
 	}
@@ -76,17 +76,17 @@ func (f *flusher) schedule(p *pump) {
 func (f *flusher) work() {
 	for {
 		f.mu.Lock()
-		if len(f.pumps) == 0 {
-			f.pumps = nil
+		if len(f.runners) == 0 {
+			f.runners = nil
 			f.workers--
 			f.mu.Unlock()
 			return
 		}
-		p := f.pumps[0]
-		f.pumps[0] = nil
-		f.pumps = f.pumps[1:]
+		r := f.runners[0]
+		f.runners[0] = nil
+		f.runners = f.runners[1:]
 		f.mu.Unlock()
-		p.run()
+		r.run()
 	}
 }
 

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/transport/netpoll"
 )
 
 // A carrier is what one HTTP transport differs in from the others.
@@ -18,6 +21,7 @@ type carrier struct {
 	transport   string // as sockjs-client names it
 	method      string
 	contentType []string
+	loaded      Request
 	callback    bool // the request names a function that is given the frames
 	poll        bool // the response ends with its first frame
 	prelude     func(callback string) []byte
@@ -33,21 +37,30 @@ var carriers = map[string]*carrier{
 	"jsonp":         jsonpPolling,
 }
 
-// A response is the receiver that carries frames in one HTTP response. The
-// request's own goroutine writes them: it alone waits for its client.
+// A response is the receiver that carries frames in one HTTP response. Where the
+// connection can be taken from net/http, the response is parked: it has no
+// goroutine, and whoever has a frame writes it. Otherwise, and for a poll that
+// will be answered soon, the request's own goroutine writes, and alone waits for
+// its client.
 type response struct {
+	pump
 	endpoint *Endpoint
 	carrier  *carrier
 	callback string
 	session  *session.Local
-	woken    chan struct{} // holds one: Next has something
-	size     int           // bytes of frames written
-	done     bool          // the session has been detached
+	size     int         // bytes of frames written
+	done     bool        // the session has been detached: the response ends
+	direct   atomic.Bool // a request is at work for the session: the first frame need not be scheduled
+
+	w     http.ResponseWriter   // while the request's goroutine writes
+	woken chan struct{}         // holds one: that goroutine has something to write
+	conn  *netpoll.Conn         // when parked
+	head  unique.Handle[string] // of a parked poll: its status line and headers
 }
 
 // respond serves a receiving request.
 func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, key string, c *carrier) {
-	x := &response{endpoint: e, carrier: c, woken: make(chan struct{}, 1)}
+	x := &response{endpoint: e, carrier: c, w: w}
 	if c.callback {
 		reason := ""
 		if x.callback, reason = callback(r); reason != "" {
@@ -55,21 +68,35 @@ func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, key string, c
 			return
 		}
 	}
+	if !c.poll && !flushes(w) {
+		refuse(w, http.StatusNotImplemented, "Streams are not possible here.")
+		return
+	}
 	if err := e.discardBody(w, r); err != nil {
-		e.refuseBody(w, err)
+		e.refuseBody(w, r, err)
 		return
 	}
 	switch err := x.attachSoon(r, key); {
 	case errors.Is(err, session.ErrAttached):
-		if x.begin(w) == nil {
-			x.write(w, frame.AppendClose(nil, session.CodeAttached, "Another connection still open"))
+		x.headers()
+		if x.begin() == nil {
+			x.write(frame.AppendClose(nil, session.CodeAttached, "Another connection still open"))
 		}
 		endWrites(w, r)
 	case err != nil:
 		e.refusal(w, r, err)
 	default:
-		x.serve(w, r.Context())
-		endWrites(w, r)
+		x.headers()
+		x.carry(r)
+	}
+}
+
+// headers sets the headers of the response that are its carrier's.
+func (x *response) headers() {
+	h := x.w.Header()
+	h["Content-Type"] = x.carrier.contentType
+	if !x.carrier.poll {
+		h["X-Accel-Buffering"] = unbuffered
 	}
 }
 
@@ -140,87 +167,162 @@ func (e *Endpoint) opened(s *session.Local) {
 	}
 }
 
-// Wake lets the request's goroutine go on.
+// Wake has the next frame written.
 func (x *response) Wake() {
-	select {
-	case x.woken <- struct{}{}:
+	switch {
+	case !x.wake():
+	case x.conn == nil:
+		x.woken <- struct{}{}
+	case x.direct.CompareAndSwap(true, false):
+		x.run()
 	default:
+		x.endpoint.flusher.schedule(x)
 	}
 }
 
-// serve carries frames until the response ends, or the client goes away: that
-// closes the session.
-func (x *response) serve(w http.ResponseWriter, ctx context.Context) {
-	err := x.begin(w)
-	for err == nil && !x.done {
-		if err = x.move(w); err != nil || x.done {
-			break
+// carry carries frames until the response ends or is parked. A stream is parked
+// before its first byte. A poll is answered at once where a frame is there, and
+// parked where none is to be expected soon: what net/http has of a request in
+// progress is cheap to use and dear to keep.
+func (x *response) carry(r *http.Request) {
+	x.wake()
+	if !x.carrier.poll && x.park(r) {
+		return
+	}
+	if x.carrier.poll && !x.session.Lively() {
+		x.state.Store(running)
+		if err := x.moveServed(); err != nil || x.done {
+			x.end(r, err)
+			return
 		}
-		select {
-		case <-x.woken:
-		case <-ctx.Done():
-			err = context.Cause(ctx)
+		if x.park(r) {
+			return
 		}
 	}
+	x.end(r, x.serve(r))
+}
+
+// end ends a response that the request's goroutine has written.
+func (x *response) end(r *http.Request, err error) {
 	if err != nil {
 		x.session.Detach(x, err)
 	}
+	endWrites(x.w, r)
 }
 
-// begin writes the headers, and the prelude of a stream.
-func (x *response) begin(w http.ResponseWriter) error {
-	h := w.Header()
-	h["Content-Type"] = x.carrier.contentType
+// serve carries frames on the request's goroutine. A poll that waits for long
+// is parked after all.
+func (x *response) serve(r *http.Request) error {
+	if err := x.begin(); err != nil {
+		return err
+	}
+	x.woken = make(chan struct{}, 1)
+	wait := time.NewTimer(lingerFor)
+	defer wait.Stop()
+	if !x.carrier.poll {
+		wait.Stop()
+	}
+	for {
+		var err error
+		x.loop(func() {
+			if err == nil {
+				err = x.moveServed()
+			}
+		})
+		if err != nil || x.done {
+			return err
+		}
+		select {
+		case <-x.woken:
+		case <-r.Context().Done():
+			return context.Cause(r.Context())
+		case <-wait.C:
+			if x.wake() && x.park(r) {
+				return nil
+			}
+		}
+	}
+}
+
+// lingerFor is how long a poll that may be answered soon stays with net/http.
+const lingerFor = time.Second
+
+// begin writes the prelude of a stream.
+func (x *response) begin() error {
 	if x.carrier.poll {
 		return nil
 	}
-	h["X-Accel-Buffering"] = unbuffered
-	return x.put(w, x.carrier.prelude(x.callback))
+	return x.put(x.carrier.prelude(x.callback))
 }
 
-// move writes frames until there are none, or the response has to end. The
-// receiver is detached before the last bytes can be seen: a client polls again
-// the moment it has them.
-func (x *response) move(w http.ResponseWriter) error {
+// moveServed writes frames until there are none, or the response has to end.
+func (x *response) moveServed() error {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for !x.done {
-		f, err := x.session.Next(x, (*b)[:0])
+		f := x.next((*b)[:0])
 		*b = f
 		if len(f) == 0 {
 			return nil
 		}
-		x.size += len(f) + 1
-		if err != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
-			x.done = true
-			x.session.Detach(x, nil)
-		}
-		if err := x.write(w, f); err != nil {
+		if err := x.write(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// next returns the next frame. The receiver is detached before the last bytes
+// of the response can be seen: a client polls again the moment it has them.
+func (x *response) next(dst []byte) []byte {
+	f, err := x.session.Next(x, dst)
+	if len(f) == 0 {
+		return f
+	}
+	x.size += len(f) + 1
+	if err != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
+		x.done = true
+		x.session.Detach(x, nil)
+	}
+	return f
+}
+
 // write wraps a frame and writes it.
-func (x *response) write(w http.ResponseWriter, f []byte) error {
+func (x *response) write(f []byte) error {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	*b = x.carrier.wrap(*b, f, x.callback)
 	if x.carrier.poll {
-		w.Header().Set("Content-Length", strconv.Itoa(len(*b)))
+		x.w.Header().Set("Content-Length", strconv.Itoa(len(*b)))
 	}
-	return x.put(w, *b)
+	return x.put(*b)
 }
 
 // put writes bytes, which the client must take within the write timeout.
-func (x *response) put(w http.ResponseWriter, p []byte) error {
-	rc := http.NewResponseController(w)
+func (x *response) put(p []byte) error {
+	rc := http.NewResponseController(x.w)
 	rc.SetWriteDeadline(time.Now().Add(x.endpoint.options.WriteTimeout))
-	if _, err := w.Write(p); err != nil {
+	if _, err := x.w.Write(p); err != nil {
 		return err
 	}
-	return rc.Flush()
+	if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// flushes tells whether http.ResponseController can flush w.
+func flushes(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 // endWrites takes the write deadline off a connection that other handlers will

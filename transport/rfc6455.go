@@ -1,22 +1,18 @@
 package transport
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gorilla/websocket"
 
 	"switchback/session"
-	"switchback/transport/netpoll"
 )
 
 // rfc6455 is the framing of RFC 6455, as servers send it: not masked.
@@ -122,7 +118,6 @@ func (u *upgrader) subprotocol(r *http.Request) string {
 
 // upgradeRFC6455 makes k's connection of a request's.
 func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subprotocol string) error {
-	e := k.endpoint
 	h := make(http.Header)
 	if subprotocol != "" {
 		h.Set("Sec-WebSocket-Protocol", subprotocol)
@@ -130,22 +125,17 @@ func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subproto
 	if c := w.Header()["Set-Cookie"]; c != nil {
 		h["Set-Cookie"] = c
 	}
-	j := &hijacker{ResponseWriter: w, poller: e.poller}
-	conn, err := e.upgrader.Upgrade(j, r, h)
+	j := &hijacker{ResponseWriter: w, socket: k}
+	c, err := k.endpoint.upgrader.Upgrade(j, r, h)
 	if err != nil {
-		if j.conn != nil {
-			j.conn.Close()
+		if k.conn != nil {
+			j.buffer.GiveBack()
+			k.conn.Close()
 		}
 		return err
 	}
-	limit := e.options.BodyLimit
-	if k.native {
-		limit = e.options.MessageLimit
-	}
-	conn.SetReadLimit(int64(limit))
-	k.conn = j.conn
-	k.wire = &rfc6455Wire{socket: k, gorilla: conn, limit: limit}
-	conn.SetCloseHandler(k.peerCloses)
+	j.buffer.Tool = newGorilla(c)
+	j.buffer.GiveBack()
 	return nil
 }
 
@@ -153,64 +143,37 @@ func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subproto
 // 5.5.1), unless ours was first.
 func (k *socket) peerCloses(code int, reason string) error {
 	k.peerEnd = &session.CloseError{Code: code, Reason: reason}
-	if k.closing.Swap(true) {
-		return nil
-	}
 	if code == websocket.CloseNoStatusReceived {
 		code = session.CodeNormal
 	}
-	_, err := k.conn.Write(k.wire.appendClose(nil, code, ""))
-	return err
+	return k.write(k.codec.appendClose(nil, code, ""), true)
 }
 
-// A hijacker gives gorilla a connection of ours, and its reader, so that what
-// is buffered can be seen.
-type hijacker struct {
-	http.ResponseWriter
-	poller *netpoll.Poller
-	conn   *netpoll.Conn
-}
-
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	c.SetDeadline(time.Time{}) // those of http.Server
-	h.conn = h.poller.Conn(c, bytes.Clone(early))
-	return h.conn, bufio.NewReadWriter(h.conn.Reader(), bufio.NewWriterSize(h.conn, 16)), nil
-}
-
-// rfc6455Wire reads messages with gorilla/websocket.
-type rfc6455Wire struct {
-	rfc6455
-	socket  *socket
-	gorilla *websocket.Conn
-	limit   int // of a message
-	skipped int // bytes that came after the close frame was sent
-}
-
-func (w *rfc6455Wire) next(b *bytes.Buffer) (binary bool, err error) {
-	defer w.socket.relax()
-	f, err := w.begin()
+// next reads a message with gorilla/websocket.
+func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+	f, err := readHead(k)
 	switch {
 	case err != nil:
 		return false, err
-	case w.socket.closing.Load():
-		return false, w.skip(f)
+	case k.closing.Load():
+		return false, f.skip(k)
 	case f.opcode == websocket.PingMessage && f.sound():
-		return false, w.pong(f)
+		return false, f.pong(k)
 	case f.opcode == websocket.PongMessage && f.sound():
-		return false, w.skip(f)
-	case f.size > w.limit && f.opcode < websocket.CloseMessage:
+		return false, f.skip(k)
+	case f.size > k.limit() && f.opcode < websocket.CloseMessage:
 		return false, tooBig
-	case !f.final || w.socket.conn.Reader().Buffered() < f.header+f.size:
-		w.socket.hurry()
+	case !f.final || k.buffer.Buffered() < f.header+f.size:
+		k.hurry()
 	}
-	kind, r, err := w.gorilla.NextReader()
+	g := gorillaOf(k)
+	g.SetReadLimit(int64(k.limit()))
+	kind, r, err := g.NextReader()
 	if err == nil {
-		_, err = b.ReadFrom(r)
+		_, err = body.ReadFrom(r)
+	}
+	if err != nil {
+		k.buffer.Tool = nil // gorilla keeps an error for ever
 	}
 	return kind == websocket.BinaryMessage, ended(err)
 }
@@ -234,10 +197,10 @@ const (
 	maskSize = 4
 )
 
-// begin looks at the header of the next frame. Pings and pongs between messages
-// must be known beforehand: gorilla would go on to wait for a message.
-func (w *rfc6455Wire) begin() (f head, err error) {
-	h, err := w.peek(2)
+// readHead looks at the header of the next frame. Pings and pongs between
+// messages must be known beforehand: gorilla would go on to wait for a message.
+func readHead(k *socket) (f head, err error) {
+	h, err := k.peek(2)
 	if err != nil {
 		return f, err
 	}
@@ -245,12 +208,12 @@ func (w *rfc6455Wire) begin() (f head, err error) {
 	switch f.size {
 	case 126:
 		f.header = 4
-		if h, err = w.peek(f.header); err == nil {
+		if h, err = k.peek(f.header); err == nil {
 			f.size = int(binary.BigEndian.Uint16(h[2:]))
 		}
 	case 127:
 		f.header = 10
-		if h, err = w.peek(f.header); err == nil {
+		if h, err = k.peek(f.header); err == nil {
 			f.size = int(min(binary.BigEndian.Uint64(h[2:]), math.MaxInt32))
 		}
 	}
@@ -260,19 +223,9 @@ func (w *rfc6455Wire) begin() (f head, err error) {
 	return f, err
 }
 
-// peek returns the next n bytes, which must come in time.
-func (w *rfc6455Wire) peek(n int) ([]byte, error) {
-	r := w.socket.conn.Reader()
-	if buffered := r.Buffered(); buffered < n && buffered > 0 {
-		w.socket.hurry()
-	}
-	p, err := r.Peek(n)
-	return p, unexpected(err)
-}
-
 // pong answers a ping (RFC 6455, section 5.5.3).
-func (w *rfc6455Wire) pong(f head) error {
-	p, err := w.peek(f.header + f.size)
+func (f head) pong(k *socket) error {
+	p, err := k.peek(f.header + f.size)
 	if err != nil {
 		return err
 	}
@@ -281,27 +234,26 @@ func (w *rfc6455Wire) pong(f head) error {
 	for i, c := range data {
 		answer = append(answer, c^mask[i%maskSize])
 	}
-	if _, err := w.socket.conn.Write(answer); err != nil {
+	if err := k.write(answer, false); err != nil {
 		return err
 	}
-	return w.skip(f)
+	return f.skip(k)
 }
 
 // skip reads a frame that is not wanted. It returns io.EOF after a close frame,
 // otherwise errNoMessage.
-func (w *rfc6455Wire) skip(f head) error {
-	r := w.socket.conn.Reader()
-	if r.Buffered() < f.header+f.size {
-		w.socket.hurry()
+func (f head) skip(k *socket) error {
+	if k.buffer.Buffered() < f.header+f.size {
+		k.hurry()
 	}
-	n, err := r.Discard(f.header + f.size)
-	if w.socket.closing.Load() {
-		w.skipped += n
+	n, err := k.buffer.Discard(f.header + f.size)
+	if k.closing.Load() {
+		k.skipped += n
 	}
 	switch {
 	case err != nil:
 		return unexpected(err)
-	case w.skipped > lingerLimit:
+	case k.skipped > lingerLimit:
 		return errLinger
 	case f.opcode == websocket.CloseMessage:
 		return io.EOF

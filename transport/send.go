@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -57,7 +58,7 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 	s := e.registry.Find(key)
 	if s == nil || s.Closing() {
 		if r.ContentLength != 0 {
-			w.Header().Set("Connection", "close") // otherwise net/http would read the body first
+			hangUp(w, r) // otherwise net/http would read the body first
 		}
 		notFound(w)
 		return
@@ -65,7 +66,7 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 	b := bodies.Get().(*bytes.Buffer)
 	defer freeBody(b)
 	if err := e.readBody(w, r, b); err != nil {
-		e.refuseBody(w, err)
+		e.refuseBody(w, r, err)
 		return
 	}
 	messages, err := frame.Decode(payload(b.Bytes()), e.options.BatchLimit)
@@ -73,16 +74,29 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 		err = e.checkSizes(messages)
 	}
 	if err != nil {
-		e.refuseBody(w, err)
+		e.refuseBody(w, r, err)
 		return
 	}
-	switch err := s.Receive(r.Context(), messages...); {
+	switch err := e.receive(r.Context(), s, messages); {
 	case errors.Is(err, session.ErrClosed):
 		notFound(w)
+	case errors.Is(err, session.ErrBusy):
+		e.stats.busy.Add(1)
+		refuse(w, http.StatusServiceUnavailable, "Too many messages wait.")
 	case err != nil: // the client has gone
 	default:
 		answer()
 	}
+}
+
+// receive brings messages to a session. The first frame that the handler then
+// sends to a parked response is written by this goroutine.
+func (e *Endpoint) receive(ctx context.Context, s *session.Local, messages [][]byte) error {
+	if x, ok := s.Receiver().(*response); ok {
+		x.direct.Store(true)
+		defer x.direct.Store(false)
+	}
+	return s.Receive(ctx, messages...)
 }
 
 var errTooLarge = errors.New("transport: message is too large")
@@ -113,7 +127,7 @@ func freeBody(b *bytes.Buffer) {
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) error {
 	limit := int64(e.options.BodyLimit)
 	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // rather than read what is coming
+		hangUp(w, r) // rather than read what is coming
 		return errTooLarge
 	}
 	rc := http.NewResponseController(w)
@@ -124,7 +138,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buf
 }
 
 // refuseBody answers a body that is not taken.
-func (e *Endpoint) refuseBody(w http.ResponseWriter, err error) {
+func (e *Endpoint) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over), errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):
@@ -140,7 +154,8 @@ func (e *Endpoint) refuseBody(w http.ResponseWriter, err error) {
 		e.stats.broken.Add(1)
 		refuse(w, http.StatusInternalServerError, "Broken JSON encoding.")
 	default: // a body that did not come whole, or in time
-		w.Header().Set("Connection", "close")
+		e.stats.late.Add(1)
+		hangUp(w, r)
 		refuse(w, http.StatusRequestTimeout, "Body is incomplete.")
 	}
 }

@@ -52,7 +52,7 @@ func TestSlowReaderHarmsNoOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &flood{ended: make(chan error, 1)}
-			s := serve(t, session.Shared(f), Options{WriteTimeout: time.Second})
+			s := serve(t, session.Shared(f), Options{WriteTimeout: time.Second, AllowedOrigins: []string{"*"}})
 			others := serve(t, session.Shared(handler.Echo{}), Options{})
 			other := others.dial(t, "/0/0/websocket")
 			read(t, other, "o")

@@ -20,8 +20,8 @@ func (e *Endpoint) greet(w http.ResponseWriter, _ *http.Request, _ string) {
 
 // info answers what the client asks first (sockjs-protocol, InfoTest).
 func (e *Endpoint) info(w http.ResponseWriter, _ *http.Request, _ string) {
-	if e.draining.Load() {
-		refuse(w, http.StatusServiceUnavailable, "Server is going away.")
+	if e.registry.Full() { // so that clients go elsewhere, or wait
+		refuse(w, http.StatusServiceUnavailable, "Server is full or going away.")
 		return
 	}
 	var entropy [4]byte

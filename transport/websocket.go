@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -25,35 +27,36 @@ type socket struct {
 	endpoint *Endpoint
 	session  *session.Local
 	conn     *netpoll.Conn
-	wire     wire
-	native   bool                // without SockJS frames
-	direct   atomic.Bool         // the reading goroutine is at work for the session
-	silent   atomic.Bool         // nothing was read since the last heartbeat
-	closing  atomic.Bool         // the WebSocket close frame is sent
-	hurried  bool                // a deadline for a message is set; the reading goroutine's
-	peerEnd  *session.CloseError // the peer's close frame; the reading goroutine's
+	codec    codec
+	native   bool        // without SockJS frames
+	direct   atomic.Bool // the reading goroutine's first frame need not be scheduled
+	works    atomic.Bool // the reading goroutine is in the handler
+	silent   atomic.Bool // nothing was read since the last heartbeat
+	closing  atomic.Bool // the WebSocket close frame is sent
+	writing  sync.Mutex  // held over each write, which does not wait, so that none follows the close frame
+
+	// The reading goroutine's.
+	buffer  *netpoll.Buffer     // while it reads
+	hurried bool                // a deadline for a message is set
+	skipped int                 // bytes that came after the close frame was sent
+	peerEnd *session.CloseError // the peer's close frame
 }
 
-// A wire is a WebSocket framing and the connection that is read by it.
-type wire interface {
-	codec
-
-	// next returns the next message in b. It returns io.EOF when the peer has
-	// closed, and a *session.CloseError for what the peer may not send. Where
-	// the peer sent no message but something else it returns errNoMessage.
-	next(b *bytes.Buffer) (binary bool, err error)
-}
-
-// errNoMessage is read where the peer sent a control frame.
-var errNoMessage = errors.New("transport: no message")
-
-// A codec writes one kind of WebSocket framing.
+// A codec is one kind of WebSocket framing.
 type codec interface {
 	appendText(dst []byte, text ...[]byte) []byte // one message of all parts
 	appendBinary(dst, data []byte) ([]byte, error)
 	appendPing(dst []byte) []byte
 	appendClose(dst []byte, code int, reason string) []byte
+
+	// next reads the next message of a socket into body. It returns io.EOF when
+	// the peer has closed, a *session.CloseError for what the peer may not send,
+	// and errNoMessage where it sent something that is no message.
+	next(k *socket, body *bytes.Buffer) (binary bool, err error)
 }
+
+// errNoMessage is read where the peer sent a control frame.
+var errNoMessage = errors.New("transport: no message")
 
 // websocket opens a session over WebSocket (sockjs-protocol, Websocket).
 func (e *Endpoint) websocket(w http.ResponseWriter, r *http.Request, _ string) {
@@ -79,15 +82,16 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	if k.native {
 		peer.Transport, peer.Subprotocol = "raw-websocket", e.upgrader.subprotocol(r)
 	}
-	k.move = k.moveFrames
 	var err error
 	if k.session, err = e.registry.Open("", r, peer, framingOf(hixie, k.native), k); err != nil {
 		e.refusal(w, r, err)
 		return
 	}
 	if hixie {
+		k.codec = hixie76{}
 		err = k.upgradeHixie76(w, r)
 	} else {
+		k.codec = rfc6455{}
 		err = k.upgradeRFC6455(w, r, peer.Subprotocol)
 	}
 	if err != nil {
@@ -96,10 +100,18 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		return
 	}
 	e.opened(k.session)
-	k.conn.OnFlushed(k.Wake)
-	k.wake()
-	k.run()
-	k.conn.Arm(k.readable)
+	if k.wake() {
+		k.run()
+	}
+	k.conn.Arm()
+}
+
+// limit is the size of a WebSocket message.
+func (k *socket) limit() int {
+	if k.native {
+		return k.endpoint.options.MessageLimit
+	}
+	return k.endpoint.options.BodyLimit
 }
 
 // Wake has the next frame written: at once where the goroutine that reads this
@@ -111,35 +123,63 @@ func (k *socket) Wake() {
 	case k.direct.CompareAndSwap(true, false):
 		k.run()
 	default:
-		k.endpoint.flusher.schedule(&k.pump)
+		k.endpoint.flusher.schedule(k)
 	}
 }
 
-// moveFrames writes frames as long as the connection takes them. Who reads the
-// connection learns of its end.
+func (k *socket) run() { k.loop(k.moveFrames) }
+
+// Flushed goes on with what queued while the connection was being written.
+func (k *socket) Flushed() { k.Wake() }
+
+// moveFrames writes frames as long as the connection takes them. A connection
+// that fails, or whose peer has not answered the last ping, ends the session,
+// even while its handler keeps the reading goroutine busy.
 func (k *socket) moveFrames() {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for !k.closing.Load() && !k.conn.Pending() {
-		p, err := k.session.Next(k, (*b)[:0])
+		p, end := k.session.Next(k, (*b)[:0])
 		*b = p
 		if len(p) == 0 {
 			return
 		}
-		if err != nil {
-			k.closed()
-			k.conn.Write(p)
+		if bytes.Equal(p, heartbeats[k.native]) && !k.works.Load() && k.silent.Swap(true) {
+			k.endpoint.stats.unanswered.Add(1)
+			k.lose(errUnanswered)
+			return
+		}
+		if err := k.write(p, end != nil); err != nil {
+			k.lose(err)
+			return
+		}
+		if end != nil {
 			k.session.Detach(k, nil)
-			return
-		}
-		if bytes.Equal(p, heartbeats[k.native]) && k.silent.Swap(true) {
-			k.conn.Close() // the last ping was not answered
-			return
-		}
-		if _, err := k.conn.Write(p); err != nil {
-			return
 		}
 	}
+}
+
+var errUnanswered = errors.New("transport: peer does not answer pings")
+
+// lose ends the session and the connection, which has failed.
+func (k *socket) lose(err error) {
+	k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
+	k.conn.Close()
+}
+
+// write writes frames, of which the last may be the close frame: nothing follows
+// that.
+func (k *socket) write(p []byte, closes bool) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if k.closing.Load() {
+		return nil
+	}
+	if closes {
+		k.closed()
+	}
+	_, err := k.conn.Write(p)
+	return err
 }
 
 // closed notes that the WebSocket close frame is sent, and gives the peer a
@@ -170,33 +210,57 @@ func (k *socket) relax() {
 	}
 }
 
-// readable reads messages as long as some have come, and then waits for more.
-func (k *socket) readable() {
+// Ready reads messages as long as some have come, and then waits for more. A
+// connection that brought nothing but an answer to a ping is quiet, and parked
+// at once.
+func (k *socket) Ready(b *netpoll.Buffer) {
+	k.buffer = b
+	defer func() { k.buffer = nil }()
+	k.silent.Store(false)
+	quiet := true
 	for {
-		k.silent.Store(false)
-		if !k.readMessage() {
+		err := k.readMessage()
+		if err != nil && err != errNoMessage && !k.end(err) {
 			return
 		}
-		if k.conn.Reader().Buffered() == 0 {
-			k.conn.Arm(k.readable)
-			return
+		quiet = quiet && err == errNoMessage
+		if b.Buffered() == 0 {
+			break
 		}
+	}
+	if quiet {
+		k.conn.Arm()
+	} else {
+		k.conn.Linger()
 	}
 }
 
-// readMessage reads one message for the session. It returns false at the end
-// of the connection.
-func (k *socket) readMessage() bool {
-	b := bodies.Get().(*bytes.Buffer)
-	defer freeBody(b)
-	binary, err := k.wire.next(b)
-	if err == nil && !k.closing.Load() {
-		err = k.receive(binary, b.Bytes())
+// readMessage reads one message for the session.
+func (k *socket) readMessage() error {
+	body := bodies.Get().(*bytes.Buffer)
+	defer freeBody(body)
+	binary, err := k.codec.next(k, body)
+	k.relax()
+	if err != nil || k.closing.Load() {
+		return err
 	}
-	if err == nil || err == errNoMessage || errors.Is(err, session.ErrClosed) {
-		return true
+	if err := k.receive(binary, body.Bytes()); !errors.Is(err, session.ErrClosed) {
+		return err
 	}
-	return k.end(err)
+	return nil
+}
+
+// peek returns the next n bytes, of which the first is there. The others must
+// come in time.
+func (k *socket) peek(n int) ([]byte, error) {
+	p, err := k.buffer.Peek(1)
+	if err == nil && n > 1 {
+		if k.buffer.Buffered() < n {
+			k.hurry()
+		}
+		p, err = k.buffer.Peek(n)
+	}
+	return p, unexpected(err)
 }
 
 // end ends the session, for an error of reading, and tells whether the
@@ -210,14 +274,16 @@ func (k *socket) end(err error) (goOn bool) {
 		}
 		k.conn.CloseFlushed()
 	case errors.As(err, &end):
-		k.closed()
-		k.conn.Write(k.wire.appendClose(nil, end.Code, end.Reason))
 		k.refuse(end)
+		k.write(k.codec.appendClose(nil, end.Code, end.Reason), true)
 		return true
 	case errors.Is(err, websocket.ErrReadLimit):
 		k.refuse(tooBig)
 		k.linger()
 	default:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			k.endpoint.stats.late.Add(1)
+		}
 		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.linger()
 	}
@@ -246,12 +312,14 @@ var errLinger = errors.New("transport: peer goes on sending after the close fram
 // after gorilla has sent a close frame.
 func (k *socket) linger() {
 	k.closed()
-	io.CopyN(io.Discard, k.conn.Reader(), lingerLimit)
+	io.CopyN(io.Discard, k.buffer, lingerLimit)
 	k.conn.CloseFlushed()
 }
 
 // receive brings the session what a message holds.
 func (k *socket) receive(binary bool, data []byte) error {
+	k.works.Store(true)
+	defer k.works.Store(false)
 	k.direct.Store(true)
 	defer k.direct.Store(false)
 	switch {

@@ -10,9 +10,9 @@ import (
 // from any goroutine, and at the same time. It must be closed, unless Recv has
 // returned its end.
 type Conn struct {
-	name  string
-	t     transport
-	limit int // FrameLimit
+	name string
+	t    transport
+	o    *Options
 
 	reading lock     // guards what follows and t.next
 	opened  bool     // the open frame has come
@@ -30,8 +30,8 @@ type Message struct {
 	Binary bool
 }
 
-func newConn(name string, t transport, limit int) *Conn {
-	return &Conn{name: name, t: t, limit: limit, reading: make(lock, 1), opened: name == "raw-websocket"}
+func newConn(name string, t transport, o *Options) *Conn {
+	return &Conn{name: name, t: t, o: o, reading: make(lock, 1), opened: name == "raw-websocket"}
 }
 
 // Transport is the name of the transport that was opened.

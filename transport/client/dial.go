@@ -129,6 +129,6 @@ func (d *dialer) try(ctx context.Context, name string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(name, t, d.o.FrameLimit)
+	c := newConn(name, t, &d.o)
 	return c, c.open(ctx)
 }

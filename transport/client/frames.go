@@ -24,10 +24,13 @@ func (c *Conn) accept(kind kind, p []byte) error {
 	return nil
 }
 
-// acceptFrame takes a frame. Whatever begins with an h is a heartbeat: the
-// prelude of a stream is a line of them.
+// acceptFrame takes a frame. What only begins as a heartbeat does is the prelude
+// of a stream.
 func (c *Conn) acceptFrame(p []byte) error {
 	switch {
+	case string(p) == frame.Heartbeat:
+		c.o.Heartbeat()
+		return nil
 	case len(p) == 0, p[0] == 'h':
 		return nil
 	case string(p) == frame.Open:
@@ -57,7 +60,7 @@ func (c *Conn) acceptMessages(p []byte) error {
 	if !c.opened {
 		return broken(errEarly)
 	}
-	messages, err := frame.Decode(p, c.limit)
+	messages, err := frame.Decode(p, c.o.FrameLimit)
 	if err != nil {
 		return broken(err)
 	}

@@ -38,6 +38,11 @@ type Options struct {
 	// without /info.
 	OpenTimeout time.Duration
 
+	// Heartbeat is called for each heartbeat of the server, which on
+	// "raw-websocket" is a ping, by the goroutine that receives. It must
+	// return soon, and not call the Conn. The default is none.
+	Heartbeat func()
+
 	// Subprotocols are offered to the server in this order. Only
 	// "raw-websocket" has them.
 	Subprotocols []string
@@ -70,6 +75,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HTTPClient == nil {
 		o.HTTPClient = sharedClient()
+	}
+	if o.Heartbeat == nil {
+		o.Heartbeat = func() {}
 	}
 	o.Header = o.Header.Clone()
 	if o.Header == nil {

@@ -1,12 +1,15 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // A carrier is how one HTTP transport carries frames.
@@ -207,4 +210,32 @@ func TestMessagesBelongToTheCaller(t *testing.T) {
 			t.Errorf("messages %s", g)
 		}
 	})
+}
+
+// The prelude of a stream is no heartbeat, though the client treats it as one.
+func TestHeartbeatsAreToldAsTheyCome(t *testing.T) {
+	servers := map[string]script{
+		"websocket": webSocket(t, frames(make(chan int, 1), "o", "h", "h", `a["x"]`)),
+		"raw-websocket": webSocket(t, func(ws *websocket.Conn) {
+			ws.WriteControl(websocket.PingMessage, nil, time.Time{})
+			ws.WriteControl(websocket.PingMessage, nil, time.Time{})
+			ws.WriteMessage(websocket.TextMessage, []byte("x"))
+			readClose(ws)
+		}),
+	}
+	for _, ca := range carriers {
+		servers[ca.name] = script{ca.path: ca.serve(ca.body("o", "h"), ca.body("h", `a["x"]`))}
+	}
+	for name, server := range servers {
+		t.Run(name, func(t *testing.T) {
+			heartbeats := 0
+			o := only(name)
+			o.Heartbeat = func() { heartbeats++ }
+			c := dial(t, serve(t, server), o)
+			text, err := c.Recv(context.Background())
+			if err != nil || string(text) != "x" || heartbeats != 2 {
+				t.Errorf("%q, %v after %d heartbeats", text, err, heartbeats)
+			}
+		})
+	}
 }

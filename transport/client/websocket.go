@@ -42,6 +42,11 @@ func openRawWebSocket(ctx context.Context, d *dialer) (transport, error) {
 	}
 	s := newSocket(ws, &d.o)
 	s.raw = true
+	pong := ws.PingHandler()
+	ws.SetPingHandler(func(text string) error {
+		s.o.Heartbeat()
+		return pong(text)
+	})
 	return s, nil
 }
 

@@ -67,7 +67,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.registry.begin()
 	defer e.registry.end()
 	w.Header().Add("Vary", "Origin")
-	if !e.guard.Allowed(r) {
+	if !e.guard.Allowed(r, requestOf(path)) {
 		e.refuse(w, &session.RefusedError{Status: http.StatusForbidden, Reason: "Origin is not allowed."})
 		return
 	}
@@ -84,6 +84,12 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		e.pass(w, r, path)
 	}
+}
+
+// requestOf tells how a page asks for a path.
+func requestOf(path string) transport.Request {
+	loaded := strings.HasPrefix(path, "/iframe") || strings.HasSuffix(path, "/jsonp") || strings.HasSuffix(path, "/htmlfile")
+	return transport.Request(loaded)
 }
 
 // Shutdown refuses new sessions, tells handlers that are Drainers and closes

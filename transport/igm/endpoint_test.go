@@ -96,7 +96,7 @@ func TestDisabledTransportsAreNotFound(t *testing.T) {
 			opened.Add(1)
 			return newProbe(), nil
 		})
-		s := serve(t, o, transport.Options{DisabledTransports: []string{transportName}})
+		s := serve(t, o, transport.Options{DisabledTransports: []string{transportName}, AllowedOrigins: []string{"*"}})
 		method, path, _ := strings.Cut(request, " ")
 		if status := s.status(method, path, ""); status != 404 || opened.Load() != 0 {
 			t.Errorf("%s: status %d, %d sessions", transportName, status, opened.Load())

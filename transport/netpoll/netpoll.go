@@ -1,19 +1,29 @@
 // Package netpoll is the seam between transports and the network: connections
-// whose writes never wait, and which say when they can be read.
+// whose writes never wait, and which cost no goroutine while they are quiet.
 //
 // A [Conn] writes what its socket takes at once, keeps the rest and writes that
 // when the socket can take more. So a peer that does not read costs its own
 // bounded rest and nothing else: no caller of Write waits for it.
 //
-// A connection waits for its peer on a goroutine of its own, and writes what
-// was left over on another, which lives while something is left over.
+// A Conn that waits for its peer is parked: it has no goroutine and no buffer,
+// only a place in an epoll set. When bytes come, a goroutine and a [Buffer] are
+// lent to it. A connection that has just been busy keeps both for a moment, in
+// the hands of the Go runtime's own poller, so that busy ones do not pay for
+// parking.
+//
+// A connection of which an HTTP response has taken possession goes back, parked
+// until the next request, to the http.Server that it came from: net/http goes on
+// doing all the HTTP parsing, with its timeouts and limits.
+//
+// TLS, other wrapped connections and systems without epoll wait and write on
+// goroutines behind the same methods.
 package netpoll
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -23,239 +33,69 @@ var (
 	// pings for one, and does not read.
 	ErrFull = errors.New("netpoll: peer does not read")
 
+	// ErrTimeout is the end of a connection whose peer does not take what is
+	// written within the write timeout.
+	ErrTimeout = errors.New("netpoll: peer does not take what is written in time")
+
 	errClosed = errors.New("netpoll: connection is closed")
 )
-
-// restLimit is the number of bytes that Write takes while a rest is left over.
-const restLimit = 64 << 10
-
-// pieceSize is the number of bytes that a peer must take within the write
-// timeout.
-const pieceSize = 64 << 10
-
-// readBufferSize is enough for most messages; larger ones are read past it.
-const readBufferSize = 2048
 
 // A Poller owns connections. Its methods may be called from any goroutine.
 type Poller struct {
 	writeTimeout time.Duration
+	minder       minder
+	work         sync.WaitGroup // goroutines of the connections
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	work  sync.WaitGroup // goroutines of the connections
+	mu     sync.Mutex
+	conns  map[*Conn]struct{} // taken, or waiting for a request
+	reuses map[*http.Server]*reuse
+	down   bool
 }
 
 // New returns a Poller whose peers must take what is written to them within
 // writeTimeout.
 func New(writeTimeout time.Duration) *Poller {
-	return &Poller{writeTimeout: writeTimeout, conns: make(map[*Conn]struct{})}
+	return &Poller{
+		writeTimeout: writeTimeout,
+		conns:        make(map[*Conn]struct{}),
+		reuses:       make(map[*http.Server]*reuse),
+	}
 }
 
-// A Conn is a net.Conn whose Write never waits. Write, Arm and Close may be
-// called from any goroutine; reads belong to the function that Arm calls.
-type Conn struct {
-	net.Conn
-	poller *Poller
-	reader *bufio.Reader
-	head   []byte  // read before the connection
-	socket *socket // nil where the connection is not a bare socket
-
-	mu      sync.Mutex
-	err     error // for ever
-	flushed func()
-	rest    []byte // what the flushing goroutine has yet to take
-	last    bool   // close when nothing is left over
-	flushes bool   // the flushing goroutine lives
-	ready   func() // what Arm was given
-	waits   bool   // the waiting goroutine lives
-}
-
-// Conn takes over c. What was read from it already is read first.
-func (p *Poller) Conn(c net.Conn, read []byte) *Conn {
-	k := &Conn{Conn: c, poller: p, head: read, socket: bareSocket(c)}
-	k.reader = bufio.NewReaderSize(k, readBufferSize)
+// Take makes c the Poller's. What was read from it already is read first; Take
+// keeps those bytes. The deadlines of c are taken off.
+func (p *Poller) Take(c net.Conn, read []byte) *Conn {
+	k, back := c.(served)
+	if !back {
+		k.Conn = newConn(c)
+	}
+	k.mu.Lock()
+	k.poller, k.reuse, k.then = p, nil, stay
+	k.head = append(k.head, read...)
+	k.mu.Unlock()
+	c.SetDeadline(time.Time{})
 	p.mu.Lock()
-	p.conns[k] = struct{}{}
+	down := p.down
+	p.conns[k.Conn] = struct{}{}
 	p.mu.Unlock()
-	return k
+	if down {
+		k.Close()
+	}
+	return k.Conn
 }
 
-// Reader is the buffer through which the connection is read.
-func (c *Conn) Reader() *bufio.Reader { return c.reader }
-
-// Read reads past Reader, which reads by it.
-func (c *Conn) Read(p []byte) (int, error) {
-	if len(c.head) == 0 {
-		return c.Conn.Read(p)
-	}
-	n := copy(p, c.head)
-	c.head = c.head[n:]
-	return n, nil
-}
-
-// SetWriteDeadline does nothing: the Poller's write timeout is in force.
-func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
-
-// SetDeadline sets the read deadline: the write timeout is the Poller's.
-func (c *Conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
-
-// OnFlushed has f called after each time that something was left over and has
-// been taken. It must be called before the first Write. f runs on a goroutine
-// of the connection and may write.
-func (c *Conn) OnFlushed(f func()) { c.flushed = f }
-
-// Pending tells whether something is left over from earlier writes.
-func (c *Conn) Pending() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flushes
-}
-
-// Write takes all of p, or fails for ever. It does not wait for the peer.
-func (c *Conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return 0, c.err
-	}
-	n := 0
-	if !c.flushes && c.socket != nil {
-		var err error
-		if n, err = c.socket.try(p); err != nil {
-			c.fail(err)
-			return 0, err
-		}
-	}
-	if n == len(p) {
-		return n, nil
-	}
-	if c.flushes && len(c.rest)+len(p) > restLimit {
-		c.fail(ErrFull)
-		return 0, ErrFull
-	}
-	c.rest = append(c.rest, p[n:]...)
-	if !c.flushes {
-		c.flushes = true
-		c.poller.work.Go(c.flush)
-	}
-	return len(p), nil
-}
-
-// fail ends the connection, unless it has ended; whoever reads it learns that.
-// c.mu is held.
-func (c *Conn) fail(err error) {
-	if c.err != nil {
-		return
-	}
-	c.err, c.rest = err, nil
-	c.Conn.Close()
-	c.poller.mu.Lock()
-	defer c.poller.mu.Unlock()
-	delete(c.poller.conns, c)
-}
-
-// flush writes what is left over, until nothing is.
-func (c *Conn) flush() {
-	for {
-		c.mu.Lock()
-		rest := c.rest
-		c.rest = nil
-		if len(rest) == 0 {
-			c.flushes = false
-			last, flushed := c.last, c.flushed
-			c.mu.Unlock()
-			if last {
-				c.Close()
-			} else if flushed != nil {
-				flushed()
-			}
-			return
-		}
-		c.mu.Unlock()
-		if err := c.put(rest); err != nil {
-			c.mu.Lock()
-			c.flushes = false
-			c.fail(err)
-			c.mu.Unlock()
-			return
-		}
-	}
-}
-
-// put writes p, and waits for the peer as long as it takes something.
-func (c *Conn) put(p []byte) error {
-	for len(p) > 0 {
-		n := min(len(p), pieceSize)
-		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.poller.writeTimeout)); err != nil {
-			return err
-		}
-		if _, err := c.Conn.Write(p[:n]); err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return c.Conn.SetWriteDeadline(time.Time{})
-}
-
-// Arm has f called once, when the connection can be read or has failed: then
-// Reader has at least a byte, or its error. f may call Arm again.
-func (c *Conn) Arm(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ready = f
-	if !c.waits {
-		c.waits = true
-		c.poller.work.Go(c.wait)
-	}
-}
-
-// wait waits for the peer and calls what was armed, until nothing is.
-func (c *Conn) wait() {
-	for {
-		c.reader.Peek(1) // its error is met again by who reads
-		c.mu.Lock()
-		f := c.ready
-		c.ready = nil
-		if f == nil {
-			c.waits = false
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-		f()
-		c.mu.Lock()
-		if c.ready == nil {
-			c.waits = false
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-	}
-}
-
-// CloseFlushed closes the connection once nothing is left over.
-func (c *Conn) CloseFlushed() {
-	c.mu.Lock()
-	if c.flushes {
-		c.last = true
-		c.mu.Unlock()
-		return
-	}
-	c.mu.Unlock()
-	c.Close()
-}
-
-// Close closes the connection now. Who reads it learns that.
-func (c *Conn) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fail(errClosed)
-	return nil
-}
-
-// Shutdown returns when all connections are closed. When the context is done
-// first, it closes them and returns its error.
+// Shutdown closes the connections that wait for a request and returns when all
+// others are closed. When the context is done first, it closes those, too, and
+// returns the context's error.
 func (p *Poller) Shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	p.down = true
+	reuses := p.reuses
+	p.reuses = nil
+	p.mu.Unlock()
+	for _, r := range reuses {
+		r.Close()
+	}
 	var err error
 	for wait := time.Millisecond; err == nil && p.open() > 0; wait = min(2*wait, 50*time.Millisecond) {
 		t := time.NewTimer(wait)
@@ -267,7 +107,17 @@ func (p *Poller) Shutdown(ctx context.Context) error {
 		}
 		t.Stop()
 	}
-	p.work.Wait()
+	p.minder.stop()
+	ended := make(chan struct{})
+	go func() { // ends with the last of the connections' goroutines
+		p.work.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	return err
 }
 
@@ -286,5 +136,72 @@ func (p *Poller) closeAll() {
 	p.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
+	}
+}
+
+func (p *Poller) forget(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+// A minder looks, from time to time, at connections that wait for something
+// with a deadline. It has a timer only while there are some.
+type minder struct {
+	mu    sync.Mutex
+	conns map[*Conn]struct{}
+	clock *time.Timer
+	ended bool
+}
+
+// mindEvery is how late a deadline may be noticed.
+const mindEvery = 100 * time.Millisecond
+
+func (m *minder) add(c *Conn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conns == nil {
+		m.conns = make(map[*Conn]struct{})
+	}
+	m.conns[c] = struct{}{}
+	switch {
+	case m.ended || len(m.conns) > 1:
+	case m.clock == nil:
+		m.clock = time.AfterFunc(mindEvery, m.look)
+	default:
+		m.clock.Reset(mindEvery)
+	}
+}
+
+// look runs on the clock's goroutine, which ends with it.
+func (m *minder) look() {
+	m.mu.Lock()
+	conns := make([]*Conn, 0, len(m.conns))
+	for c := range m.conns {
+		conns = append(conns, c)
+	}
+	m.mu.Unlock()
+	now := time.Now()
+	for _, c := range conns {
+		c.mind(now)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range conns {
+		if !c.minded.Load() {
+			delete(m.conns, c)
+		}
+	}
+	if len(m.conns) > 0 && !m.ended {
+		m.clock.Reset(mindEvery)
+	}
+}
+
+func (m *minder) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = true
+	if m.clock != nil {
+		m.clock.Stop()
 	}
 }

@@ -1,0 +1,61 @@
+package netpoll
+
+import (
+	"bufio"
+	"sync"
+)
+
+// bufferSize is enough for most messages; larger ones are read past it.
+const bufferSize = 4096
+
+// A Buffer is what a connection is read through. It is lent to a connection
+// while there is something to read, and then to another.
+type Buffer struct {
+	*bufio.Reader
+	Conn *Conn // that it is lent to
+	Tool any   // stays with the Buffer: what a transport reads it with
+}
+
+var buffers = sync.Pool{New: func() any {
+	b := new(Buffer)
+	b.Reader = bufio.NewReaderSize(reader{b}, bufferSize)
+	return b
+}}
+
+// reader is a Buffer's source: the connection that it is lent to.
+type reader struct{ b *Buffer }
+
+func (r reader) Read(p []byte) (int, error) { return r.b.Conn.Read(p) }
+
+func lend(c *Conn) *Buffer {
+	b := buffers.Get().(*Buffer)
+	b.Conn = c
+	return b
+}
+
+// Lend lends a Buffer to a connection for which Ready has not been called yet,
+// until GiveBack.
+func (c *Conn) Lend() *Buffer { return lend(c) }
+
+// GiveBack ends the loan that Lend began. What is left in the Buffer is read
+// first when the connection is read next.
+func (b *Buffer) GiveBack() {
+	b.Unread()
+	b.giveBack()
+}
+
+// Unread empties the Buffer; what was in it will be read again.
+func (b *Buffer) Unread() {
+	if n := b.Buffered(); n > 0 {
+		left, _ := b.Peek(n)
+		b.Conn.head = append(append([]byte(nil), left...), b.Conn.head...)
+		b.Reset(reader{b})
+	}
+}
+
+// giveBack ends a loan. What is left belongs to a connection that has ended.
+func (b *Buffer) giveBack() {
+	b.Reset(reader{b})
+	b.Conn = nil
+	buffers.Put(b)
+}

@@ -1,0 +1,329 @@
+package netpoll
+
+import (
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// addLimit is the number of bytes that Write takes while something is left over.
+const addLimit = 64 << 10
+
+// lingerFor is how long a connection that was busy keeps its goroutine.
+const lingerFor = time.Second
+
+// An Owner is what a connection calls, on goroutines of the connection's and
+// with no lock held.
+type Owner interface {
+	// Ready is called once after each Arm, Linger or Watch, when what was
+	// waited for has come. After Arm and Linger b can be read: it has at least
+	// a byte, or its error. It is lent until Ready returns. After Watch it is
+	// nil: the peer has gone, or the connection has failed.
+	Ready(b *Buffer)
+
+	// Flushed is called after each time that something was left over from
+	// Write and has been taken.
+	Flushed()
+}
+
+// A Conn is a connection whose Write never waits. Its methods may be called
+// from any goroutine.
+type Conn struct {
+	under  net.Conn
+	owner  Owner
+	poller *Poller // nil while http.Server has the connection
+	reuse  *reuse  // where it goes back to, or nil
+	head   []byte  // read before under is
+	minded atomic.Bool
+
+	mu    sync.Mutex // guards the rest
+	err   error      // for ever
+	fd    int32      // of a bare socket, otherwise -1; not to be used after err
+	known bool       // to the epoll set
+	stamp int32      // tells this connection's events from those of the fd's last one
+
+	// Write state.
+	then    next  // what to do once nothing is left over
+	flushes bool  // something is left over
+	writeBy int64 // when the peer must have taken some of it, in nanoseconds
+	rest    []byte
+	added   int // bytes, since something is
+
+	// Read state.
+	waits   waiting
+	works   bool  // a goroutine is in Ready, or lingers
+	lively  bool  // linger before parking
+	kicked  bool  // the minder has ended the lingering
+	lingers int64 // since when, in nanoseconds, or 0
+	readBy  int64 // the read deadline, or 0
+	place   place // among the idle connections of reuse
+}
+
+// A waiting is what a connection waits for.
+type waiting uint8
+
+const (
+	nothing waiting = iota
+	input           // bytes to read
+	hangup          // the peer's end of the connection
+	request         // bytes that are http.Server's
+)
+
+// A next is what comes after everything is written.
+type next uint8
+
+const (
+	stay next = iota
+	leave
+	giveBack
+)
+
+func newConn(under net.Conn) *Conn { return &Conn{under: under, fd: bareSocket(under)} }
+
+// Own has the connection call o from now on.
+func (c *Conn) Own(o Owner) { c.owner = o }
+
+// Arm has Ready called when there is something to read. The connection is
+// parked until then.
+func (c *Conn) Arm() { c.await(input, false) }
+
+// Linger is Arm for a connection that is busy: it keeps its goroutine for a
+// moment before it is parked.
+func (c *Conn) Linger() { c.await(input, true) }
+
+// Watch has Ready called when the peer has gone. What the peer sends is left
+// unread.
+func (c *Conn) Watch() { c.await(hangup, false) }
+
+func (c *Conn) await(what waiting, lively bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits, c.lively = what, lively
+	if !c.works {
+		c.park()
+	}
+}
+
+// park has epoll watch for what is waited for or, where it cannot, a goroutine.
+// c.mu is held.
+func (c *Conn) park() {
+	switch {
+	case c.err != nil:
+		c.rouse()
+	case len(c.head) > 0 && c.waits == input, !c.arm():
+		c.works = true
+		c.poller.work.Add(1)
+		go c.work(false)
+	case c.readBy != 0 && c.waits == input:
+		c.mindLater()
+	}
+}
+
+// rouse calls Ready where it is waited for. c.mu is held.
+func (c *Conn) rouse() {
+	if c.works || c.waits == nothing || c.waits == request {
+		return
+	}
+	if c.waits == hangup {
+		c.waits = nothing
+		c.poller.work.Add(1)
+		go c.poller.tellGone(c.owner)
+		return
+	}
+	c.waits = nothing
+	c.works = true
+	c.poller.work.Add(1)
+	go c.work(true)
+}
+
+func (p *Poller) tellGone(o Owner) {
+	defer p.work.Done()
+	o.Ready(nil)
+}
+
+// work calls Ready each time that something has come, and at once if it has
+// come already. It ends when the connection is parked or waits for nothing.
+func (c *Conn) work(come bool) {
+	defer c.poller.work.Done()
+	b := lend(c)
+	defer b.giveBack()
+	for come || c.come(b) {
+		come = false
+		c.owner.Ready(b)
+	}
+}
+
+// come waits, where the connection keeps its goroutine, and tells whether
+// something has come. After false the goroutine has ended.
+func (c *Conn) come(b *Buffer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.waits == input {
+		if c.err != nil || b.Buffered() > 0 {
+			c.waits = nothing
+			return true
+		}
+		if c.fd >= 0 && !c.lively && len(c.head) == 0 {
+			c.works = false
+			if c.arm() {
+				if c.readBy != 0 {
+					c.mindLater()
+				}
+				return false
+			}
+			c.works = true
+		}
+		if c.linger(b) {
+			c.waits = nothing
+			return true
+		}
+		c.lively = false
+	}
+	if c.waits == hangup && c.err == nil {
+		c.stare(b)
+	}
+	c.works = false
+	return false
+}
+
+// linger waits for bytes in b, on the Go runtime's poller. It is false when the
+// minder has ended it. c.mu is held, but for the time it waits.
+func (c *Conn) linger(b *Buffer) bool {
+	c.lingers = time.Now().UnixNano()
+	if c.fd >= 0 {
+		c.mindLater()
+	}
+	c.mu.Unlock()
+	_, err := b.Peek(1)
+	c.mu.Lock()
+	c.lingers = 0
+	if !c.kicked {
+		return true
+	}
+	c.kicked = false
+	c.setReadDeadline()
+	return !os.IsTimeout(err)
+}
+
+// stare watches for the peer's end of a connection that epoll cannot watch. It
+// keeps what comes instead. c.mu is held, but for the time it waits.
+func (c *Conn) stare(b *Buffer) {
+	c.mu.Unlock()
+	_, err := b.Peek(1)
+	c.mu.Lock()
+	if err == nil || c.waits != hangup {
+		return
+	}
+	c.waits = nothing
+	c.mu.Unlock()
+	c.owner.Ready(nil)
+	c.mu.Lock()
+}
+
+// mindLater has the minder look at the connection.
+func (c *Conn) mindLater() {
+	if c.minded.CompareAndSwap(false, true) {
+		c.poller.minder.add(c)
+	}
+}
+
+// mind looks at the deadlines.
+func (c *Conn) mind(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, more := now.UnixNano(), false
+	if c.err == nil && c.flushes {
+		if more = at < c.writeBy; !more {
+			c.fail(ErrTimeout)
+		}
+	}
+	if c.lingers != 0 && c.err == nil {
+		more = true
+		if !c.kicked && at-c.lingers > int64(lingerFor) {
+			c.kicked = true
+			c.under.SetReadDeadline(past)
+		}
+	}
+	if !c.works && c.waits == input && c.readBy != 0 && c.err == nil {
+		if at < c.readBy {
+			more = true
+		} else {
+			c.rouse()
+		}
+	}
+	c.minded.Store(more)
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// SetReadDeadline sets when Ready is called at the latest, and reads fail.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = 0
+	if !t.IsZero() {
+		c.readBy = t.UnixNano()
+	}
+	if c.err != nil {
+		return c.err
+	}
+	if c.readBy != 0 && !c.works && c.waits == input {
+		c.mindLater()
+	}
+	return c.setReadDeadline()
+}
+
+// setReadDeadline brings the deadline to the socket. c.mu is held.
+func (c *Conn) setReadDeadline() error {
+	if c.kicked {
+		return nil // linger will
+	}
+	if c.readBy == 0 {
+		return c.under.SetReadDeadline(time.Time{})
+	}
+	return c.under.SetReadDeadline(time.Unix(0, c.readBy))
+}
+
+// Read reads past the Buffer, which reads by it. Only who has the Buffer may
+// call it.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(c.head) == 0 {
+		return c.under.Read(p)
+	}
+	n := copy(p, c.head)
+	if c.head = c.head[n:]; len(c.head) == 0 {
+		c.head = nil
+	}
+	return n, nil
+}
+
+// Close closes the connection now. Who waits for it or reads it learns that.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail(errClosed)
+	return nil
+}
+
+// fail ends the connection, unless it has ended. c.mu is held.
+func (c *Conn) fail(err error) {
+	if c.err != nil {
+		return
+	}
+	c.err, c.rest, c.flushes = err, nil, false
+	if c.known {
+		c.disarm()
+	}
+	c.under.Close()
+	if c.poller != nil {
+		c.rouse() // before Shutdown may find the poller empty
+		c.poller.forget(c)
+	}
+	if c.waits == request {
+		c.waits = nothing
+		c.reuse.drop(c)
+	}
+}

@@ -1,0 +1,205 @@
+package netpoll
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// canPark tells whether this system can watch parked connections.
+const canPark = true
+
+// bareSocket returns the descriptor of c where there is nothing between c and
+// its socket, otherwise -1.
+func bareSocket(c net.Conn) int32 {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return -1
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1
+	}
+	fd := int32(-1)
+	raw.Control(func(d uintptr) { fd = int32(d) })
+	return fd
+}
+
+// try writes as much of p as the socket takes now. c.mu is held.
+func (c *Conn) try(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Write(int(c.fd), p[n:])
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return n, nil
+		case err != nil:
+			return n, err
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+// arm has the epoll set report what the connection waits for, once. It is
+// false where it cannot. c.mu is held.
+func (c *Conn) arm() bool {
+	if c.fd < 0 {
+		return false
+	}
+	events := uint32(0)
+	if !c.works {
+		switch c.waits {
+		case input, request:
+			events = unix.EPOLLIN | unix.EPOLLRDHUP
+		case hangup:
+			events = unix.EPOLLRDHUP
+		}
+	}
+	if c.flushes {
+		events |= unix.EPOLLOUT
+	}
+	if events == 0 {
+		return true
+	}
+	return parked.watch(c, events|unix.EPOLLONESHOT)
+}
+
+// disarm takes the connection out of the epoll set, before it is closed. c.mu
+// is held.
+func (c *Conn) disarm() {
+	c.known = false
+	parked.remove(c)
+}
+
+// event is called when what arm asked for has happened.
+func (c *Conn) event(stamp int32, events uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.stamp != stamp || c.poller == nil {
+		return
+	}
+	if c.flushes {
+		c.flushSome()
+	}
+	if !c.works && events&^unix.EPOLLOUT != 0 {
+		if c.waits == request {
+			c.pass()
+			return
+		}
+		c.rouse()
+	}
+	if c.err == nil && c.poller != nil && (c.flushes || !c.works && c.waits != nothing) && !c.arm() {
+		c.fail(errClosed)
+	}
+}
+
+// parked is the epoll set of all connections of the process. It exists while
+// there are any in it, and so does its goroutine.
+var parked epollSet
+
+type epollSet struct {
+	mu    sync.Mutex // guards the rest
+	fd    int
+	file  *os.File
+	conns []*Conn // by descriptor
+	count int
+	stamp int32
+}
+
+// watch asks for events of c. c.mu is held.
+func (s *epollSet) watch(c *Conn, events uint32) bool {
+	op := unix.EPOLL_CTL_MOD
+	if !c.known {
+		if !s.add(c) {
+			return false
+		}
+		c.known = true
+		op = unix.EPOLL_CTL_ADD
+	}
+	event := unix.EpollEvent{Events: events, Fd: c.fd, Pad: c.stamp}
+	return unix.EpollCtl(s.fd, op, int(c.fd), &event) == nil
+}
+
+// add gives c a place, and the set its goroutine if c is the first.
+func (s *epollSet) add(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == 0 && !s.open() {
+		return false
+	}
+	for int(c.fd) >= len(s.conns) {
+		s.conns = append(s.conns, make([]*Conn, len(s.conns)+64)...)
+	}
+	s.conns[c.fd] = c
+	s.count++
+	s.stamp++
+	c.stamp = s.stamp
+	return true
+}
+
+func (s *epollSet) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c.fd] = nil
+	if s.count--; s.count == 0 {
+		s.file.Close() // ends wait
+	}
+}
+
+// open makes the set and its goroutine, which waits on the Go runtime's poller,
+// so that it takes no thread. s.mu is held.
+func (s *epollSet) open() bool {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return false
+	}
+	file := os.NewFile(uintptr(fd), "epoll")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return false
+	}
+	s.fd, s.file, s.conns = fd, file, nil
+	go s.wait(raw)
+	return true
+}
+
+// wait tells the connections of their events, until the set is closed.
+func (s *epollSet) wait(raw syscall.RawConn) {
+	var events [128]unix.EpollEvent
+	for {
+		n := 0
+		err := raw.Read(func(fd uintptr) bool {
+			var err error
+			n, err = unix.EpollWait(int(fd), events[:], 0)
+			return n > 0 || err != nil && err != unix.EINTR
+		})
+		if err != nil {
+			return
+		}
+		for _, e := range events[:max(n, 0)] {
+			if c := s.find(e.Fd); c != nil {
+				c.event(e.Pad, e.Events)
+			}
+		}
+	}
+}
+
+func (s *epollSet) find(fd int32) *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int(fd) >= len(s.conns) {
+		return nil
+	}
+	return s.conns[fd]
+}

@@ -1,0 +1,398 @@
+package netpoll
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair returns the two ends of a TCP connection.
+func pair(t testing.TB) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		c, _ := l.Accept()
+		accepted <- c
+	}()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	return <-accepted, client
+}
+
+// wrapped is a connection that epoll cannot watch.
+type wrapped struct{ net.Conn }
+
+// kinds are connections of each path.
+var kinds = map[string]func(net.Conn) net.Conn{
+	"parked":       func(c net.Conn) net.Conn { return c },
+	"by goroutine": func(c net.Conn) net.Conn { return wrapped{c} },
+}
+
+// each runs a test with connections of each path.
+func each(t *testing.T, f func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn))) {
+	for name, wrap := range kinds {
+		t.Run(name, func(t *testing.T) {
+			p := New(300 * time.Millisecond)
+			f(t, p, func(o Owner) (*Conn, net.Conn) {
+				server, client := pair(t)
+				c := p.Take(wrap(server), nil)
+				c.Own(o)
+				return c, client
+			})
+			shutdown(t, p)
+		})
+	}
+}
+
+func shutdown(t testing.TB, p *Poller) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	p.Shutdown(ctx)
+}
+
+// An echo writes back what it reads.
+type echo struct {
+	conn    *Conn
+	linger  bool
+	reads   atomic.Int32
+	flushes atomic.Int32
+	ended   chan error
+}
+
+func newEcho() *echo { return &echo{ended: make(chan error, 1)} }
+
+func (e *echo) Ready(b *Buffer) {
+	e.reads.Add(1)
+	p := make([]byte, 4096)
+	n, err := b.Read(p)
+	if err != nil {
+		e.ended <- err
+		e.conn.Close()
+		return
+	}
+	e.conn.Write(p[:n])
+	if e.linger {
+		e.conn.Linger()
+	} else {
+		e.conn.Arm()
+	}
+}
+
+func (e *echo) Flushed() { e.flushes.Add(1) }
+
+// exchange has text echoed.
+func exchange(t testing.TB, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
+		t.Fatalf("got %q, %v, want %q", got, err, text)
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not in time: " + what)
+		}
+	}
+}
+
+func TestReadyWhenBytesCome(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		for _, linger := range []bool{false, true} {
+			e := newEcho()
+			e.linger = linger
+			c, client := take(e)
+			e.conn = c
+			c.Arm()
+			for range 50 {
+				exchange(t, client, "hello")
+			}
+			client.Close()
+			if err := <-e.ended; err != io.EOF {
+				t.Errorf("got %v, want EOF", err)
+			}
+		}
+	})
+}
+
+// What was read with the request is read first.
+func TestBytesReadBefore(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	server, client := pair(t)
+	e := newEcho()
+	e.conn = p.Take(server, []byte("early "))
+	e.conn.Own(e)
+	b := e.conn.Lend()
+	io.WriteString(client, "late")
+	if got, _ := b.Peek(1); string(got) != "e" {
+		t.Errorf("got %q", got)
+	}
+	b.GiveBack()
+	e.conn.Arm()
+	got := make([]byte, len("early late"))
+	if _, err := io.ReadFull(client, got); err != nil || string(got) != "early late" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A peer that reads late gets everything, in order, and no Write waits for it.
+func TestWriteNeverWaits(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		e := newEcho()
+		c, client := take(e)
+		e.conn = c
+		big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+		begun := time.Now()
+		c.Write(big)
+		if took := time.Since(begun); took > 200*time.Millisecond || !c.Pending() {
+			t.Errorf("Write took %v, pending: %v", took, c.Pending())
+		}
+		c.Write([]byte("end"))
+		got := make([]byte, len(big)+3)
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got[:len(big)], big) || string(got[len(big):]) != "end" {
+			t.Errorf("%v", err)
+		}
+		eventually(t, "flushed", func() bool { return e.flushes.Load() == 1 && !c.Pending() })
+	})
+}
+
+// A peer that reads nothing ends its connection: in time, or by making it
+// write.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		e := newEcho()
+		c, _ := take(e)
+		e.conn = c
+		c.Arm()
+		c.Write(make([]byte, 16<<20))
+		begun := time.Now()
+		if err := <-e.ended; err == nil {
+			t.Error("ended without an error")
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if _, err := c.Write([]byte("x")); err == nil {
+			t.Error("Write after the end")
+		}
+
+		e = newEcho()
+		c, _ = take(e)
+		e.conn = c
+		c.Write(make([]byte, 16<<20))
+		var err error
+		for range 100 {
+			if _, err = c.Write(make([]byte, 1<<10)); err != nil {
+				break
+			}
+		}
+		if !errors.Is(err, ErrFull) {
+			t.Errorf("got %v, want ErrFull", err)
+		}
+	})
+}
+
+func TestReadDeadline(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		for _, late := range []bool{false, true} {
+			e := newEcho()
+			c, client := take(e)
+			e.conn, e.linger = c, true
+			if late { // while it lingers
+				c.Arm()
+				exchange(t, client, "x")
+			}
+			c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			if !late {
+				c.Arm()
+			}
+			if err := <-e.ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %v, want a timeout", err)
+			}
+		}
+	})
+}
+
+// A busy connection keeps its goroutine for a moment, and is then parked.
+func TestLingeringEnds(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	server, client := pair(t)
+	e := newEcho()
+	e.linger = true
+	e.conn = p.Take(server, nil)
+	e.conn.Own(e)
+	e.conn.Arm()
+	before := runtime.NumGoroutine()
+	exchange(t, client, "x")
+	eventually(t, "it lingers", func() bool { return runtime.NumGoroutine() > before })
+	eventually(t, "it is parked", func() bool { return runtime.NumGoroutine() == before })
+	exchange(t, client, "y")
+}
+
+func TestThousandParkedHaveNoGoroutine(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	before := runtime.NumGoroutine()
+	var clients []net.Conn
+	for range 1000 {
+		server, client := pair(t)
+		e := newEcho()
+		e.conn = p.Take(server, nil)
+		e.conn.Own(e)
+		e.conn.Arm()
+		clients = append(clients, client)
+	}
+	for _, c := range clients {
+		exchange(t, c, "x")
+	}
+	eventually(t, "all are parked", func() bool { return runtime.NumGoroutine() <= before+1 }) // the epoll set's
+}
+
+// A watcher notes that its peer has gone.
+type watcher struct{ gone chan struct{} }
+
+func (w *watcher) Ready(b *Buffer) { close(w.gone) }
+func (w *watcher) Flushed()        {}
+
+func TestWatchTellsThatThePeerHasGone(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		for name, leave := range map[string]func(net.Conn){
+			"close": func(c net.Conn) { c.Close() },
+			"reset": func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() },
+			"half":  func(c net.Conn) { c.(*net.TCPConn).CloseWrite() },
+		} {
+			w := &watcher{make(chan struct{})}
+			c, client := take(w)
+			c.Watch()
+			leave(client)
+			select {
+			case <-w.gone:
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s: was not told", name)
+			}
+			c.Close()
+		}
+	})
+}
+
+// What the peer sends meanwhile is no end of it.
+func TestWatchLeavesInputAlone(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		w := &watcher{make(chan struct{})}
+		c, client := take(w)
+		c.Watch()
+		io.WriteString(client, "the next request")
+		select {
+		case <-w.gone:
+			t.Error("input is taken for the end")
+		case <-time.After(50 * time.Millisecond):
+		}
+		c.CloseFlushed()
+	})
+}
+
+// A byte comes just while the connection is being parked.
+func TestByteRacesParking(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		e := newEcho()
+		c, client := take(e)
+		e.conn = c
+		c.Arm()
+		for range 5000 {
+			exchange(t, client, "x")
+		}
+	})
+}
+
+// The peer closes or resets, and we close, while the connection is parked or
+// being parked: Ready is called once, and nothing is left.
+func TestEndRacesParking(t *testing.T) {
+	each(t, func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn)) {
+		for i := range 1000 {
+			e := newEcho()
+			c, client := take(e)
+			e.conn = c
+			go c.Arm()
+			switch i % 3 {
+			case 0:
+				go client.Close()
+			case 1:
+				client.(*net.TCPConn).SetLinger(0)
+				go client.Close()
+			default:
+				go c.Close()
+			}
+			<-e.ended
+		}
+		eventually(t, "none is left", func() bool { return p.open() == 0 })
+	})
+}
+
+func TestShutdownRacesWaking(t *testing.T) {
+	for range 200 {
+		p := New(time.Second)
+		var clients []net.Conn
+		for range 5 {
+			server, client := pair(t)
+			e := newEcho()
+			e.conn = p.Take(server, nil)
+			e.conn.Own(e)
+			e.conn.Arm()
+			clients = append(clients, client)
+		}
+		for _, c := range clients {
+			go io.WriteString(c, "x")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		p.Shutdown(ctx)
+		cancel()
+		if p.open() != 0 {
+			t.Fatal("connections are left")
+		}
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	b.ReportAllocs()
+	p := New(time.Second)
+	server, client := pair(b)
+	client.SetDeadline(time.Time{})
+	c := p.Take(server, nil)
+	go io.Copy(io.Discard, client)
+	text := make([]byte, 100)
+	for b.Loop() {
+		for c.Pending() {
+			runtime.Gosched()
+		}
+		c.Write(text)
+	}
+	c.Close()
+	shutdown(b, p)
+}

@@ -1,0 +1,159 @@
+package netpoll
+
+import (
+	"time"
+)
+
+// pieceSize is the number of bytes that a peer must take within the write
+// timeout, where a goroutine writes.
+const pieceSize = 64 << 10
+
+// Pending tells whether something is left over from earlier writes.
+func (c *Conn) Pending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flushes
+}
+
+// Write takes all of p, or fails for ever. It does not wait for the peer, and
+// keeps nothing of p.
+func (c *Conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	n := 0
+	if !c.flushes && c.fd >= 0 {
+		var err error
+		if n, err = c.try(p); err != nil {
+			c.fail(err)
+			return 0, err
+		}
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	if c.flushes {
+		if c.added += len(p); c.added > addLimit {
+			c.fail(ErrFull)
+			return 0, ErrFull
+		}
+	}
+	c.rest = append(c.rest, p[n:]...)
+	if !c.flushes {
+		c.flushes, c.added = true, 0
+		c.flushLater()
+	}
+	return len(p), nil
+}
+
+// flushLater has what is left over written when the socket can take more. c.mu
+// is held.
+func (c *Conn) flushLater() {
+	if c.fd >= 0 && c.arm() {
+		c.writeBy = time.Now().Add(c.poller.writeTimeout).UnixNano()
+		c.mindLater()
+		return
+	}
+	c.poller.work.Add(1)
+	go c.flush()
+}
+
+// flushSome writes what the socket takes. c.mu is held.
+func (c *Conn) flushSome() {
+	n, err := c.try(c.rest)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	if c.rest = c.rest[n:]; len(c.rest) > 0 {
+		if n > 0 {
+			c.writeBy = time.Now().Add(c.poller.writeTimeout).UnixNano()
+		}
+		return
+	}
+	c.flushed()
+}
+
+// flushed goes on after everything is written. c.mu is held.
+func (c *Conn) flushed() {
+	c.rest, c.flushes = nil, false
+	switch c.then {
+	case leave:
+		c.fail(errClosed)
+	case giveBack:
+		c.goBack()
+	default:
+		c.poller.work.Add(1)
+		go c.poller.tellFlushed(c.owner)
+	}
+}
+
+func (p *Poller) tellFlushed(o Owner) {
+	defer p.work.Done()
+	o.Flushed()
+}
+
+// flush writes what is left over on a goroutine, until nothing is.
+func (c *Conn) flush() {
+	defer c.poller.work.Done()
+	for {
+		c.mu.Lock()
+		p := c.rest
+		c.rest = nil
+		if c.err != nil || len(p) == 0 {
+			if c.err == nil {
+				c.flushed()
+			}
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		if err := c.put(p); err != nil {
+			c.mu.Lock()
+			c.fail(err)
+			c.mu.Unlock()
+			return
+		}
+	}
+}
+
+// put writes p, and waits for the peer as long as it takes something.
+func (c *Conn) put(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), pieceSize)
+		if err := c.under.SetWriteDeadline(time.Now().Add(c.poller.writeTimeout)); err != nil {
+			return err
+		}
+		if _, err := c.under.Write(p[:n]); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return c.under.SetWriteDeadline(time.Time{})
+}
+
+// CloseFlushed closes the connection once nothing is left over.
+func (c *Conn) CloseFlushed() { c.finish(leave) }
+
+// Release gives the connection back to the http.Server that it came from, once
+// nothing is left over, to wait there for its next request. It is closed where
+// it cannot go back.
+func (c *Conn) Release() { c.finish(giveBack) }
+
+func (c *Conn) finish(then next) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.then = then
+	if c.waits == hangup {
+		c.waits = nothing
+	}
+	switch {
+	case c.err != nil, c.flushes:
+	case then == leave:
+		c.fail(errClosed)
+	default:
+		c.goBack()
+	}
+}

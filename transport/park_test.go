@@ -1,0 +1,304 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// A plain is an http.Server with an endpoint at /echo, and raw connections to
+// it.
+type plain struct {
+	*Endpoint
+	server *http.Server
+	addr   string
+}
+
+func servePlain(t *testing.T, o Options, configure func(*http.Server), listen func(net.Listener) net.Listener) *plain {
+	t.Helper()
+	e, err := NewEndpoint("/echo", session.Shared(handler.Echo{}), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plain{Endpoint: e, server: &http.Server{Handler: e}, addr: l.Addr().String()}
+	if configure != nil {
+		configure(p.server)
+	}
+	if listen != nil {
+		l = listen(l)
+	}
+	done := make(chan struct{})
+	go func() { p.server.Serve(l); close(done) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := e.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		p.server.Close()
+		<-done
+	})
+	return p
+}
+
+// A line is one raw connection, and a reader of its responses.
+type line struct {
+	net.Conn
+	*bufio.Reader
+}
+
+func (p *plain) dial(t testing.TB) *line {
+	t.Helper()
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &line{c, bufio.NewReader(c)}
+}
+
+func (l *line) Read(p []byte) (int, error) { return l.Reader.Read(p) }
+
+func (l *line) request(method, path, body string) {
+	fmt.Fprintf(l.Conn, "%s /echo%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
+}
+
+// response reads one response whole.
+func (l *line) response(t testing.TB) (*http.Response, string) {
+	t.Helper()
+	res, err := http.ReadResponse(l.Reader, nil)
+	if err != nil {
+		t.Fatalf("no response: %v", err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func (l *line) ask(t testing.TB, method, path, body, want string) {
+	t.Helper()
+	l.request(method, path, body)
+	if _, got := l.response(t); got != want {
+		t.Fatalf("%s %s: got %q, want %q", method, path, got, want)
+	}
+}
+
+// A thousand quiet sessions on each transport are sessions only.
+func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
+	p := servePlain(t, Options{}, nil, nil)
+	p.dial(t).ask(t, "GET", "", "", "Welcome to SockJS!\n")
+	for name, open := range map[string]func(l *line, id string){
+		"websocket": func(l *line, id string) {
+			fmt.Fprintf(l.Conn, "GET /echo/0/%s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", id)
+			l.Reader.ReadString('o')
+		},
+		"xhr-streaming": func(l *line, id string) {
+			l.request("POST", "/0/"+id+"/xhr_streaming", "")
+			l.Reader.ReadString('o')
+		},
+		"xhr-polling": func(l *line, id string) {
+			l.ask(t, "POST", "/0/"+id+"/xhr", "", "o\n")
+			l.request("POST", "/0/"+id+"/xhr", "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, opened := runtime.NumGoroutine(), p.Stats().Opened
+			for range 1000 {
+				open(p.dial(t), newID())
+			}
+			const spare = 10 // the epoll set's, the server's
+			eventually(t, "all are parked", func() bool {
+				return p.Stats().Opened == opened+1000 && runtime.NumGoroutine() < before+spare
+			})
+		})
+	}
+}
+
+// Parked polls and streams leave their connection to the next request, whatever
+// that is, and however early it comes.
+func TestConnectionGoesBackToItsServer(t *testing.T) {
+	p := servePlain(t, Options{ResponseLimit: 10}, nil, nil)
+	l, sender := p.dial(t), p.dial(t)
+	for range 20 {
+		path := "/0/" + newID()
+		l.ask(t, "POST", path+"/xhr", "", "o\n")
+		l.request("POST", path+"/xhr", "")
+		time.Sleep(2 * time.Millisecond) // it is parked
+		sender.ask(t, "POST", path+"/xhr_send", `["hello"]`, "")
+		if res, body := l.response(t); body != `a["hello"]`+"\n" || res.Header.Get("Date") == "" || res.ContentLength != 11 {
+			t.Fatalf("got %q, %v", body, res.Header)
+		}
+		l.ask(t, "GET", "", "", "Welcome to SockJS!\n")
+
+		l.request("POST", path+"/xhr_streaming", "")
+		l.request("GET", "", "") // while the stream goes on
+		sender.ask(t, "POST", path+"/xhr_send", `["streamed"]`, "")
+		if _, body := l.response(t); !strings.HasSuffix(body, "h\n"+`a["streamed"]`+"\n") {
+			t.Fatalf("got %q", body)
+		}
+		if _, body := l.response(t); body != "Welcome to SockJS!\n" {
+			t.Fatalf("got %q", body)
+		}
+	}
+}
+
+// The next request comes the instant the answer can be seen, thousands of
+// times, on one connection.
+func TestRequestRacesTheReturn(t *testing.T) {
+	p := servePlain(t, Options{DisconnectDelay: time.Minute}, nil, nil)
+	l, sender, path := p.dial(t), p.dial(t), "/0/"+newID()
+	l.ask(t, "POST", path+"/xhr", "", "o\n")
+	for i := range 3000 {
+		l.request("POST", path+"/xhr", "")
+		sender.ask(t, "POST", path+"/xhr_send", fmt.Sprintf(`["%d"]`, i), "")
+		if _, body := l.response(t); body != fmt.Sprintf("a[\"%d\"]\n", i) {
+			t.Fatalf("message %d: got %q", i, body)
+		}
+	}
+	// Each on a session of its own, so that the poll is parked at once.
+	for range 1000 {
+		path = "/0/" + newID()
+		l.ask(t, "POST", path+"/xhr", "", "o\n")
+		l.request("POST", path+"/xhr", "")
+		sender.ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+		if _, body := l.response(t); body != `a["x"]`+"\n" {
+			t.Fatalf("got %q", body)
+		}
+	}
+}
+
+// http.Server's timeouts hold for connections that have come back.
+func TestTimeoutsOfReturnedConnections(t *testing.T) {
+	p := servePlain(t, Options{}, func(s *http.Server) {
+		s.IdleTimeout = time.Second
+		s.ReadHeaderTimeout = 200 * time.Millisecond
+	}, nil)
+	back := func() *line {
+		l, path := p.dial(t), "/0/"+newID()
+		l.ask(t, "POST", path+"/xhr", "", "o\n")
+		l.request("POST", path+"/xhr", "")
+		time.Sleep(1500 * time.Millisecond) // a parked poll is not idle
+		p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+		l.response(t)
+		return l
+	}
+	idle, slow := back(), back()
+	io.WriteString(slow.Conn, "GET /echo HTTP/1.1\r\nHost")
+	begun := time.Now()
+	if _, err := io.ReadAll(slow.Reader); err != nil || time.Since(begun) > time.Second {
+		t.Errorf("slow header: got %v after %v", err, time.Since(begun))
+	}
+	if _, err := idle.ReadByte(); err != io.EOF || time.Since(begun) > 4*time.Second {
+		t.Errorf("idle: got %v after %v", err, time.Since(begun))
+	}
+}
+
+func TestServersShutdownClosesReturnedConnections(t *testing.T) {
+	p := servePlain(t, Options{}, nil, nil)
+	l, path := p.dial(t), "/0/"+newID()
+	l.ask(t, "POST", path+"/xhr", "", "o\n")
+	l.request("POST", path+"/xhr", "")
+	time.Sleep(5 * time.Millisecond)
+	p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+	l.response(t)
+	if err := p.server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.ReadByte(); err != io.EOF {
+		t.Errorf("got %v, want the end of the connection", err)
+	}
+}
+
+// A client that asks for its connection to be closed gets that.
+func TestConnectionCloseIsHeard(t *testing.T) {
+	p := servePlain(t, Options{}, nil, nil)
+	l, path := p.dial(t), "/0/"+newID()
+	l.ask(t, "POST", path+"/xhr", "", "o\n")
+	io.WriteString(l.Conn, "POST /echo"+path+"/xhr HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	time.Sleep(5 * time.Millisecond)
+	p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+	if res, body := l.response(t); body != `a["x"]`+"\n" || !res.Close {
+		t.Errorf("got %q, %v", body, res.Header)
+	}
+	if _, err := l.ReadByte(); err != io.EOF {
+		t.Errorf("got %v, want the end of the connection", err)
+	}
+}
+
+// wrapping is a listener whose connections epoll cannot watch.
+type wrapping struct{ net.Listener }
+
+func (l wrapping) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return struct{ net.Conn }{c}, nil
+}
+
+// Where connections are wrapped, net/http keeps them, once that is known.
+func TestWrappedConnections(t *testing.T) {
+	p := servePlain(t, Options{}, nil, func(l net.Listener) net.Listener { return wrapping{l} })
+	first, path := p.dial(t), "/0/"+newID()
+	first.ask(t, "POST", path+"/xhr", "", "o\n")
+	first.request("POST", path+"/xhr", "")
+	time.Sleep(5 * time.Millisecond)
+	p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+	if res, body := first.response(t); body != `a["x"]`+"\n" || !res.Close {
+		t.Errorf("got %q, %v", body, res.Header)
+	}
+	l := p.dial(t)
+	for range 3 {
+		l.request("POST", path+"/xhr", "")
+		time.Sleep(5 * time.Millisecond)
+		p.dial(t).ask(t, "POST", path+"/xhr_send", `["y"]`, "")
+		if res, body := l.response(t); body != `a["y"]`+"\n" || res.Close {
+			t.Errorf("got %q, %v", body, res.Header)
+		}
+	}
+	gone := p.dial(t)
+	gone.request("POST", path+"/xhr", "")
+	time.Sleep(5 * time.Millisecond)
+	gone.Close()
+	l.ask(t, "POST", path+"/xhr", "", `c[1002,"Connection interrupted"]`+"\n")
+}
+
+// Parked receivers whose clients leave close their sessions, reset or not,
+// while frames are being written or not.
+func TestClientsLeaveParkedResponses(t *testing.T) {
+	p := servePlain(t, Options{DisconnectDelay: 100 * time.Millisecond}, nil, nil)
+	for i := range 300 {
+		l, path := p.dial(t), "/0/"+newID()
+		if i%2 == 0 {
+			l.request("POST", path+"/xhr_streaming", "")
+		} else {
+			l.ask(t, "POST", path+"/xhr", "", "o\n")
+			l.request("POST", path+"/xhr", "")
+		}
+		if i%3 == 0 {
+			l.Conn.(*net.TCPConn).SetLinger(0)
+		}
+		if i%4 == 0 {
+			go p.dial(t).request("POST", path+"/xhr_send", `["x"]`)
+		}
+		go l.Close()
+	}
+	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions == 0 })
+}
