@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,7 +167,7 @@ func (g *Registry) create(key string, r *http.Request, peer *Peer, framing Frami
 		return nil, err
 	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, peer: peer, key: key,
+		registry: g, handler: handler, framing: framing, peer: peer, key: strings.Clone(key),
 		number: g.number.Add(1), receiver: receiver, busy: true,
 	}
 	if known = g.insert(s); !known {

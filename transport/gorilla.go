@@ -33,12 +33,12 @@ func gorillaOf(k *socket) *gorilla {
 	g, ok := k.buffer.Tool.(*gorilla)
 	if !ok {
 		k.buffer.Unread() // the handshake wants an empty reader
-		h := &unseenHandshake{link{Buffer: k.buffer, quiet: true}}
+		h := &unseenHandshake{link{Buffer: k.buffer, keeps: true}}
 		c, err := unseenUpgrader.Upgrade(h, unseenRequest, nil)
 		if err != nil {
 			panic(err) // the request is ours
 		}
-		h.quiet = false
+		h.keeps, h.kept = false, nil
 		g = newGorilla(c)
 		k.buffer.Tool = g
 	}
@@ -70,7 +70,8 @@ func (h *unseenHandshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type link struct {
 	net.Conn // nil: no addresses are asked for
 	*netpoll.Buffer
-	quiet bool // what is written goes nowhere
+	keeps bool   // what is written is kept
+	kept  []byte // until the handshake has ended
 }
 
 // readWriter is what gorilla/websocket wants of a hijacked connection. It writes
@@ -82,7 +83,8 @@ func (l *link) readWriter() *bufio.ReadWriter {
 func (l *link) Read(p []byte) (int, error) { return l.Buffer.Conn.Read(p) }
 
 func (l *link) Write(p []byte) (int, error) {
-	if l.quiet {
+	if l.keeps {
+		l.kept = append(l.kept, p...)
 		return len(p), nil
 	}
 	return l.Buffer.Conn.Write(p)
@@ -93,11 +95,12 @@ func (l *link) SetDeadline(time.Time) error      { return nil }
 func (l *link) SetReadDeadline(time.Time) error  { return nil }
 func (l *link) SetWriteDeadline(time.Time) error { return nil }
 
-// A hijacker takes a request's connection for a handshake.
+// A hijacker takes a request's connection for a handshake, whose answer it
+// keeps: that leaves with the first frames.
 type hijacker struct {
 	http.ResponseWriter
 	socket *socket
-	buffer *netpoll.Buffer
+	link   *link
 }
 
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -107,9 +110,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	c.Own(h.socket)
 	h.socket.conn = c
-	h.buffer = c.Lend()
-	l := &link{Buffer: h.buffer}
-	return l, l.readWriter(), nil
+	h.link = &link{Buffer: c.Lend(), keeps: true}
+	return h.link, h.link.readWriter(), nil
 }
 
 // hijack takes a request's connection for good.

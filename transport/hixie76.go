@@ -95,8 +95,7 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	}
 	k.conn.SetReadDeadline(time.Time{})
 	sum := md5.Sum(challenge)
-	_, err = k.conn.Write(sum[:])
-	return err
+	return k.start(sum[:])
 }
 
 func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {

@@ -246,9 +246,9 @@ func (p *player) eof(s *step, _ string) error {
 	if p.link == nil {
 		return errors.New("no connection")
 	}
-	got, err := p.link.r.Peek(1)
+	_, err := p.link.r.Peek(1)
 	if err == nil {
-		got, _ = p.link.r.Peek(p.link.r.Buffered())
+		got, _ := p.link.r.Peek(p.link.r.Buffered())
 		return p.fail(s, "EOF", strconv.Quote(string(got)))
 	}
 	if !errors.Is(err, io.EOF) {

@@ -129,14 +129,16 @@ func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subproto
 	c, err := k.endpoint.upgrader.Upgrade(j, r, h)
 	if err != nil {
 		if k.conn != nil {
-			j.buffer.GiveBack()
+			j.link.GiveBack()
 			k.conn.Close()
 		}
 		return err
 	}
-	j.buffer.Tool = newGorilla(c)
-	j.buffer.GiveBack()
-	return nil
+	answer := j.link.kept
+	j.link.keeps, j.link.kept = false, nil
+	j.link.Tool = newGorilla(c)
+	j.link.GiveBack()
+	return k.start(answer)
 }
 
 // peerCloses answers the peer's close frame with its code (RFC 6455, section

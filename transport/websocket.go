@@ -100,10 +100,29 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		return
 	}
 	e.opened(k.session)
-	if k.wake() {
-		k.run()
-	}
 	k.conn.Arm()
+}
+
+// start writes the end of the handshake with the frames that are there already.
+func (k *socket) start(answer []byte) (err error) {
+	k.wake()
+	k.loop(func() {
+		if answer == nil {
+			k.moveFrames()
+			return
+		}
+		f, end := k.session.Next(k, answer)
+		for n := len(answer); len(f) > n && end == nil; {
+			n = len(f)
+			f, end = k.session.Next(k, f)
+		}
+		answer = nil
+		err = k.write(f, end != nil)
+		if end != nil {
+			k.session.Detach(k, nil)
+		}
+	})
+	return err
 }
 
 // limit is the size of a WebSocket message.

@@ -101,7 +101,10 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 
 // listen opens addr. The error says what to do.
 func listen(addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
+	// Sessions have heartbeats and idle connections a timeout: TCP's own
+	// keep-alive would be four system calls for each connection.
+	quiet := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	ln, err := quiet.Listen(context.Background(), "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program; stop it, or choose another address with --addr "+

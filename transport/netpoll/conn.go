@@ -80,7 +80,9 @@ const (
 	giveBack
 )
 
-func newConn(under net.Conn) *Conn { return &Conn{under: under, fd: bareSocket(under)} }
+func newConn(under net.Conn, writeTimeout time.Duration) *Conn {
+	return &Conn{under: under, fd: bareSocket(under, writeTimeout)}
+}
 
 // Own has the connection call o from now on.
 func (c *Conn) Own(o Owner) { c.owner = o }

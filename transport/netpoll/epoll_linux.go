@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,9 +14,13 @@ import (
 // canPark tells whether this system can watch parked connections.
 const canPark = true
 
+// userTimeout is how many write timeouts a peer may leave written bytes without
+// an acknowledgement: then it has vanished, although the socket took them.
+const userTimeout = 3
+
 // bareSocket returns the descriptor of c where there is nothing between c and
 // its socket, otherwise -1.
-func bareSocket(c net.Conn) int32 {
+func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
@@ -25,22 +31,28 @@ func bareSocket(c net.Conn) int32 {
 		return -1
 	}
 	fd := int32(-1)
-	raw.Control(func(d uintptr) { fd = int32(d) })
+	raw.Control(func(d uintptr) {
+		fd = int32(d)
+		// It fails for a Unix socket, whose peer cannot vanish.
+		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout*writeTimeout/time.Millisecond))
+	})
 	return fd
 }
 
-// try writes as much of p as the socket takes now. c.mu is held.
+// try writes as much of p as the socket takes now. The socket does not block, so
+// the scheduler is not told of the call, which would cost as much as all else
+// that is done for a frame. c.mu is held.
 func (c *Conn) try(p []byte) (n int, err error) {
 	for n < len(p) {
-		m, err := unix.Write(int(c.fd), p[n:])
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
+		m, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n))
+		switch errno {
+		case 0:
+			n += int(m)
+		case unix.EINTR:
+		case unix.EAGAIN:
 			return n, nil
-		case err != nil:
-			return n, err
 		default:
-			n += m
+			return n, errno
 		}
 	}
 	return n, nil

@@ -67,7 +67,7 @@ func New(writeTimeout time.Duration) *Poller {
 func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	k, back := c.(served)
 	if !back {
-		k.Conn = newConn(c)
+		k.Conn = newConn(c, p.writeTimeout)
 	}
 	k.mu.Lock()
 	k.poller, k.reuse, k.then = p, nil, stay
