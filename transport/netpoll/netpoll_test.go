@@ -168,10 +168,9 @@ func TestWriteNeverWaits(t *testing.T) {
 		c, client := take(e)
 		e.conn = c
 		big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-		begun := time.Now()
-		c.Write(big)
-		if took := time.Since(begun); took > 200*time.Millisecond || !c.Pending() {
-			t.Errorf("Write took %v, pending: %v", took, c.Pending())
+		c.Write(big) // returns, although nobody reads
+		if !c.Pending() {
+			t.Error("the socket has taken 16 MiB: nothing is tested")
 		}
 		c.Write([]byte("end"))
 		got := make([]byte, len(big)+3)
@@ -249,11 +248,17 @@ func TestLingeringEnds(t *testing.T) {
 	e.conn = p.Take(server, nil)
 	e.conn.Own(e)
 	e.conn.Arm()
-	before := runtime.NumGoroutine()
-	exchange(t, client, "x")
-	eventually(t, "it lingers", func() bool { return runtime.NumGoroutine() > before })
-	eventually(t, "it is parked", func() bool { return runtime.NumGoroutine() == before })
-	exchange(t, client, "y")
+	for range 2 {
+		exchange(t, client, "x")
+		eventually(t, "it lingers", func() bool { return lingers(e.conn) })
+		eventually(t, "it is parked", func() bool { return !lingers(e.conn) })
+	}
+}
+
+func lingers(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.works
 }
 
 func TestThousandParkedHaveNoGoroutine(t *testing.T) {
