@@ -7,7 +7,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint build run test race fuzz protocol client chromium clean
+.PHONY: all fmt vet lint build run test race fuzz protocol bench bench-scale bench-node client chromium clean
 
 all: fmt vet lint test
 
@@ -41,6 +41,23 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzQuoted -fuzztime $(FUZZTIME) ./session/frame
 	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
 
+# The same load on this server, on igm/sockjs-go and on sockjs-node:
+# BENCH_QUICK=1 for a short one, BENCH_RUNS=5, BENCH_ROWS='memory|opened'
+bench: build bench-node
+	$(GO) run ./cmd/switchback/bench/compare
+
+# This server alone, with few sessions and with many
+bench-scale: build
+	$(GO) run ./cmd/switchback/bench/compare --scale
+
+bench-node:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/bench/node_modules/sockjs; \
+	else echo "npm is not here: sockjs-node is not measured"; fi
+
+testdata/bench/node_modules/sockjs: testdata/bench/package-lock.json
+	cd testdata/bench && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # The sockjs-client that the page and the iframe page load. Without npm the
 # page loads the same version from a CDN.
 client:
@@ -60,4 +77,4 @@ chromium:
 	else echo "chromium is not here: the browser tests are not run (apt-get install chromium)"; fi
 
 clean:
-	rm -rf bin web/node_modules web/client/sockjs.min.js
+	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules

@@ -2,6 +2,7 @@
 //
 //	switchback serve                     the test page, /echo and /broadcast
 //	switchback serve --config FILE       the endpoints that the file lists
+//	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback version
 //
 // A flag goes before the environment (SWITCHBACK_ADDR for --addr, and so on),

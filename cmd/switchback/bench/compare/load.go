@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// A load is one call of the bench command, and the rows that come of it.
+type load struct {
+	name    string
+	command string // idle, echo, fanout or open
+	flags   []string
+	metrics []metric
+
+	// overload is a load that need not arrive within the time.
+	overload bool
+}
+
+// A metric is one figure of a result.
+type metric struct {
+	name   string // after the load's
+	unit   string
+	digits int // after the point
+	of     func(r *result) float64
+}
+
+// A result is what bench --json prints, as far as it is used here.
+type result struct {
+	Sessions struct {
+		Asked, Opened, Lost int
+	}
+	Memory struct {
+		PerSession float64 `json:"per_session_bytes"`
+	}
+	Hold struct {
+		Server cpu `json:"server_cpu"`
+	}
+	Heartbeats struct {
+		Overdue int
+		Late    latency `json:"late_ms"`
+	}
+	Flow struct {
+		Sent, Lost, Wrong int64
+		PerSecond         float64 `json:"per_second"`
+		Latency           latency `json:"latency_ms"`
+		Server            cpu     `json:"server_cpu"`
+	}
+	Notes []string
+
+	failure string // why there is no result
+}
+
+type latency struct{ P50, P99, Max float64 }
+
+type cpu struct {
+	PerUnit float64 `json:"us_per_unit"`
+	Percent float64 `json:"percent_of_core"`
+}
+
+var (
+	memory     = metric{"", "KiB", 1, func(r *result) float64 { return r.Memory.PerSession / 1024 }}
+	cpuPerUnit = metric{"", "us", 1, func(r *result) float64 { return r.Flow.Server.PerUnit }}
+)
+
+// transports are those that are compared.
+var transports = []string{"websocket", "xhr-streaming", "xhr-polling"}
+
+// loads are the rows of the comparison.
+func loads(quick bool) []load {
+	held, timing := flags("--sessions=5000", "--hold=5s"), flags("--time=3s")
+	if quick {
+		held, timing = flags("--sessions=2000", "--settle=500ms", "--hold=1s"), flags("--time=1s", "--warmup=500ms")
+	}
+	var all []load
+	for _, t := range transports {
+		all = append(all, load{name: "memory per idle session, " + t, command: "idle", flags: over(t, held...), metrics: []metric{memory}})
+	}
+	for _, t := range transports {
+		all = append(all, load{name: "CPU per echo, 64 sessions, " + t, command: "echo", flags: over(t, timing...), metrics: []metric{cpuPerUnit}})
+	}
+	for _, t := range transports {
+		all = append(all, load{name: "CPU per delivery, broadcast to 1,000, " + t, command: "fanout", flags: over(t, timing...), metrics: []metric{cpuPerUnit}})
+	}
+	return append(all,
+		load{name: "broadcast at 1,500 /s to 500, websocket", command: "fanout", overload: true,
+			flags: over("websocket", append(timing, "--sessions=500", "--rate=1500")...),
+			metrics: []metric{
+				{": deliveries", "/s", 0, func(r *result) float64 { return r.Flow.PerSecond }},
+				{": p50", "ms", 1, func(r *result) float64 { return r.Flow.Latency.P50 }},
+				{": p99", "ms", 1, func(r *result) float64 { return r.Flow.Latency.P99 }},
+				{": CPU per delivery", "us", 2, cpuPerUnit.of},
+			}},
+		load{name: "CPU per session opened, websocket", command: "open", flags: over("websocket", timing...), metrics: []metric{cpuPerUnit}})
+}
+
+func flags(f ...string) []string { return f }
+
+func over(transport string, rest ...string) []string {
+	return append([]string{"--transport=" + transport}, rest...)
+}
+
+// scaleLoads are the same with few sessions and with many: as many as the
+// system allows.
+func scaleLoads(quick bool) []load {
+	hold, timing := "--hold=35s", "--time=5s"
+	if quick {
+		hold, timing = "--hold=2s", "--time=1s"
+	}
+	held := []metric{
+		memory,
+		{": sessions", "", 0, func(r *result) float64 { return float64(r.Sessions.Opened) }},
+		{": CPU", "% of a core", 1, func(r *result) float64 { return r.Hold.Server.Percent }},
+		{": latest heartbeat", "ms late", 0, func(r *result) float64 { return r.Heartbeats.Late.Max }},
+	}
+	var all []load
+	for _, t := range transports {
+		for _, n := range []int{5000, 100000} {
+			all = append(all, load{name: fmt.Sprintf("memory per idle session of %d, %s", n, t), command: "idle",
+				flags: over(t, "--sessions="+strconv.Itoa(n), hold), metrics: held})
+		}
+		for _, n := range []int{100, 10000} {
+			all = append(all, load{name: fmt.Sprintf("CPU per echo, %d sessions at 5,000 /s, %s", n, t), command: "echo",
+				flags: over(t, "--sessions="+strconv.Itoa(n), "--rate=5000", timing), metrics: []metric{cpuPerUnit}})
+		}
+		for _, n := range []int{100, 10000} {
+			all = append(all, load{name: fmt.Sprintf("CPU per delivery, broadcast to %d, %s", n, t), command: "fanout",
+				flags: over(t, "--sessions="+strconv.Itoa(n), timing), metrics: []metric{cpuPerUnit}})
+		}
+	}
+	return all
+}
+
+// run puts the load on a server.
+func (l load) run(ctx context.Context, binary string, p *process) (r result, err error) {
+	endpoint := "/echo"
+	if l.command == "fanout" {
+		endpoint = "/broadcast"
+	}
+	args := append([]string{"bench", l.command, p.url + endpoint, "--json", "--pid", strconv.Itoa(p.cmd.Process.Pid)}, l.flags...)
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return r, fmt.Errorf("%w: %s", err, lastLine(stderr.String()))
+	}
+	return r, json.Unmarshal(stdout.Bytes(), &r)
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// broken tells what a server did not do, or nothing.
+func (l load) broken(r *result) string {
+	s, f := &r.Sessions, &r.Flow
+	switch {
+	case r.failure != "":
+		return r.failure
+	case s.Lost > 0:
+		return fmt.Sprintf("lost %d of %d sessions", s.Lost, s.Opened)
+	case s.Opened < s.Asked && len(r.Notes) == 0:
+		return fmt.Sprintf("opened %d of %d sessions", s.Opened, s.Asked)
+	case f.Wrong > 0:
+		return fmt.Sprintf("%d wrong messages", f.Wrong)
+	case f.Lost > 0 && !l.overload:
+		return fmt.Sprintf("lost %d of %d messages", f.Lost, f.Sent)
+	}
+	return ""
+}
