@@ -76,7 +76,8 @@ func TestEveryBroadcastIsARoomOfItsOwn(t *testing.T) {
 }
 
 func TestIframePageLoadsTheClientThatTheFlagNames(t *testing.T) {
-	p := start(t, "serve", "--addr", "127.0.0.1:0", "--client-url", "https://cdn.example.com/s.js")
+	file := writeFile(t, "conf.yaml", `endpoints: [{path: /echo, handler: echo, allowed_origins: ["*"]}, {path: /broadcast, handler: broadcast, allowed_origins: ["*"], client_url: /own.js}]`)
+	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file, "--client-url", "https://cdn.example.com/s.js")
 	for _, path := range []string{"echo/iframe.html", "broadcast/iframe.html"} {
 		if got := fetch(t, http.DefaultClient, p.url+path); !strings.Contains(got, `src="https://cdn.example.com/s.js"`) {
 			t.Errorf("%s: %s", path, got)
