@@ -52,10 +52,11 @@ type response struct {
 	done     bool        // the session has been detached: the response ends
 	direct   atomic.Bool // a request is at work for the session: the first frame need not be scheduled
 
-	w     http.ResponseWriter   // while the request's goroutine writes
-	woken chan struct{}         // holds one: that goroutine has something to write
-	conn  *netpoll.Conn         // when parked
-	head  unique.Handle[string] // of a parked poll: its status line and headers
+	limited bool                  // the connection has a write deadline
+	w       http.ResponseWriter   // while the request's goroutine writes
+	woken   chan struct{}         // holds one: that goroutine has something to write
+	conn    *netpoll.Conn         // when parked
+	head    unique.Handle[string] // of a parked poll: its status line and headers
 }
 
 // respond serves a receiving request.
@@ -207,7 +208,9 @@ func (x *response) end(r *http.Request, err error) {
 	if err != nil {
 		x.session.Detach(x, err)
 	}
-	endWrites(x.w, r)
+	if x.limited {
+		endWrites(x.w, r)
+	}
 }
 
 // serve carries frames on the request's goroutine. A poll that waits for long
@@ -298,10 +301,17 @@ func (x *response) write(f []byte) error {
 	return x.put(*b)
 }
 
+// fits is what any socket's buffer takes at once when it is empty, as it is when
+// a client asks for its next answer.
+const fits = 8 << 10
+
 // put writes bytes, which the client must take within the write timeout.
 func (x *response) put(p []byte) error {
 	rc := http.NewResponseController(x.w)
-	rc.SetWriteDeadline(time.Now().Add(x.endpoint.options.WriteTimeout))
+	if !x.carrier.poll || len(p) > fits {
+		rc.SetWriteDeadline(time.Now().Add(x.endpoint.options.WriteTimeout))
+		x.limited = true
+	}
 	if _, err := x.w.Write(p); err != nil {
 		return err
 	}
