@@ -1,0 +1,108 @@
+package stomp
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"switchback/handler"
+	"switchback/handler/stomp/frame"
+	"switchback/session"
+)
+
+// Headers are the headers of a frame.
+type (
+	Headers = frame.Headers
+	Header  = frame.Header
+)
+
+// A Broker serves STOMP. It is the Opener of any number of endpoints, whose
+// clients then reach each other. Its methods may be called from any goroutine.
+type Broker struct {
+	options Options
+	log     *slog.Logger
+	hub     *handler.Hub
+	ownsHub bool
+	clock   *clock
+	calls   sync.WaitGroup // goroutines of queues
+
+	limits        frame.Limits
+	connectLimits frame.Limits // before CONNECT
+
+	prefix string // of the ids of this broker's messages
+	ids    atomic.Uint64
+
+	users    users
+	topics   topics
+	queues   queues
+	messages routes // of SEND
+	requests routes // of SUBSCRIBE
+	failures failures
+	memory   budget
+	stats    counters
+}
+
+var (
+	_ session.Opener        = (*Broker)(nil)
+	_ session.Subprotocoler = (*Broker)(nil)
+	_ Messenger             = (*Broker)(nil)
+)
+
+// New returns a Broker.
+func New(o Options) (*Broker, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{options: o, log: o.Logger, hub: o.Hub, clock: newClock(), prefix: rand.Text()[:6] + "-"}
+	if b.hub == nil {
+		b.ownsHub = true
+		if b.hub, err = handler.NewHub(handler.NewMemory()); err != nil {
+			return nil, err
+		}
+	}
+	b.limits = frame.Limits{Frame: o.FrameLimit, Body: o.BodyLimit, HeaderBytes: o.HeaderLimit, Headers: o.HeaderCountLimit}
+	b.connectLimits = b.limits
+	b.connectLimits.Frame = min(o.FrameLimit, o.HeaderLimit+1)
+	b.memory.limit = o.MemoryLimit
+	b.users.init()
+	b.topics.init(b)
+	b.queues.init(b)
+	return b, nil
+}
+
+// Open returns the handler of a new session.
+func (b *Broker) Open(r *http.Request) (session.Handler, error) {
+	c := &conn{broker: b}
+	if b.options.Handshake != nil {
+		user, err := b.options.Handshake(r)
+		if err != nil {
+			return nil, err
+		}
+		c.client.User = user
+	}
+	return c, nil
+}
+
+// Subprotocols are what a native WebSocket endpoint agrees to. The version of
+// STOMP is not decided there but by CONNECT.
+func (b *Broker) Subprotocols() []string { return []string{"v12.stomp", "v11.stomp", "v10.stomp"} }
+
+// Close ends what the broker does of itself: heart-beats, timeouts and, where it
+// has no other owner, its Hub. It is called when all sessions have closed.
+func (b *Broker) Close() error {
+	b.clock.stop()
+	b.calls.Wait()
+	if b.ownsHub {
+		return b.hub.Close()
+	}
+	return nil
+}
+
+// messageID returns a new id, unique in the cluster.
+func (b *Broker) messageID() string {
+	return b.prefix + strconv.FormatUint(b.ids.Add(1), 36)
+}

@@ -1,0 +1,244 @@
+package stomp
+
+import (
+	"sync"
+
+	"switchback/handler/stomp/frame"
+	"switchback/session"
+)
+
+// A Client is the peer of a session that speaks STOMP, as CONNECT has left it.
+// But for Value it is not changed afterwards and must not be changed.
+type Client struct {
+	ID      string        // the session's
+	User    string        // empty: nobody has named the user
+	Peer    *session.Peer // who opened the session
+	Version frame.Version
+
+	// Value is the application's. Login may set it, and other functions may
+	// read it; nobody else touches it.
+	Value any
+}
+
+// A phase is a session's place in its life:
+//
+//	opening -> connected: CONNECT
+//	connected -> leaving: DISCONNECT; no frame has effect any more
+//	any -> ended: the session has closed, or is being closed
+type phase uint8
+
+const (
+	opening phase = iota
+	connected
+	leaving
+	ended
+)
+
+// A conn is the Handler of one session. What is not guarded belongs to the
+// goroutine on which the session calls its handler.
+type conn struct {
+	broker       *Broker
+	session      session.Session
+	client       Client // changed by CONNECT only, before anybody else knows it
+	decoder      frame.Decoder
+	held         int    // bytes of the decoder that are counted in the broker's memory
+	native       bool   // it takes binary messages
+	known        bool   // to users and Events
+	numbers      uint64 // of subscriptions, so far
+	transactions *transactions
+	pulse        pulse
+
+	mu            sync.Mutex // guards the rest; not held while something is sent
+	phase         phase
+	subscriptions []*subscription
+}
+
+var (
+	_ session.Handler       = (*conn)(nil)
+	_ session.BinaryHandler = (*conn)(nil)
+)
+
+func (c *conn) OnOpen(s session.Session) error {
+	c.session = s
+	c.client.ID, c.client.Peer = s.ID(), s.Peer()
+	c.native = s.Peer().Transport == "raw-websocket"
+	c.decoder.Limits = &c.broker.connectLimits
+	c.pulse.alarm.owner = c
+	c.broker.clock.set(&c.pulse.alarm, c.broker.clock.now()+c.broker.options.ConnectTimeout)
+	return nil
+}
+
+func (c *conn) OnMessage(_ session.Session, text []byte) error {
+	c.decoder.FeedText(text)
+	return c.receive()
+}
+
+func (c *conn) OnBinary(_ session.Session, data []byte) error {
+	c.decoder.Feed(data)
+	return c.receive()
+}
+
+func (c *conn) OnClose(_ session.Session, err error) {
+	c.enter(ended)
+	c.broker.clock.end(&c.pulse.alarm)
+	c.broker.memory.give(c.held)
+	c.rollback()
+	c.unsubscribeAll()
+	if c.known {
+		c.broker.users.remove(c)
+		c.broker.options.Events.disconnect(&c.client, err)
+	}
+}
+
+// enter brings the session on to a phase, unless it is further already, and
+// returns the one before.
+func (c *conn) enter(p phase) (was phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, c.phase = c.phase, max(c.phase, p)
+	return was
+}
+
+func (c *conn) at() phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase
+}
+
+// frames are frames for decoding.
+var frames = sync.Pool{New: func() any { return new(frame.Frame) }}
+
+func freeFrame(f *frame.Frame) {
+	clear(f.Headers[:cap(f.Headers)])
+	f.Body = nil
+	frames.Put(f)
+}
+
+// receive handles the frames that have come.
+func (c *conn) receive() error {
+	c.pulse.busy.Store(true)
+	defer c.hear()
+	f := frames.Get().(*frame.Frame)
+	defer freeFrame(f)
+	for c.at() < leaving {
+		ok, err := c.decoder.Next(f)
+		if err != nil {
+			return c.refuse(c.broken(err), nil)
+		}
+		if !ok {
+			return c.account()
+		}
+		c.broker.stats.frames.Add(1)
+		if err := c.handle(f); err != nil {
+			return c.refuse(err, f)
+		}
+	}
+	return nil
+}
+
+// account brings the broker's count of memory up to date.
+func (c *conn) account() error {
+	held := c.decoder.Held()
+	if held == c.held {
+		return nil
+	}
+	if held > c.held && !c.broker.memory.take(held-c.held) {
+		return c.refuse(c.outOfMemory(), nil)
+	}
+	if held < c.held {
+		c.broker.memory.give(c.held - held)
+	}
+	c.held = held
+	return nil
+}
+
+func (c *conn) outOfMemory() error {
+	return &Error{Message: "The server is out of memory", Err: ErrMemory, counter: &c.broker.stats.memoryLimit}
+}
+
+// handle does what a frame asks for, and sends its receipt.
+func (c *conn) handle(f *frame.Frame) error {
+	connecting := f.Command == frame.Connect || f.Command == frame.Stomp
+	switch {
+	case connecting && c.known:
+		return &Error{Message: "Session already exists"}
+	case connecting:
+		return c.connect(f)
+	case !c.known:
+		return &Error{Message: "Unknown session: " + c.client.ID}
+	}
+	if _, ok := f.Headers.Lookup("transaction"); ok {
+		return c.transact(f)
+	}
+	return c.perform(f)
+}
+
+// perform does what a frame outside a transaction, or one whose transaction is
+// committed, asks for.
+func (c *conn) perform(f *frame.Frame) error {
+	var err error
+	switch f.Command {
+	case frame.Send:
+		err = c.sendMessage(f)
+	case frame.Subscribe:
+		err = c.subscribe(f)
+	case frame.Unsubscribe:
+		err = c.unsubscribe(f)
+	case frame.Ack, frame.Nack:
+		err = c.acknowledge(f)
+	case frame.Begin, frame.Commit, frame.Abort:
+		err = c.drop(f, "Missing header 'transaction'")
+	case frame.Disconnect:
+		return c.disconnect(f)
+	default:
+		err = &Error{Message: "Frames of a server are not expected: " + string(f.Command)}
+	}
+	if err != nil {
+		return err
+	}
+	c.receipt(f)
+	return nil
+}
+
+// receipt tells the client that f, and all before it, has had its effect.
+func (c *conn) receipt(f *frame.Frame) {
+	if id, ok := f.Headers.Lookup("receipt"); ok && id != "" {
+		c.send(frame.Receipt, frame.Headers{{Name: "receipt-id", Value: id}}, nil)
+	}
+}
+
+// buffers are memory to encode in.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the size over which a buffer is left to the collector.
+const maxPooled = 64 << 10
+
+func freeBuffer(b *[]byte) {
+	if cap(*b) <= maxPooled {
+		*b = (*b)[:0]
+		buffers.Put(b)
+	}
+}
+
+// send sends the client a frame of text.
+func (c *conn) send(command frame.Command, h frame.Headers, body []byte) {
+	b := buffers.Get().(*[]byte)
+	defer freeBuffer(b)
+	*b = frame.Append(*b, c.client.Version, command, h, body)
+	if c.session.Send(*b) == nil {
+		c.pulse.sent.Store(int64(c.broker.clock.now()))
+	}
+}
+
+// end closes the session from outside its goroutine, with an ERROR frame if e is
+// one.
+func (c *conn) end(code int, e *Error) {
+	if c.enter(ended) == ended {
+		return
+	}
+	if e != nil {
+		c.broker.stats.errors.Add(1)
+		c.sendError(e, nil)
+	}
+	c.session.Close(code, "")
+}

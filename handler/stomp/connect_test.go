@@ -1,0 +1,304 @@
+package stomp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"switchback/session"
+)
+
+func TestConnectAgreesOnAVersion(t *testing.T) {
+	for _, c := range []struct{ connect, want string }{
+		{"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:10000,10000\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
+		{"STOMP\naccept-version:1.0,1.2\nhost:example.com\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
+		{"CONNECT\naccept-version:1.1,1.0\n\n\x00", "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n^@"},
+		{"CONNECT\naccept-version:1.0\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\n\n^@"},
+		{"CONNECT\nlogin:guest\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\n\n^@"},
+		{"CONNECT\naccept-version:3.0, 1.1 \n\n\x00\n", "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n^@"},
+		{"\n\nCONNECT\r\naccept-version:1.2\r\nreceipt:1\r\n\r\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
+	} {
+		bubble(t, Options{}, func(w *world) {
+			x := w.open("raw-websocket")
+			x.send(c.connect)
+			x.want(c.want)
+		})
+	}
+}
+
+func TestNoCommonVersionIsTold(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.open("xhr-streaming")
+		c.send("CONNECT\naccept-version:2.0,3.0\n\n\x00")
+		c.want("ERROR\nmessage:Supported protocol versions are 1.0,1.1,1.2\nversion:1.0,1.1,1.2\ncontent-type:text/plain\n"+
+			"content-length:43\n\nSupported protocol versions are 1.0,1.1,1.2^@", closed1002)
+	})
+}
+
+func TestFirstFrameIsConnect(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.open("raw-websocket")
+		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:7\n\n\x00")
+		c.want(errorFrame("Unknown session: "+c.session.ID(), "receipt-id:7"), closed1002)
+	})
+}
+
+func TestSecondConnectIsRefused(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.connect("1.2")
+		c.send("CONNECT\naccept-version:1.2\n\n\x00")
+		c.want(errorFrame("Session already exists"), closed1002)
+	})
+}
+
+func TestHeartbeatsAreAnnouncedAsConfigured(t *testing.T) {
+	o := Options{HeartbeatSend: 10 * time.Second, HeartbeatReceive: 20 * time.Second}
+	for version, want := range map[string]string{"1.2": "10000,20000", "1.1": "10000,20000", "1.0": "0,0"} {
+		bubble(t, o, func(w *world) {
+			c := w.open("raw-websocket")
+			c.send("CONNECT\naccept-version:" + version + "\nheart-beat:0,0\n\n\x00")
+			c.want("CONNECTED\nversion:" + version + "\nheart-beat:" + want + "\n\n^@")
+		})
+	}
+}
+
+func TestHeartbeatIsSentInTime(t *testing.T) {
+	o := Options{HeartbeatSend: 10 * time.Second, HeartbeatReceive: 10 * time.Second}
+	bubble(t, o, func(w *world) {
+		c := w.connect("1.2", "heart-beat: 0 , 4000 ")
+		d := w.connect("1.2", "heart-beat:0,12000")
+		silent := w.connect("1.2", "heart-beat:0,0")
+		old := w.connect("1.0", "heart-beat:0,4000")
+		time.Sleep(9999 * time.Millisecond)
+		c.want()
+		time.Sleep(2 * time.Millisecond)
+		c.want("\n") // the slower of what each said
+		d.want()
+		time.Sleep(2 * time.Second)
+		d.want("\n")
+		c.send("SEND\ndestination:/topic/a\nreceipt:1\n\n\x00") // an answer puts it off
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		time.Sleep(9999 * time.Millisecond)
+		c.want()
+		time.Sleep(2 * time.Millisecond)
+		c.want("\n")
+		time.Sleep(time.Minute)
+		silent.want()
+		old.want()
+		if n := len(c.take()); n != 6 {
+			t.Errorf("%d heart-beats in a minute", n)
+		}
+	})
+}
+
+func TestHeartbeatDoesNotPileUp(t *testing.T) {
+	bubble(t, Options{HeartbeatSend: time.Second}, func(w *world) {
+		c := w.connect("1.2", "heart-beat:0,1000")
+		c.stall()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := c.session.Queued(); n > 10 {
+			t.Errorf("%d bytes wait", n)
+		}
+		c.resume()
+		c.want("\n")
+	})
+}
+
+func TestSilentClientIsClosed(t *testing.T) {
+	o := Options{HeartbeatSend: 10 * time.Second, HeartbeatReceive: 10 * time.Second}
+	bubble(t, o, func(w *world) {
+		c := w.connect("1.2", "heart-beat:5000,0")
+		quiet := w.connect("1.2", "heart-beat:0,0")
+		for range 5 {
+			time.Sleep(29 * time.Second)
+			c.send("\n") // anything is a sign of life
+		}
+		c.want()
+		time.Sleep(30*time.Second + time.Millisecond)
+		c.want(errorFrame("Session closed."), closed1002)
+		if w.broker.Stats().Silent != 1 {
+			t.Error("is not counted")
+		}
+		quiet.want()
+	})
+}
+
+func TestBusyFunctionIsNoSilence(t *testing.T) {
+	bubble(t, Options{HeartbeatReceive: time.Second}, func(w *world) {
+		w.broker.Handle("/slow", func(context.Context, *Request) (any, error) {
+			time.Sleep(20 * time.Second)
+			return nil, nil
+		}, Reply{})
+		c := w.connect("1.2", "heart-beat:1000,0")
+		go c.send("SEND\ndestination:/app/slow\nreceipt:1\n\n\x00")
+		time.Sleep(10 * time.Second)
+		c.want()
+		time.Sleep(12 * time.Second)
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		time.Sleep(2 * time.Second)
+		c.want(errorFrame("Session closed."), closed1002)
+	})
+}
+
+func TestHeartbeatsThatAreNone(t *testing.T) {
+	for _, value := range []string{"", "x", "-1,-1", "10,", ",", "1,2,3", "99999999999999999999,99999999999999999999"} {
+		bubble(t, Options{HeartbeatSend: time.Second, HeartbeatReceive: time.Second}, func(w *world) {
+			w.connect("1.2", "heart-beat:"+value)
+		})
+	}
+}
+
+func TestTimeForConnectIsLimited(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c, slow := w.open("raw-websocket"), w.open("xhr-polling")
+		in := w.connect("1.2")
+		for range 11 {
+			time.Sleep(5 * time.Second)
+			slow.send("\n") // no CONNECT
+			slow.send("CONN")
+			slow.send("")
+		}
+		c.want()
+		time.Sleep(5*time.Second + time.Millisecond)
+		c.want("CLOSE 4500 ")
+		slow.want(errorFrame(`No enum constant org.springframework.messaging.simp.stomp.StompCommand.CONN`), closed1002)
+		in.want()
+		if w.broker.Stats().Late != 1 {
+			t.Errorf("%d are late", w.broker.Stats().Late)
+		}
+	})
+}
+
+func TestPasswordTable(t *testing.T) {
+	o := Options{Login: Passwords(map[string]string{"guest": "guest", "x": ""})}
+	const refused = "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\ncontent-length:14\n\nAccess refused^@"
+	for _, c := range []struct{ headers, want string }{
+		{"login:guest\npasscode:guest\n", "CONNECTED\nversion:1.2\nheart-beat:0,0\nuser-name:guest\n\n^@"},
+		{"login:guest\npasscode:wrong\n", refused},
+		{"login:guest\n", refused},
+		{"login:nobody\npasscode:guest\n", refused},
+		{"login:nobody\n", refused},
+		{"", refused},
+	} {
+		bubble(t, o, func(w *world) {
+			x := w.open("raw-websocket")
+			x.send("CONNECT\naccept-version:1.2\n" + c.headers + "\n\x00")
+			if c.want == refused {
+				x.want(refused, closed1002)
+			} else {
+				x.want(c.want)
+			}
+		})
+	}
+}
+
+func TestLoginHookDecides(t *testing.T) {
+	login := func(ctx context.Context, c *Client, h Headers) (string, error) {
+		if c.Peer.Address != "192.0.2.1" || ctx.Err() != nil {
+			t.Errorf("got %+v, %v", c, ctx.Err())
+		}
+		c.Value = h.Value("token")
+		switch h.Value("token") {
+		case "own words":
+			return "", &Error{Message: "Token has expired"}
+		case "secret":
+			return "", errors.New("database is down")
+		}
+		return strings.ToUpper(c.User), nil
+	}
+	handshake := func(*http.Request) (string, error) { return "bob", nil }
+	var log logBuffer
+	o := Options{Login: login, Handshake: handshake, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	bubble(t, o, func(w *world) {
+		c := w.open("websocket")
+		c.send("CONNECT\naccept-version:1.1\ntoken:own words\nreceipt:r\npasscode:hunter2\n\n\x00")
+		c.want(errorFrame("Token has expired", "receipt-id:r"), closed1002)
+		c = w.open("websocket")
+		c.send("CONNECT\naccept-version:1.1\ntoken:secret\npasscode:hunter2\n\n\x00")
+		c.want(errorFrame("Failed to send message to ExecutorSubscribableChannel[clientInboundChannel]"), closed1002)
+		c = w.open("websocket")
+		c.send("CONNECT\naccept-version:1.1\ntoken:ok\npasscode:hunter2\n\n\x00")
+		c.want("CONNECTED\nversion:1.1\nheart-beat:0,0\nuser-name:BOB\n\n^@")
+		if got := w.broker.Client(c.session.ID()); got.User != "BOB" || got.Value != "ok" {
+			t.Errorf("client is %+v", got)
+		}
+		if w.broker.Stats().Refused != 2 {
+			t.Errorf("%d refused", w.broker.Stats().Refused)
+		}
+	})
+	if !strings.Contains(log.String(), "database is down") || strings.Contains(log.String(), "hunter2") {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+func TestHandshakeRefuses(t *testing.T) {
+	want := &session.RefusedError{Status: 401, Reason: "Who are you?"}
+	o := Options{Handshake: func(*http.Request) (string, error) { return "", want }}
+	bubble(t, o, func(w *world) {
+		_, err := w.registry.Open("", nil, &session.Peer{}, wire{}, &client{world: w})
+		if err != want {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDisconnectWithReceiptLeavesTheCloseToTheClient(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c, other := w.connect("1.2"), w.connect("1.2")
+		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
+		c.send("DISCONNECT\nreceipt:bye\n\n\x00SEND\ndestination:/topic/a\n\nlate\x00")
+		other.send("SEND\ndestination:/topic/a\n\nx\x00")
+		c.send("SEND\ndestination:/topic/a\n\nlate\x00")
+		c.want("RECEIPT\nreceipt-id:bye\n\n^@")
+		time.Sleep(4999 * time.Millisecond)
+		c.want()
+		time.Sleep(2 * time.Millisecond)
+		c.want("CLOSE 1000 ")
+	})
+}
+
+func TestDisconnectWithoutReceiptCloses(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.connect("1.2")
+		c.send("DISCONNECT\n\n\x00")
+		time.Sleep(time.Millisecond)
+		c.want("CLOSE 1000 ")
+	})
+}
+
+func TestSubprotocols(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		if got := strings.Join(w.broker.Subprotocols(), " "); got != "v12.stomp v11.stomp v10.stomp" {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{FrameLimit: -1}, "stomp: FrameLimit: must not be negative"},
+		{Options{Topics: []string{"/a", "/a"}}, `stomp: prefix "/a": must not be given twice`},
+		{Options{Apps: []string{"/user"}}, `stomp: prefix "/user": must not be given twice`},
+		{Options{Queues: []string{""}}, "stomp: a prefix must not be empty"},
+		{Options{UserPrefix: "user"}, `stomp: UserPrefix: "user": must begin with / and not end there`},
+		{Options{UserPrefix: "/"}, `stomp: UserPrefix: "": must begin with / and not end there`},
+	} {
+		if _, err := New(c.o); err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
+	}
+	b, err := New(Options{UserPrefix: "/user/", Topics: []string{"/topic", "/user"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+}

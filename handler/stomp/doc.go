@@ -1,0 +1,22 @@
+// Package stomp serves STOMP 1.0, 1.1 and 1.2 over sessions, whatever carries
+// them, as Spring's simple broker does: a front-end that was written for that
+// works unchanged.
+//
+// A [Broker] is a session.Opener. What it does with a destination is decided by
+// the destination's prefix:
+//
+//	/topic/...   each message to all subscribers, over a handler.Hub and its engine
+//	/queue/...   each message to one subscriber, acknowledged, kept in memory until then
+//	/user/...    to the sessions of a user: SUBSCRIBE /user/queue/x, SEND /user/bob/queue/x
+//	/app/...     to functions of the application: see [Broker.Handle]
+//
+// Subscriptions to topics may be Ant patterns: ? stands for one character, * for
+// any within a segment, ** for any number of segments.
+//
+// The application sends with [Broker.Send] and [Broker.SendToUser], answers with
+// [Broker.Handle] and [Broker.HandleSubscribe], and hears of its clients by
+// [Events].
+//
+// An idle client costs no goroutine and no timer of its own: one clock keeps the
+// time for all.
+package stomp

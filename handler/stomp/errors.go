@@ -1,0 +1,104 @@
+package stomp
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"switchback/handler/stomp/frame"
+	"switchback/session"
+)
+
+var (
+	ErrDestination = errors.New("stomp: destination belongs to no prefix")
+	ErrQueueFull   = errors.New("stomp: queue is full")
+	ErrMemory      = errors.New("stomp: broker holds too much")
+)
+
+// CodeUnreliable closes a session that has not sent CONNECT within
+// ConnectTimeout: Spring's SESSION_NOT_RELIABLE.
+const CodeUnreliable = 4500
+
+// An Error ends a client's session: it is told in an ERROR frame, and the session
+// is closed with 1002. Hooks return one to say what the client is told.
+type Error struct {
+	Message string // the header; a short text
+	Body    string // more of it, or empty
+	Err     error  // why, for the log; or nil
+
+	headers frame.Headers // beyond message
+	counter *atomic.Int64 // of the limit that was met; or nil
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("stomp: %s: %v", e.Message, e.Err)
+	}
+	return "stomp: " + e.Message
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// notAccepted is what a client is told when a hook refuses without an Error of
+// its own: the text that front-ends know from Spring.
+const notAccepted = "Failed to send message to ExecutorSubscribableChannel[clientInboundChannel]"
+
+// told returns what the client is told of an error.
+func told(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Message: notAccepted, Err: err}
+}
+
+// refuse ends the session for an error of the frame f, which may be nil.
+func (c *conn) refuse(err error, f *frame.Frame) error {
+	e := told(err)
+	c.broker.stats.errors.Add(1)
+	if e.counter != nil {
+		e.counter.Add(1)
+	}
+	c.broker.log.Warn("stomp: client is refused", "session", c.client.ID, "user", c.client.User, "error", err)
+	c.sendError(e, f)
+	return &session.CloseError{Code: session.CodeInterrupted, Err: err}
+}
+
+// sendError sends an ERROR frame.
+func (c *conn) sendError(e *Error, f *frame.Frame) {
+	h := frame.Headers{{Name: "message", Value: e.Message}}
+	if f != nil {
+		if receipt, ok := f.Headers.Lookup("receipt"); ok && receipt != "" {
+			h = append(h, frame.Header{Name: "receipt-id", Value: receipt})
+		}
+	}
+	h = append(h, e.headers...)
+	if e.Body != "" {
+		h = append(h, frame.Header{Name: "content-type", Value: "text/plain"})
+	}
+	c.send(frame.Error, h, []byte(e.Body))
+}
+
+// broken is the Error for what the decoder cannot take.
+func (c *conn) broken(err error) error {
+	var d *frame.DecodeError
+	if !errors.As(err, &d) {
+		return err
+	}
+	e := &Error{Message: d.Message, Err: d.Err, counter: &c.broker.stats.broken}
+	if errors.Is(err, frame.ErrLimit) {
+		e.counter = &c.broker.stats.frameLimit
+	}
+	return e
+}
+
+// drop leaves a frame without effect, as Spring does with what it has no use
+// for. A strict broker refuses it.
+func (c *conn) drop(f *frame.Frame, reason string) error {
+	c.broker.stats.dropped.Add(1)
+	if c.broker.options.Strict {
+		return &Error{Message: reason}
+	}
+	c.broker.log.Debug("stomp: frame is dropped", "session", c.client.ID, "command", f.Command, "reason", reason)
+	return nil
+}

@@ -1,0 +1,88 @@
+package frame
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Append appends a frame as a peer of this version reads it. SEND, MESSAGE and
+// ERROR get their content-length; one among the headers is left out. Other
+// commands have no body.
+func Append(dst []byte, v Version, c Command, h Headers, body []byte) []byte {
+	e := escapingOf(v, c)
+	dst = append(dst, c...)
+	dst = append(dst, '\n')
+	for i := range h {
+		if h[i].Name != "content-length" {
+			dst = appendHeader(dst, e, h[i].Name, h[i].Value)
+		}
+	}
+	if !c.hasBody() {
+		return append(dst, "\n\x00"...)
+	}
+	return appendBody(dst, body)
+}
+
+// A Delivery is what differs between the MESSAGE frames of one message.
+type Delivery struct {
+	Subscription string // the subscription's id; empty for one that has none (1.0)
+	MessageID    string
+	Ack          string // what an ACK names, in 1.2; empty where none is wanted
+	Redelivered  bool   // the message was delivered before
+}
+
+// AppendMessage appends the MESSAGE frame of one delivery. The headers are the
+// message's: its destination, its content type, and what its sender added.
+// Those of a Delivery and content-length are left out of them.
+func AppendMessage(dst []byte, v Version, d Delivery, h Headers, body []byte) []byte {
+	e := escapingOf(v, Message)
+	dst = append(dst, Message...)
+	dst = append(dst, '\n')
+	for i := range h {
+		if !Delivered(h[i].Name) {
+			dst = appendHeader(dst, e, h[i].Name, h[i].Value)
+		}
+	}
+	if d.Subscription != "" {
+		dst = appendHeader(dst, e, "subscription", d.Subscription)
+	}
+	dst = appendHeader(dst, e, "message-id", d.MessageID)
+	if d.Ack != "" && v == V12 {
+		dst = appendHeader(dst, e, "ack", d.Ack)
+	}
+	if d.Redelivered {
+		dst = append(dst, "redelivered:true\n"...)
+	}
+	return appendBody(dst, body)
+}
+
+// Delivered tells whether a header of a MESSAGE is the server's to set: those
+// of a Delivery, and content-length.
+func Delivered(name string) bool {
+	switch name {
+	case "subscription", "message-id", "ack", "redelivered", "content-length":
+		return true
+	}
+	return false
+}
+
+// appendHeader appends one header. A name with a colon cannot be told from
+// another header where nothing is escaped, and is left out.
+func appendHeader(dst []byte, e escaping, name, value string) []byte {
+	if e == unescaped && strings.IndexByte(name, ':') >= 0 || name == "" {
+		return dst
+	}
+	dst = e.append(dst, name)
+	dst = append(dst, ':')
+	dst = e.append(dst, value)
+	return append(dst, '\n')
+}
+
+// appendBody appends what follows the headers.
+func appendBody(dst, body []byte) []byte {
+	dst = append(dst, "content-length:"...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\n\n"...)
+	dst = append(dst, body...)
+	return append(dst, 0)
+}

@@ -1,0 +1,39 @@
+package frame
+
+import "strings"
+
+// A Version is a version of STOMP. It decides how headers are escaped. The zero
+// value is 1.0.
+type Version uint8
+
+const (
+	V10 Version = iota
+	V11
+	V12
+)
+
+// Versions are all versions, as an ERROR tells a client that speaks none of them.
+const Versions = "1.0,1.1,1.2"
+
+var versionNames = [...]string{V10: "1.0", V11: "1.1", V12: "1.2"}
+
+func (v Version) String() string { return versionNames[v] }
+
+// Negotiate returns the highest version that the header accept-version of a
+// CONNECT lists; false when it lists none of ours. A client without the header
+// speaks 1.0, which had none.
+func Negotiate(h Headers) (Version, bool) {
+	accept, ok := h.Lookup("accept-version")
+	if !ok {
+		return V10, true
+	}
+	best, found := V10, false
+	for token := range strings.SplitSeq(accept, ",") {
+		for v := V10; v <= V12; v++ {
+			if strings.TrimSpace(token) == v.String() {
+				best, found = max(best, v), true
+			}
+		}
+	}
+	return best, found
+}

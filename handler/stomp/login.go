@@ -1,0 +1,61 @@
+package stomp
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"maps"
+	"strings"
+
+	"switchback/handler/stomp/frame"
+)
+
+// ErrPassword is why a client is refused by Passwords.
+var ErrPassword = errors.New("stomp: wrong login or passcode")
+
+// login asks the hook, and names the user.
+func (c *conn) login(h frame.Headers) error {
+	if c.broker.options.Login == nil {
+		return nil
+	}
+	user, err := c.broker.options.Login(c.session.Context(), &c.client, h)
+	if err != nil {
+		return c.refused(err)
+	}
+	c.client.User = strings.Clone(user)
+	return nil
+}
+
+// refused is the Error for a hook's.
+func (c *conn) refused(err error) error {
+	e := *told(err)
+	e.counter = &c.broker.stats.refused
+	return &e
+}
+
+// authorize asks the hook.
+func (c *conn) authorize(f *frame.Frame, destination string) error {
+	if c.broker.options.Authorize == nil {
+		return nil
+	}
+	if err := c.broker.options.Authorize(&c.client, f.Command, destination); err != nil {
+		return c.refused(err)
+	}
+	return nil
+}
+
+// Passwords returns a LoginFunc for a table of passwords by user: the login
+// header names the user. It compares in a time that tells nothing.
+func Passwords(table map[string]string) LoginFunc {
+	table = maps.Clone(table)
+	return func(_ context.Context, _ *Client, h Headers) (string, error) {
+		user := h.Value("login")
+		password, known := table[user]
+		want, got := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(h.Value("passcode")))
+		if subtle.ConstantTimeCompare(want[:], got[:]) == 0 || !known {
+			return "", &Error{Message: "Bad CONNECT", Body: "Access refused", Err: ErrPassword}
+		}
+		return user, nil
+	}
+}

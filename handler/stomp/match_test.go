@@ -1,0 +1,139 @@
+package stomp
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPatternsMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"test", "test", true}, {"/test", "/test", true}, {"/test", "test", false}, {"test", "/test", false},
+		{"t?st", "test", true}, {"t?st", "tst", false}, {"??st", "test", true}, {"te?", "té", false}, {"t?", "té", true},
+		{"*", "test", true}, {"test*", "test", true}, {"test*", "testTest", true}, {"*test", "AnothertestX", false},
+		{"*test*", "AnothertestX", true}, {"test*aaa", "testblaaaa", true}, {"test*", "test/x", false}, {"a*b*c", "aXbXbXc", true},
+		{"/?", "/a", true}, {"/?/a", "/a/a", true}, {"/a/?", "/a/bb", false},
+		{"/*", "/", true}, {"/*", "/a", true}, {"/*", "/a/b", false}, {"/*", "/a/", false},
+		{"/a/*", "/a/", true}, {"/a/*", "/a", false}, {"/a/b", "/a/b/", false}, {"/a/b/", "/a/b", false}, {"/a/", "/a/", true},
+		{"/**", "/testing/testing", true}, {"/**", "/", true}, {"/a/**", "/a", true}, {"/a/**", "/a/", true}, {"/a/**", "/b", false},
+		{"/*/**", "/testing/testing", true}, {"/**/*", "/testing/testing", true}, {"/**/test", "/test", true}, {"/**/test", "/a/b/test", true},
+		{"/bla/**/bla", "/bla/testing/testing/bla", true}, {"/bla/**/bla", "/bla/bla", true}, {"/bla/**/**/bla", "/bla/x/bla/bla", true},
+		{"/*bla*/**/bla/**", "/XXXblaXXXX/testing/bla/testing/", true}, {"/bla*bla/test", "/blaXXXbl/test", false},
+		{"/**/a/**/b/**", "/x/a/y/b", true}, {"/**/a/**/b/**", "/x/b/y/a", false},
+		{"/{id}", "/7", true}, {"/{id}", "/a/b", false}, {"/{id:[0-9]+}", "/7", true}, {"/{id:[0-9]+}", "/x", false}, {"/{id:[0-9]+}", "/7x", false},
+		{"/x{a}y{b}", "/x1y2", true}, {"/{a}.json", "/b.json", true}, {"/{a}.json", "/bxjson", false}, {"/{a:\\d{2}}", "/12", true}, {"/{a:\\d{2}}", "/123", false},
+		{"/a.*", "/aXb", false}, {"/a.{b}*?", "/a.xyz", true}, {"/topic/(x", "/topic/(x", true},
+		{"", "", true}, {"", "x", false}, {"/", "/", true},
+	} {
+		p, err := parsePattern(c.pattern, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := p.match(c.path); got != c.want {
+			t.Errorf("%s matches %s: got %v", c.pattern, c.path, got)
+		}
+	}
+}
+
+func TestVariablesGetTheirValues(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		names, want   []string
+	}{
+		{"/chat/{room}", "/chat/7", []string{"room"}, []string{"7"}},
+		{"/{a}/{b:[a-z]+}-{c}", "/1/x-2", []string{"a", "b", "c"}, []string{"1", "x", "2"}},
+		{"/{a}/**/{b}", "/1/2/3/4", []string{"a", "b"}, []string{"1", "4"}},
+		{"/{a}/**/x/{b}", "/1/x/2/x/3", []string{"a", "b"}, []string{"1", "3"}},
+		{"/{a:(x|(?P<y>y))+}", "/xyx", []string{"a"}, []string{"xyx"}},
+	} {
+		p, err := parsePattern(c.pattern, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, ok := p.match(c.path)
+		if !ok || !reflect.DeepEqual(p.variables, c.names) || !reflect.DeepEqual(values, c.want) {
+			t.Errorf("%s of %s: got %v, %v", c.pattern, c.path, p.variables, values)
+		}
+	}
+}
+
+func TestPatternsThatAreNone(t *testing.T) {
+	for _, text := range []string{"/{a", "/{", "/*{a", "/{a:[}x", "/{a:(}"} {
+		if _, err := parsePattern(text, "/"); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+	}
+}
+
+func TestMatchingTakesNoLongTime(t *testing.T) {
+	p, err := parsePattern("/"+strings.Repeat("**/a/", 100)+"b", "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, text := "/"+strings.Repeat("a/", 2000)+"c", strings.Repeat("a", 2000)
+	start := time.Now()
+	if _, ok := p.match(path); ok {
+		t.Error("matches")
+	}
+	if matchGlob(strings.Repeat("*a", 100)+"b", text) {
+		t.Error("matches")
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+func TestMoreSpecificPatternsGoFirst(t *testing.T) {
+	order := []string{"/hotels/new", "/hotels/new?", "/hotels/{hotel}", "/hotels/{a}/{b}", "/hotels/**", "/**"}
+	var g routes
+	for _, i := range []int{3, 5, 0, 4, 2, 1} {
+		g.add(order[i], "/", nil, Reply{})
+	}
+	for i, r := range g.list {
+		if r.pattern.text != order[i] {
+			t.Errorf("%d: %s", i, r.pattern.text)
+		}
+	}
+}
+
+func TestPrefixOfAPattern(t *testing.T) {
+	for text, want := range map[string]string{
+		"/topic/*": "d:/topic/", "/topic/**": "d:/topic", "/topic/a?": "d:/topic/a", "/topic/{x}": "d:/topic/", "/topic/a**b": "d:/topic/a", "/**": "d:",
+	} {
+		p, err := parsePattern(text, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := keyPattern{kind: "d:", pattern: p}
+		if got := k.prefix(); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	f.Add("/topic/*", "/topic/a")
+	f.Add("/{a:[a-z]+}/**/x{b}?", "/a/b/x1")
+	f.Fuzz(func(t *testing.T, text, path string) {
+		p, err := clientPattern(text, "/")
+		if err != nil {
+			return
+		}
+		start := time.Now()
+		values, ok := p.match(path)
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("%q of %q took %v", text, path, took)
+		}
+		if ok && len(values) != len(p.variables) {
+			t.Errorf("%q of %q: %d values for %d variables", text, path, len(values), len(p.variables))
+		}
+		k := keyPattern{kind: "d:", pattern: p}
+		if ok && k.match("d:"+path) && !strings.Contains(text, "//") && !strings.Contains(path, "//") && !strings.HasPrefix("d:"+path, k.prefix()) {
+			t.Errorf("%q matches %q, which does not begin with %q", text, path, k.prefix())
+		}
+	})
+}

@@ -1,0 +1,56 @@
+package stomp
+
+import (
+	"context"
+	"strings"
+)
+
+// A Messenger sends messages as the server. A [Broker] is one; what only sends
+// should ask for no more than this.
+//
+// A payload is a string, which goes as text, bytes, which go as octets, a
+// [Message], which has headers of its own, or anything else, which goes as JSON.
+type Messenger interface {
+	// Send sends a message to a destination: /topic/x, /queue/x, /user/bob/x.
+	Send(ctx context.Context, destination string, payload any) error
+
+	// SendToUser sends a message to all sessions of a user, on any node, that
+	// have subscribed to a destination: SUBSCRIBE /user/queue/x is to
+	// "/queue/x".
+	SendToUser(ctx context.Context, user, destination string, payload any) error
+}
+
+// Send sends a message to a destination, see [Messenger]. It returns
+// ErrDestination for one of no prefix, ErrQueueFull or ErrMemory where a queue
+// does not take it, and the engine's errors. It does not wait for clients.
+func (b *Broker) Send(ctx context.Context, destination string, payload any) error {
+	h, body, err := encode(payload)
+	if err != nil {
+		return err
+	}
+	h[0].Value = destination
+	return b.send(ctx, nil, destination, h, body)
+}
+
+// SendToUser sends a message to the sessions of a user, see [Messenger].
+func (b *Broker) SendToUser(ctx context.Context, user, destination string, payload any) error {
+	name := strings.ReplaceAll(user, "/", "%2F")
+	return b.Send(ctx, b.options.UserPrefix+"/"+name+rooted(destination), payload)
+}
+
+// SendToSession sends a message to one session, on any node, that has subscribed
+// to a destination of its user.
+func (b *Broker) SendToSession(ctx context.Context, id, destination string, payload any) error {
+	h, body, err := encode(payload)
+	if err != nil {
+		return err
+	}
+	return b.sendToUser(ctx, sessionDestination(id, rooted(destination)), h, body)
+}
+
+func rooted(destination string) string {
+	if strings.HasPrefix(destination, "/") {
+		return destination
+	}
+	return "/" + destination
+}

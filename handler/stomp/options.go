@@ -1,0 +1,233 @@
+package stomp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"switchback/handler"
+	"switchback/handler/stomp/frame"
+)
+
+// Options are the settings of a broker. The zero value is Spring's simple broker
+// with every limit on. A zero number or duration stands for its default.
+type Options struct {
+	// Topics are the prefixes of destinations that go to all who subscribed.
+	// A prefix is compared as text: "/topic" is one of "/topics", too. The
+	// default is "/topic"; an empty list is none.
+	Topics []string
+
+	// Queues are the prefixes of destinations whose messages each go to one
+	// subscriber. They live on this node. The default is "/queue"; an empty
+	// list is none.
+	Queues []string
+
+	// Apps are the prefixes of destinations that go to the functions of Handle
+	// and HandleSubscribe, which are found by what follows the prefix. A
+	// segment ends with the prefix: "/app" is none of "/apple". The default is
+	// "/app"; an empty list is none.
+	Apps []string
+
+	// UserPrefix is the prefix of destinations of a user. The default is
+	// "/user". It may be one of Topics, too: some applications make up their
+	// own destinations of users.
+	UserPrefix string
+
+	// Separator stands between the segments of a destination in patterns. The
+	// default is "/"; "." is the other one in use.
+	Separator string
+
+	// Hub carries the topics. The default is one for this node alone, which
+	// the broker owns. A Hub that is given is not closed with the broker.
+	Hub *handler.Hub
+
+	// Handshake names the user of a session by the request that opens it, or
+	// refuses it with a *session.RefusedError. It may return an empty name. The
+	// default names nobody.
+	Handshake func(r *http.Request) (user string, err error)
+
+	// Login decides over a CONNECT: see LoginFunc and Passwords. The default
+	// accepts everybody.
+	Login LoginFunc
+
+	// Authorize decides over a client's SEND and SUBSCRIBE. An error ends the
+	// session: an *Error with its own text. The default allows all.
+	Authorize func(c *Client, command frame.Command, destination string) error
+
+	// Events are told of clients.
+	Events Events
+
+	// Strict refuses what is otherwise dropped without a word, as Spring does
+	// it: frames for a destination of no prefix or of no function, and frames
+	// without a header that they need.
+	Strict bool
+
+	// Logger gets what happens: debug for dropped frames, warn for refusals
+	// and the errors of the application's functions. Never a header or a body.
+	// The default is none.
+	Logger *slog.Logger
+
+	// HeartbeatSend and HeartbeatReceive are announced to clients: how often
+	// the broker can send a heart-beat, and how often it wants one. A client
+	// that is silent for three times what was agreed is closed. The default is
+	// none of either: browsers slow down the timers of hidden pages.
+	HeartbeatSend    time.Duration
+	HeartbeatReceive time.Duration
+
+	// ConnectTimeout is the time for CONNECT, after which the session is closed
+	// with 4500. The default is 60 seconds.
+	ConnectTimeout time.Duration
+
+	// DisconnectTimeout is how long a client that got the RECEIPT of its
+	// DISCONNECT may take to close, before the broker does. The default is 5
+	// seconds.
+	DisconnectTimeout time.Duration
+
+	// FrameLimit is the size of a frame in bytes. The default is 64 KiB. The
+	// transport's limit on messages has to let it through.
+	FrameLimit int
+
+	// BodyLimit is the size of a frame's body in bytes. The default is
+	// FrameLimit.
+	BodyLimit int
+
+	// HeaderLimit is the size of a frame's command and headers in bytes, and of
+	// all of CONNECT. The default is 16 KiB, or FrameLimit where that is less.
+	HeaderLimit int
+
+	// HeaderCountLimit is the number of headers of a frame. The default is 100.
+	HeaderCountLimit int
+
+	// SubscriptionLimit is the number of subscriptions of a session. The
+	// default is 1,000.
+	SubscriptionLimit int
+
+	// PatternLimit is the number of those that may be patterns. The default is
+	// 100.
+	PatternLimit int
+
+	// TransactionLimit is the number of open transactions of a session. The
+	// default is 10.
+	TransactionLimit int
+
+	// TransactionFrameLimit and TransactionByteLimit are what the open
+	// transactions of a session may hold. The defaults are 1,000 frames and
+	// 1 MiB.
+	TransactionFrameLimit int
+	TransactionByteLimit  int
+
+	// QueueCountLimit is the number of queues. The default is 10,000.
+	QueueCountLimit int
+
+	// QueueLimit and QueueByteLimit are what a queue may hold, unacknowledged
+	// messages included. The defaults are 10,000 messages and 16 MiB.
+	QueueLimit     int
+	QueueByteLimit int
+
+	// UnackedLimit is the number of messages of a queue that a subscription may
+	// have unacknowledged: it gets no more until it acknowledges some. The
+	// default is 1,000.
+	UnackedLimit int
+
+	// MemoryLimit is the number of bytes in all queues, transactions,
+	// subscriptions and incomplete frames. The default is 1 GiB.
+	MemoryLimit int64
+}
+
+// A LoginFunc decides over a CONNECT, by its headers: login, passcode and
+// whatever the front-end adds. c.User is who Handshake has named. It returns the
+// user's name, which may be empty, or an error: an *Error tells the client its
+// own text, any other error only that it is refused. It may set c.Value.
+//
+// It runs on the session's goroutine. ctx ends with the session.
+type LoginFunc func(ctx context.Context, c *Client, h Headers) (user string, err error)
+
+// complete returns the options with their defaults filled in. An error says
+// which of them is wrong and what it may be.
+func (o Options) complete() (Options, error) {
+	defaultList(&o.Topics, "/topic")
+	defaultList(&o.Queues, "/queue")
+	defaultList(&o.Apps, "/app")
+	def(&o.UserPrefix, "/user")
+	o.UserPrefix = strings.TrimSuffix(o.UserPrefix, "/")
+	def(&o.Separator, "/")
+	def(&o.ConnectTimeout, 60*time.Second)
+	def(&o.DisconnectTimeout, 5*time.Second)
+	def(&o.FrameLimit, 64<<10)
+	def(&o.BodyLimit, o.FrameLimit)
+	def(&o.HeaderLimit, min(16<<10, o.FrameLimit))
+	def(&o.HeaderCountLimit, 100)
+	def(&o.SubscriptionLimit, 1000)
+	def(&o.PatternLimit, 100)
+	def(&o.TransactionLimit, 10)
+	def(&o.TransactionFrameLimit, 1000)
+	def(&o.TransactionByteLimit, 1<<20)
+	def(&o.QueueCountLimit, 10_000)
+	def(&o.QueueLimit, 10_000)
+	def(&o.QueueByteLimit, 16<<20)
+	def(&o.UnackedLimit, 1000)
+	def(&o.MemoryLimit, 1<<30)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, o.check()
+}
+
+// check returns what is wrong with options, defaults filled in.
+func (o Options) check() error {
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"HeartbeatSend", int64(o.HeartbeatSend)}, {"HeartbeatReceive", int64(o.HeartbeatReceive)},
+		{"ConnectTimeout", int64(o.ConnectTimeout)}, {"DisconnectTimeout", int64(o.DisconnectTimeout)},
+		{"FrameLimit", int64(o.FrameLimit)}, {"BodyLimit", int64(o.BodyLimit)},
+		{"HeaderLimit", int64(o.HeaderLimit)}, {"HeaderCountLimit", int64(o.HeaderCountLimit)},
+		{"SubscriptionLimit", int64(o.SubscriptionLimit)}, {"PatternLimit", int64(o.PatternLimit)},
+		{"TransactionLimit", int64(o.TransactionLimit)}, {"TransactionFrameLimit", int64(o.TransactionFrameLimit)},
+		{"TransactionByteLimit", int64(o.TransactionByteLimit)}, {"QueueCountLimit", int64(o.QueueCountLimit)},
+		{"QueueLimit", int64(o.QueueLimit)}, {"QueueByteLimit", int64(o.QueueByteLimit)},
+		{"UnackedLimit", int64(o.UnackedLimit)}, {"MemoryLimit", o.MemoryLimit},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("stomp: %s: must not be negative", n.name)
+		}
+	}
+	return o.checkPrefixes()
+}
+
+func (o Options) checkPrefixes() error {
+	seen := []string{o.UserPrefix}
+	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' {
+		return fmt.Errorf("stomp: UserPrefix: %q: must begin with / and not end there", o.UserPrefix)
+	}
+	for i, p := range slices.Concat(o.Topics, o.Queues, o.Apps) {
+		mayBeUser := i < len(o.Topics) && p == o.UserPrefix
+		switch {
+		case p == "":
+			return fmt.Errorf("stomp: a prefix must not be empty")
+		case slices.Contains(seen, p) && !mayBeUser:
+			return fmt.Errorf("stomp: prefix %q: must not be given twice", p)
+		}
+		seen = append(seen, p)
+	}
+	return nil
+}
+
+// def sets *v to d where it has its zero value.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func defaultList(v *[]string, d string) {
+	if *v == nil {
+		*v = []string{d}
+	}
+}

@@ -1,0 +1,59 @@
+package stomp
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"switchback/handler/stomp/frame"
+)
+
+// A Message is a payload with headers of its own. A content-type among them goes
+// before that of the payload.
+type Message struct {
+	Headers Headers
+	Payload any
+}
+
+// Content types of payloads: Spring's.
+const (
+	typeText   = "text/plain;charset=UTF-8"
+	typeJSON   = "application/json"
+	typeOctets = "application/octet-stream"
+)
+
+// encode returns a payload as headers and a body. The first header is for the
+// destination.
+func encode(payload any) (frame.Headers, []byte, error) {
+	var own frame.Headers
+	switch m := payload.(type) {
+	case Message:
+		own, payload = m.Headers, m.Payload
+	case *Message:
+		own, payload = m.Headers, m.Payload
+	}
+	contentType, body, err := encodeBody(payload)
+	h := frame.Headers{{Name: "destination"}}
+	if _, ok := own.Lookup("content-type"); !ok && contentType != "" {
+		h = append(h, frame.Header{Name: "content-type", Value: contentType})
+	}
+	return appendForwarded(h, own), body, err
+}
+
+// encodeBody returns a string as text, bytes as octets, and all else as JSON.
+func encodeBody(payload any) (contentType string, body []byte, err error) {
+	switch p := payload.(type) {
+	case nil:
+		return "", nil, nil
+	case string:
+		return typeText, []byte(p), nil
+	case []byte:
+		return typeOctets, p, nil
+	case json.RawMessage:
+		return typeJSON, p, nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err = e.Encode(payload)
+	return typeJSON, bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

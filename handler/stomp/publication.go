@@ -1,0 +1,165 @@
+package stomp
+
+import (
+	"math"
+	"mime"
+	"strings"
+	"sync"
+	"time"
+
+	"switchback/handler/stomp/frame"
+	"switchback/session"
+)
+
+// A publication is a message on its way to subscriptions. Nodes send each other
+// publications as envelopes: MESSAGE frames whose subscription is the key.
+type publication struct {
+	frame frame.Frame
+	key   string
+	id    string
+	content
+}
+
+// content is what a message's body is, for the choice between text and binary.
+type content struct {
+	binary bool   // octets, for those who can take them
+	valid  []byte // the body as text; nil: it is text as it is
+}
+
+// contentOf looks at a message. It goes as text, even to a client that sends
+// binary messages, unless it says that it is octets: old clients read binary
+// messages byte by byte. A body that is no text goes as octets in any case.
+func contentOf(h frame.Headers, body []byte) content {
+	if frame.ValidText(body) {
+		return content{binary: len(body) > 0 && octets(h.Value("content-type"))}
+	}
+	return content{binary: true, valid: frame.AppendText(nil, body)}
+}
+
+// octets tells whether a content type takes in application/octet-stream.
+func octets(contentType string) bool {
+	if contentType == "" || strings.HasPrefix(contentType, "text/") || strings.HasPrefix(contentType, "application/json") {
+		return false
+	}
+	name, _, _ := mime.ParseMediaType(contentType)
+	return name == "application/octet-stream" || name == "application/*" || name == "*/*"
+}
+
+// appendEnvelope appends a publication.
+func appendEnvelope(dst []byte, key, id string, h frame.Headers, body []byte) []byte {
+	return frame.AppendMessage(dst, frame.V12, frame.Delivery{Subscription: key, MessageID: id}, h, body)
+}
+
+// noLimits are for envelopes, which come from brokers.
+var noLimits = frame.Limits{Frame: math.MaxInt, Body: math.MaxInt, HeaderBytes: math.MaxInt, Headers: math.MaxInt}
+
+var publications = sync.Pool{New: func() any { return new(publication) }}
+
+// open returns the publication in an envelope, whose memory it uses.
+func (b *Broker) open(envelope []byte) (*publication, error) {
+	p := publications.Get().(*publication)
+	d := frame.Decoder{Limits: &noLimits, Version: frame.V12}
+	d.Feed(envelope)
+	ok, err := d.Next(&p.frame)
+	if err != nil || !ok {
+		b.log.Error("stomp: envelope is broken", "error", err)
+		return nil, frame.ErrSyntax
+	}
+	p.key, p.id = p.frame.Headers.Value("subscription"), p.frame.Headers.Value("message-id")
+	p.content = contentOf(p.frame.Headers, p.frame.Body)
+	return p, nil
+}
+
+func (p *publication) free() {
+	clear(p.frame.Headers[:cap(p.frame.Headers)])
+	p.frame.Body, p.content = nil, content{}
+	publications.Put(p)
+}
+
+// appendDelivery appends a MESSAGE for c, and tells whether it goes as binary.
+func (c *conn) appendDelivery(dst []byte, d frame.Delivery, h frame.Headers, body []byte, k content) (_ []byte, binary bool) {
+	binary = k.binary && c.native
+	if k.valid != nil && !binary {
+		body = k.valid
+	}
+	return frame.AppendMessage(dst, c.client.Version, d, h, body), binary
+}
+
+// deliver sends one message.
+func (c *conn) deliver(d frame.Delivery, h frame.Headers, body []byte, k content) error {
+	b := buffers.Get().(*[]byte)
+	defer freeBuffer(b)
+	var binary bool
+	*b, binary = c.appendDelivery(*b, d, h, body, k)
+	if binary {
+		return c.session.SendBinary(*b)
+	}
+	return c.session.Send(*b)
+}
+
+// A fanout sends one publication to many subscriptions. Their frames differ by
+// little, and mostly not at all: clients number their subscriptions. So each
+// form is encoded once.
+type fanout struct {
+	*publication
+	many  bool // subscriptions
+	now   time.Duration
+	forms []form
+	sent  int
+}
+
+// A form is a MESSAGE frame for some of the subscriptions.
+type form struct {
+	version      frame.Version
+	binary       bool
+	acked        bool
+	subscription string
+	encoded      *session.Prepared
+}
+
+// maxForms bounds what is kept, and searched, for one publication.
+const maxForms = 16
+
+func (f *fanout) send(s *subscription) {
+	c := s.conn
+	var err error
+	switch e := f.form(s); {
+	case e == nil:
+		err = c.deliver(f.delivery(s), f.frame.Headers, f.frame.Body, f.content)
+	case e.binary:
+		err = c.session.SendBinary(e.encoded.Text())
+	default:
+		err = c.session.SendPrepared(e.encoded)
+	}
+	if err == nil {
+		f.sent++
+		c.pulse.sent.Store(int64(f.now))
+	}
+}
+
+func (f *fanout) delivery(s *subscription) frame.Delivery {
+	d := frame.Delivery{Subscription: s.id, MessageID: f.id}
+	if s.mode != ackAuto {
+		d.Ack = f.id
+	}
+	return d
+}
+
+// form returns the form for s; nil where it is not worth keeping one.
+func (f *fanout) form(s *subscription) *form {
+	c := s.conn
+	want := form{version: c.client.Version, binary: f.binary && c.native, acked: s.mode != ackAuto, subscription: s.id}
+	for i := range f.forms {
+		e := &f.forms[i]
+		if e.version == want.version && e.binary == want.binary && e.acked == want.acked && e.subscription == want.subscription {
+			return e
+		}
+	}
+	if !f.many || len(f.forms) == maxForms {
+		return nil
+	}
+	text, _ := c.appendDelivery(nil, f.delivery(s), f.frame.Headers, f.frame.Body, f.content)
+	want.encoded = session.Prepare(text)
+	f.forms = append(f.forms, want)
+	return &f.forms[len(f.forms)-1]
+}

@@ -1,0 +1,68 @@
+package stomp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+)
+
+// A Request is a SEND or SUBSCRIBE to a destination of the application.
+type Request struct {
+	Client      *Client
+	Destination string // as the client names it: /app/chat/7
+	Path        string // without the application's prefix: /chat/7
+	Headers     Headers
+	Body        []byte
+
+	names  []string // of the variables
+	values []string
+}
+
+// Variable returns what stands for a variable of the pattern; empty for a name
+// that it does not have.
+func (r *Request) Variable(name string) string {
+	if i := slices.Index(r.names, name); i >= 0 {
+		return r.values[i]
+	}
+	return ""
+}
+
+// Decode reads the body into v: as it is into a *string or a *[]byte, otherwise
+// as JSON.
+func (r *Request) Decode(v any) error {
+	switch v := v.(type) {
+	case *string:
+		*v = string(r.Body)
+		return nil
+	case *[]byte:
+		*v = bytes.Clone(r.Body)
+		return nil
+	}
+	return json.Unmarshal(r.Body, v)
+}
+
+// A HandlerFunc answers requests. The reply is a payload as a [Messenger] sends
+// it; nil is none. An error goes to the functions of [Broker.HandleError]; the
+// client's session goes on.
+//
+// It runs on the session's goroutine: the next frame of the session waits until
+// it returns. ctx ends with the session. r, its headers and its body are valid
+// until it returns.
+type HandlerFunc func(ctx context.Context, r *Request) (reply any, err error)
+
+// Func makes a HandlerFunc of a function that takes and returns values: a body
+// is decoded as [Request.Decode] does it. A nil pointer as reply is none.
+func Func[In, Out any](f func(ctx context.Context, r *Request, in In) (Out, error)) HandlerFunc {
+	return func(ctx context.Context, r *Request) (any, error) {
+		var in In
+		if err := r.Decode(&in); err != nil {
+			return nil, err
+		}
+		out, err := f(ctx, r, in)
+		if err != nil || isNil(out) {
+			return nil, err
+		}
+		return out, nil
+	}
+}

@@ -1,0 +1,241 @@
+package stomp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+type greeting struct {
+	Content string `json:"content"`
+}
+
+type hello struct {
+	Name string `json:"name"`
+}
+
+const typedJSON = "content-type:application/json"
+
+func TestFunctionAnswersOnATopic(t *testing.T) {
+	bubble(t, Options{Login: byLogin}, func(w *world) {
+		hi := Func(func(_ context.Context, r *Request, in hello) (greeting, error) {
+			return greeting{"Hello, <" + in.Name + "> of " + r.Client.User}, nil
+		})
+		w.broker.Handle("/hello", hi, Reply{To: []string{"/topic/greetings", "/topic/copies"}})
+		w.broker.Handle("/default/{x}", hi, Reply{})
+		c := w.user("ann", "/topic/greetings", "/topic/copies", "/topic/default/7")
+		c.send("SEND\ndestination:/app/hello\nreceipt:1\nfoo:bar\n\n{\"name\":\"Bob\"}\x00")
+		body := `{"content":"Hello, <Bob> of ann"}`
+		c.want(message("/topic/greetings", "0", body, typedJSON), message("/topic/copies", "1", body, typedJSON), "RECEIPT\nreceipt-id:1\n\n^@")
+		c.send("SEND\ndestination:/app/default/7\n\n{\"name\":\"Bob\"}\x00")
+		c.want(message("/topic/default/7", "2", body, typedJSON))
+	})
+}
+
+func TestVariablesStandInRepliesAndRequests(t *testing.T) {
+	bubble(t, Options{Apps: []string{"/app", "/api/"}}, func(w *world) {
+		w.broker.Handle("/rooms/{room}/{what}", func(_ context.Context, r *Request) (any, error) {
+			if r.Variable("nothing") != "" || r.Path != "/rooms/{what}/x" || r.Headers.Value("foo") != "bar" {
+				t.Errorf("request %+v", r)
+			}
+			return r.Destination + " " + r.Variable("room") + " " + r.Variable("what") + " " + string(r.Body), nil
+		}, Reply{To: []string{"/topic/{room}/{what}"}})
+		c := w.user("", "/topic/{what}/x")
+		c.session.Send(nil) // something
+		c.take()
+		c.send("SUBSCRIBE\nid:all\ndestination:/topic/**\n\n\x00")
+		c.send("SEND\ndestination:/api/rooms/{what}/x\nfoo:bar\n\nbody\x00")
+		if got := strings.Join(c.take(), ""); !strings.Contains(got, "destination:/topic/{what}/x\n") || !strings.Contains(got, "/api/rooms/{what}/x {what} x body") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestMostSpecificFunctionIsTaken(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		for _, p := range []string{"/**", "/a/{x}", "/a/b", "/a/*/c"} {
+			w.broker.Handle(p, func(context.Context, *Request) (any, error) { return p, nil }, Reply{To: []string{"/topic/r"}})
+		}
+		c := w.user("", "/topic/r")
+		for _, path := range []string{"/a/b", "/a/c", "/a/b/c", "/z/z/z"} {
+			c.send("SEND\ndestination:/app" + path + "\n\n\x00")
+		}
+		c.wantBodies("/a/b", "/a/{x}", "/a/*/c", "/**")
+	})
+}
+
+func TestReplyToTheCaller(t *testing.T) {
+	bubble(t, Options{Login: byLogin}, func(w *world) {
+		echo := Func(func(_ context.Context, _ *Request, in string) (string, error) { return in, nil })
+		w.broker.Handle("/all", echo, Reply{ToUser: []string{"/queue/a"}})
+		w.broker.Handle("/one", echo, Reply{ToUser: []string{"/queue/a"}, Session: true})
+		a, a2, nobody := w.user("ann", "/user/queue/a"), w.user("ann", "/user/queue/a"), w.user("", "/user/queue/a")
+		other := w.user("", "/user/queue/a")
+		a.send("SEND\ndestination:/app/all\n\n1\x00SEND\ndestination:/app/one\n\n2\x00")
+		a.wantBodies("1", "2")
+		a2.wantBodies("1")
+		nobody.send("SEND\ndestination:/app/all\n\n3\x00")
+		nobody.want(message("/user/queue/a", "0", "3", "content-type:text/plain;charset=UTF-8"))
+		other.want()
+	})
+}
+
+func TestSubscribeIsAnsweredOnce(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.broker.HandleSubscribe("/list/{n}", func(_ context.Context, r *Request) (any, error) {
+			return []string{r.Variable("n")}, nil
+		}, Reply{})
+		w.broker.HandleSubscribe("/broadcast", func(context.Context, *Request) (any, error) { return "x", nil }, Reply{To: []string{"/topic/b"}})
+		w.broker.HandleSubscribe("/nothing", func(context.Context, *Request) (any, error) { return nil, nil }, Reply{})
+		c := w.user("", "/topic/b")
+		c.send("SUBSCRIBE\nid:s\ndestination:/app/list/7\nreceipt:1\n\n\x00")
+		c.want(message("/app/list/7", "s", `["7"]`, typedJSON), "RECEIPT\nreceipt-id:1\n\n^@")
+		c.send("SUBSCRIBE\nid:s\ndestination:/app/broadcast\n\n\x00")
+		c.wantBodies("x")
+		c.send("SUBSCRIBE\nid:s\ndestination:/app/nothing\n\n\x00UNSUBSCRIBE\nid:s\nreceipt:2\n\n\x00")
+		c.want("RECEIPT\nreceipt-id:2\n\n^@")
+		if n := w.broker.Stats().Subscriptions; n != 1 {
+			t.Errorf("%d subscriptions", n)
+		}
+	})
+}
+
+func TestErrorsAreAnswered(t *testing.T) {
+	var log logBuffer
+	errKnown := errors.New("known")
+	bubble(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(w *world) {
+		w.broker.Handle("/json", Func(func(_ context.Context, _ *Request, in hello) (any, error) { return in.Name, nil }), Reply{To: []string{"/topic/r"}})
+		w.broker.Handle("/known", func(context.Context, *Request) (any, error) { return nil, fmt.Errorf("wrapped: %w", errKnown) }, Reply{})
+		w.broker.Handle("/panic", func(context.Context, *Request) (any, error) { panic("oops") }, Reply{})
+		w.broker.HandleError(func(_ context.Context, r *Request, err error) (any, error) {
+			var syntax *json.SyntaxError
+			if errors.As(err, &syntax) {
+				return "bad JSON for " + r.Path, nil
+			}
+			return nil, err
+		}, Reply{})
+		w.broker.HandleError(func(_ context.Context, _ *Request, err error) (any, error) {
+			if errors.Is(err, errKnown) {
+				return err.Error(), nil
+			}
+			return nil, err
+		}, Reply{To: []string{"/topic/errors"}})
+		c := w.user("", "/user/queue/errors", "/topic/errors", "/topic/r")
+		c.send("SEND\ndestination:/app/json\n\n{\x00")
+		c.want(message("/user/queue/errors", "0", "bad JSON for /json", "content-type:text/plain;charset=UTF-8"))
+		c.send("SEND\ndestination:/app/known\n\n\x00")
+		c.want(message("/topic/errors", "1", "wrapped: known", "content-type:text/plain;charset=UTF-8"))
+		c.send("SEND\ndestination:/app/panic\nreceipt:1\n\n\x00") // is logged only
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		c.send("SEND\ndestination:/app/json\n\n{\"name\":\"x\"}\x00")
+		c.wantBodies("x")
+		if n := w.broker.Stats().HandlerErrors; n != 3 {
+			t.Errorf("%d errors", n)
+		}
+	})
+	if s := log.String(); !strings.Contains(s, "oops") || !strings.Contains(s, "route_test.go") || strings.Contains(s, "known") {
+		t.Errorf("log: %s", s)
+	}
+}
+
+func TestNextFrameWaitsForTheFunction(t *testing.T) {
+	bubble(t, Options{HeartbeatSend: 3 * time.Second}, func(w *world) {
+		w.broker.Handle("/slow", func(ctx context.Context, r *Request) (any, error) {
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return string(r.Body), nil
+		}, Reply{To: []string{"/topic/r"}})
+		c := w.connect("1.2", "heart-beat:0,3000")
+		c.send("SUBSCRIBE\nid:0\ndestination:/topic/r\n\n\x00")
+		go c.send("SEND\ndestination:/app/slow\n\n1\x00SEND\ndestination:/topic/r\n\n2\x00")
+		time.Sleep(9999 * time.Millisecond)
+		c.want("\n", "\n", "\n")
+		time.Sleep(2 * time.Millisecond)
+		c.wantBodies("1", "2")
+		go c.send("SEND\ndestination:/app/slow\n\n1\x00")
+		time.Sleep(time.Second)
+		c.gone() // ends ctx
+	})
+}
+
+func TestPayloadsBecomeBodies(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		sockjs := w.open("xhr-streaming")
+		sockjs.connect("1.2")
+		sockjs.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
+		for _, c := range []struct {
+			payload any
+			body    string
+			headers []string
+		}{
+			{5, "5", []string{typedJSON}},
+			{"text", "text", []string{"content-type:text/plain;charset=UTF-8"}},
+			{[]byte("octets"), "octets", []string{"content-type:application/octet-stream"}},
+			{json.RawMessage(`{ }`), "{ }", []string{typedJSON}},
+			{hello{"<Bob>"}, `{"name":"<Bob>"}`, []string{typedJSON}},
+			{nil, "", nil},
+			{Message{Headers: Headers{{Name: "foo", Value: "bar"}, {Name: "destination", Value: "forged"}}, Payload: "x"}, "x",
+				[]string{"content-type:text/plain;charset=UTF-8", "foo:bar"}},
+			{&Message{Headers: Headers{{Name: "content-type", Value: "text/html"}}, Payload: "x"}, "x", []string{"content-type:text/html"}},
+		} {
+			if err := w.broker.Send(t.Context(), "/topic/a", c.payload); err != nil {
+				t.Error(err)
+			}
+			sockjs.want(message("/topic/a", "0", c.body, c.headers...))
+		}
+		if err := w.broker.Send(t.Context(), "/topic/a", func() {}); err == nil {
+			t.Error("a function is sent")
+		}
+		for _, destination := range []string{"/nowhere", "", "/app/x", "/user/", "/user/bob", "/user/bob/"} {
+			if err := w.broker.Send(t.Context(), destination, "x"); err != ErrDestination {
+				t.Errorf("%s: got %v", destination, err)
+			}
+		}
+	})
+}
+
+func TestNilPointerIsNoReply(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.broker.Handle("/nil", Func(func(context.Context, *Request, []byte) (*greeting, error) { return nil, nil }), Reply{To: []string{"/topic/r"}})
+		w.broker.Handle("/empty", Func(func(context.Context, *Request, []byte) ([]int, error) { return []int{}, nil }), Reply{To: []string{"/topic/r"}})
+		c := w.user("", "/topic/r")
+		c.send("SEND\ndestination:/app/nil\n\nx\x00SEND\ndestination:/app/empty\n\nx\x00")
+		c.wantBodies("[]")
+	})
+}
+
+func TestPathsWithDots(t *testing.T) {
+	bubble(t, Options{Separator: "."}, func(w *world) {
+		w.broker.Handle("red.{x}", func(_ context.Context, r *Request) (any, error) { return r.Path + " " + r.Variable("x"), nil }, Reply{})
+		c := w.user("", "/topic/red.blue")
+		c.send("SEND\ndestination:/app/red.blue\n\n\x00")
+		c.wantBodies("red.blue blue")
+	})
+}
+
+func TestWrongPatternsPanic(t *testing.T) {
+	b, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.Handle("/a", nil, Reply{})
+	for _, pattern := range []string{"/a", "/{x"} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", pattern)
+				}
+			}()
+			b.Handle(pattern, nil, Reply{})
+		}()
+	}
+}

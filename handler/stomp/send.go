@@ -1,0 +1,119 @@
+package stomp
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"switchback/handler/stomp/frame"
+)
+
+// headerLists are memory for the headers of messages.
+var headerLists = sync.Pool{New: func() any { return new(frame.Headers) }}
+
+func freeHeaders(h *frame.Headers) {
+	clear(*h)
+	*h = (*h)[:0]
+	headerLists.Put(h)
+}
+
+// appendForwarded appends the headers that a message keeps of its SEND: all but
+// those that were for the broker.
+func appendForwarded(dst, h frame.Headers) frame.Headers {
+	for _, e := range h {
+		switch e.Name {
+		case "destination", "receipt", "transaction", "login", "passcode":
+			continue
+		}
+		if !frame.Delivered(e.Name) {
+			dst = append(dst, e)
+		}
+	}
+	return dst
+}
+
+// sendMessage answers SEND.
+func (c *conn) sendMessage(f *frame.Frame) error {
+	b := c.broker
+	destination := f.Headers.Value("destination")
+	if destination == "" {
+		return c.drop(f, "Missing header 'destination'")
+	}
+	if err := c.authorize(f, destination); err != nil {
+		return err
+	}
+	if path, ok := b.appPath(destination); ok {
+		return c.call(f, destination, path)
+	}
+	h := headerLists.Get().(*frame.Headers)
+	defer freeHeaders(h)
+	*h = append(*h, frame.Header{Name: "destination", Value: destination})
+	*h = appendForwarded(*h, f.Headers)
+	err := b.send(c.session.Context(), c, destination, *h, f.Body)
+	if errors.Is(err, ErrDestination) {
+		return c.drop(f, "Unknown destination: "+destination)
+	}
+	return c.refusedMessage(destination, err)
+}
+
+// refusedMessage is the Error for a message that could not be sent.
+func (c *conn) refusedMessage(destination string, err error) error {
+	var e *Error
+	switch {
+	case err == nil, errors.As(err, &e):
+		return err
+	case errors.Is(err, ErrQueueFull):
+		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.queueLimit}
+	case errors.Is(err, ErrMemory):
+		return c.outOfMemory()
+	}
+	return notAvailable(err)
+}
+
+// send sends a message to a destination of any kind but the application's. The
+// first of its headers is the destination as its receivers see it. from is the
+// session that sends it, or nil.
+func (b *Broker) send(ctx context.Context, from *conn, destination string, h frame.Headers, body []byte) error {
+	if rest, id, ok := b.cutSession(destination); ok && from != nil {
+		if id != from.client.ID {
+			return forbidden(destination)
+		}
+		return b.sendToUser(ctx, sessionDestination(id, rest), h, body)
+	}
+	rest, user := b.cutUser(destination)
+	if !user && b.isQueue(destination) {
+		return b.queues.send(destination, h, body)
+	}
+	if b.isTopic(destination) {
+		if err := b.publish(ctx, topicDestination(destination).key(), h, body); err != nil || !user {
+			return err
+		}
+	}
+	if to, ok := addressee(from, rest); user && ok {
+		return b.sendToUser(ctx, to, h, body)
+	}
+	return ErrDestination
+}
+
+// addressee returns whom what follows the user prefix stands for: /bob/queue/x
+// for bob. A client may name its own session in place of a user.
+func addressee(from *conn, rest string) (destinationOf, bool) {
+	rest = strings.TrimPrefix(rest, "/")
+	i := strings.IndexByte(rest, '/')
+	if i <= 0 || i+1 == len(rest) {
+		return destinationOf{}, false
+	}
+	name := strings.ReplaceAll(rest[:i], "%2F", "/")
+	if from != nil && name == from.client.ID {
+		return sessionDestination(name, rest[i:]), true
+	}
+	return userDestination(name, rest[i:]), true
+}
+
+// sendToUser sends a message to the sessions of a user, or to one session. They
+// see the destination that they have subscribed to.
+func (b *Broker) sendToUser(ctx context.Context, to destinationOf, h frame.Headers, body []byte) error {
+	h[0].Value = b.options.UserPrefix + to.destination
+	return b.publish(ctx, to.key(), h, body)
+}

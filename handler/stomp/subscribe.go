@@ -1,0 +1,231 @@
+package stomp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"switchback/handler/stomp/frame"
+)
+
+// An ackMode says how a client acknowledges the messages of a queue.
+type ackMode uint8
+
+const (
+	ackAuto       ackMode = iota // not at all
+	ackClient                    // each with all before it
+	ackIndividual                // each for itself
+)
+
+// ackModeOf reads the header ack. An unknown mode is auto, as Spring has it.
+func ackModeOf(value string) (mode ackMode, known bool) {
+	switch value {
+	case "", "auto":
+		return ackAuto, true
+	case "client":
+		return ackClient, true
+	case "client-individual":
+		return ackIndividual, true
+	}
+	return ackAuto, false
+}
+
+// A subscription is what a client has subscribed to. It is not changed once it
+// is in its session's list.
+type subscription struct {
+	conn        *conn
+	id          string // empty: a client of 1.0 gave none
+	destination string
+	number      uint64 // in the session
+	mode        ackMode
+	pattern     bool
+	topics      []*topic
+	consumer    *consumer // of a queue; or nil
+}
+
+// A Subscription is what a client has subscribed to.
+type Subscription struct {
+	Client      *Client
+	ID          string // empty: a client of 1.0 gave none
+	Destination string // as the client names it
+}
+
+// size is about the number of bytes that a subscription holds: itself, and its
+// destination here, as a key, and in the Hub.
+func (s *subscription) size() int {
+	const own = 400
+	return own + len(s.id) + 3*len(s.destination)
+}
+
+func (s *subscription) public() Subscription {
+	return Subscription{Client: &s.conn.client, ID: s.id, Destination: s.destination}
+}
+
+func (c *conn) subscribe(f *frame.Frame) error {
+	destination := f.Headers.Value("destination")
+	id := f.Headers.Value("id")
+	mode, known := ackModeOf(f.Headers.Value("ack"))
+	switch {
+	case destination == "":
+		return c.drop(f, "Missing header 'destination'")
+	case id == "" && c.client.Version != frame.V10:
+		return c.drop(f, "Missing header 'id'")
+	case !known && c.broker.options.Strict:
+		return c.drop(f, "Unknown ack mode")
+	case c.subscription(id, destination) != nil:
+		return c.drop(f, "Subscription exists already")
+	}
+	if err := c.authorize(f, destination); err != nil {
+		return err
+	}
+	c.numbers++
+	s := &subscription{
+		conn: c, id: strings.Clone(id), destination: strings.Clone(destination), number: c.numbers, mode: mode,
+	}
+	return c.join(f, s)
+}
+
+// join brings a subscription to where its messages come from.
+func (c *conn) join(f *frame.Frame, s *subscription) error {
+	b := c.broker
+	keys, err := c.keys(s.destination)
+	if err != nil {
+		return err
+	}
+	if path, ok := b.appPath(s.destination); ok {
+		return c.request(f, s, path)
+	}
+	if len(keys) == 0 && !b.isQueue(s.destination) {
+		return c.drop(f, "Unknown destination: "+s.destination)
+	}
+	s.pattern = len(keys) > 0 && isPattern(s.destination)
+	if err := c.checkLimits(s); err != nil {
+		return err
+	}
+	if !b.memory.take(s.size()) {
+		return c.outOfMemory()
+	}
+	if err := c.source(s, keys); err != nil {
+		c.leave(s)
+		return err
+	}
+	c.mu.Lock()
+	c.subscriptions = append(c.subscriptions, s)
+	c.mu.Unlock()
+	b.stats.subscriptions.Add(1)
+	if s.consumer != nil {
+		s.consumer.start()
+	}
+	b.options.Events.subscribe(s.public())
+	return nil
+}
+
+// source joins the topics of keys or, where there are none, the queue.
+func (c *conn) source(s *subscription, keys []destinationOf) error {
+	if len(keys) == 0 {
+		return c.consume(s)
+	}
+	for _, k := range keys {
+		if err := c.joinTopic(s, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinTopic joins the topic of a key, or those of a pattern of keys.
+func (c *conn) joinTopic(s *subscription, k destinationOf) error {
+	var t *topic
+	var err error
+	ctx := c.session.Context()
+	if s.pattern {
+		var p *pattern
+		if p, err = clientPattern(k.destination, c.broker.options.Separator); err != nil {
+			return &Error{Message: "Illegal pattern: " + s.destination, Err: err}
+		}
+		t, err = c.broker.topics.joinPattern(ctx, keyPattern{kind: k.kind, pattern: p}, s)
+	} else {
+		t, err = c.broker.topics.join(ctx, k.key(), s)
+	}
+	if err != nil {
+		return notAvailable(err)
+	}
+	s.topics = append(s.topics, t)
+	return nil
+}
+
+// notAvailable is the Error for an engine's.
+func notAvailable(err error) error { return &Error{Message: "Broker not available.", Err: err} }
+
+func (c *conn) checkLimits(s *subscription) error {
+	o := &c.broker.options
+	patterns := 0
+	for _, other := range c.subscriptions {
+		if other.pattern {
+			patterns++
+		}
+	}
+	counter := &c.broker.stats.subscriptionLimit
+	switch {
+	case len(c.subscriptions) >= o.SubscriptionLimit:
+		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions has been reached", o.SubscriptionLimit), counter: counter}
+	case s.pattern && patterns >= o.PatternLimit:
+		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions to patterns has been reached", o.PatternLimit), counter: counter}
+	}
+	return nil
+}
+
+// subscription returns the one with an id or, without one, to a destination; or
+// nil.
+func (c *conn) subscription(id, destination string) *subscription {
+	for _, s := range c.subscriptions {
+		if s.id == id && (id != "" || s.destination == destination) {
+			return s
+		}
+	}
+	return nil
+}
+
+// unsubscribe answers UNSUBSCRIBE. One that names no subscription has no effect:
+// SUBSCRIBE to the application leaves none.
+func (c *conn) unsubscribe(f *frame.Frame) error {
+	s := c.subscription(f.Headers.Value("id"), f.Headers.Value("destination"))
+	if s == nil {
+		return nil
+	}
+	c.mu.Lock()
+	i := slices.Index(c.subscriptions, s)
+	c.subscriptions = slices.Delete(c.subscriptions, i, i+1)
+	c.mu.Unlock()
+	c.leave(s)
+	c.left(s)
+	return nil
+}
+
+func (c *conn) unsubscribeAll() {
+	c.mu.Lock()
+	all := c.subscriptions
+	c.subscriptions = nil
+	c.mu.Unlock()
+	for _, s := range all {
+		c.leave(s)
+		c.left(s)
+	}
+}
+
+// leave takes a subscription from where its messages come from.
+func (c *conn) leave(s *subscription) {
+	for _, t := range s.topics {
+		c.broker.topics.leave(t, s)
+	}
+	if s.consumer != nil {
+		s.consumer.leave()
+	}
+	c.broker.memory.give(s.size())
+}
+
+// left tells that a subscription is no more.
+func (c *conn) left(s *subscription) {
+	c.broker.stats.subscriptions.Add(-1)
+	c.broker.options.Events.unsubscribe(s.public())
+}

@@ -1,0 +1,156 @@
+package stomp
+
+import (
+	"context"
+	"sync"
+
+	"switchback/handler/stomp/frame"
+	"switchback/session"
+)
+
+// Topics are known to the Hub by keys, which clients cannot choose: what kind of
+// destination it is, and the destination.
+//
+//	d:/topic/a            a destination of Options.Topics
+//	u:3:bob/queue/a       a destination of the user bob's sessions
+//	s:8:X7GA2-1f/queue/a  a destination of one session
+//
+// everything is a topic on which all is published again, for patterns.
+const everything = "*"
+
+// A topic is the subscriptions of this node to one key, or to the keys that a
+// pattern matches. To the Hub it is a session, which it sends what is published.
+type topic struct {
+	session.Session // the Hub calls nothing but SendPrepared
+	broker          *Broker
+	key             string
+	match           *keyPattern // nil: the key alone
+
+	mu            sync.Mutex
+	subscriptions map[*subscription]struct{}
+}
+
+// SendPrepared delivers an envelope to the subscriptions.
+func (t *topic) SendPrepared(m *session.Prepared) error {
+	p, err := t.broker.open(m.Text())
+	if err != nil {
+		return err
+	}
+	t.deliver(p)
+	p.free()
+	return nil
+}
+
+// recipients are buffers for the subscriptions of a topic.
+var recipients = sync.Pool{New: func() any { return new([]*subscription) }}
+
+func (t *topic) deliver(p *publication) {
+	to := recipients.Get().(*[]*subscription)
+	t.mu.Lock()
+	for s := range t.subscriptions {
+		*to = append(*to, s)
+	}
+	t.mu.Unlock()
+	f := fanout{publication: p, many: len(*to) > 1, now: t.broker.clock.now()}
+	for _, s := range *to {
+		f.send(s)
+	}
+	t.broker.stats.messages.Add(int64(f.sent))
+	clear(*to)
+	*to = (*to)[:0]
+	recipients.Put(to)
+}
+
+// topics are those of this node that have subscriptions.
+type topics struct {
+	broker *Broker
+
+	mu       sync.Mutex // guards the rest
+	keys     map[string]*topic
+	patterns *patterns // nil: there are none
+}
+
+func (g *topics) init(b *Broker) { g.broker, g.keys = b, make(map[string]*topic) }
+
+// join has s get what is published on a key from now on.
+func (g *topics) join(ctx context.Context, key string, s *subscription) (*topic, error) {
+	g.mu.Lock()
+	t := g.keys[key]
+	if t == nil {
+		t = &topic{broker: g.broker, key: key, subscriptions: make(map[*subscription]struct{})}
+		g.keys[key] = t
+	}
+	t.add(s)
+	g.mu.Unlock()
+	err := g.broker.hub.Subscribe(ctx, key, t)
+	if err != nil {
+		g.leave(t, s)
+	}
+	return t, err
+}
+
+// joinPattern has s get what is published on the keys that a pattern matches.
+func (g *topics) joinPattern(ctx context.Context, match keyPattern, s *subscription) (*topic, error) {
+	g.mu.Lock()
+	if g.patterns == nil {
+		g.patterns = newPatterns(g.broker)
+	}
+	all := g.patterns
+	t := all.topic(match)
+	t.add(s)
+	g.mu.Unlock()
+	err := g.broker.hub.Subscribe(ctx, everything, all)
+	if err != nil {
+		g.leave(t, s)
+	}
+	return t, err
+}
+
+// leave takes that back.
+func (g *topics) leave(t *topic, s *subscription) {
+	g.mu.Lock()
+	last := t.remove(s)
+	all := g.patterns
+	switch {
+	case !last:
+	case t.match == nil:
+		delete(g.keys, t.key)
+	case all.remove(t):
+		g.patterns = nil
+	default:
+		last = false
+	}
+	g.mu.Unlock()
+	switch {
+	case !last:
+	case t.match == nil:
+		g.broker.hub.Unsubscribe(context.Background(), t.key, t)
+	default:
+		g.broker.hub.Unsubscribe(context.Background(), everything, all)
+	}
+}
+
+func (t *topic) add(s *subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.subscriptions[s] = struct{}{}
+}
+
+// remove returns whether s was the last.
+func (t *topic) remove(s *subscription) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.subscriptions, s)
+	return len(t.subscriptions) == 0
+}
+
+// publish sends a message to all who have subscribed to a key, on any node.
+func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body []byte) error {
+	e := buffers.Get().(*[]byte)
+	defer freeBuffer(e)
+	*e = appendEnvelope(*e, key, b.messageID(), h, body)
+	if err := b.hub.Publish(ctx, key, *e); err != nil {
+		return err
+	}
+	return b.hub.Publish(ctx, everything, *e)
+}

@@ -1,0 +1,141 @@
+package stomp
+
+import (
+	"fmt"
+	"strings"
+
+	"switchback/handler/stomp/frame"
+)
+
+// transactions are the open ones of a session.
+type transactions struct {
+	frames map[string][]*frame.Frame // that wait for COMMIT, by the transaction
+	count  int                       // of frames
+	bytes  int
+}
+
+// frameCost is what a frame takes beside its headers and body.
+const frameCost = 100
+
+// transact handles a frame with a transaction header. Its receipt comes when it
+// has its effect: after COMMIT, or never.
+func (c *conn) transact(f *frame.Frame) error {
+	name := f.Headers.Value("transaction")
+	switch f.Command {
+	case frame.Begin:
+		return c.begin(f, name)
+	case frame.Commit:
+		return c.commit(f, name)
+	case frame.Abort:
+		return c.abort(f, name)
+	case frame.Send, frame.Ack, frame.Nack:
+		return c.postpone(f, name)
+	}
+	return c.perform(f)
+}
+
+func (c *conn) begin(f *frame.Frame, name string) error {
+	if c.transactions == nil {
+		c.transactions = &transactions{frames: make(map[string][]*frame.Frame)}
+	}
+	t := c.transactions
+	if _, ok := t.frames[name]; ok {
+		return &Error{Message: "Transaction exists already: " + name}
+	}
+	if most := c.broker.options.TransactionLimit; len(t.frames) >= most {
+		return c.transactionLimit(fmt.Sprintf("The limit of %d transactions has been reached", most))
+	}
+	t.frames[strings.Clone(name)] = nil
+	c.receipt(f)
+	return nil
+}
+
+func (c *conn) transactionLimit(message string) error {
+	return &Error{Message: message, counter: &c.broker.stats.transactionLimit}
+}
+
+// take ends a transaction and returns its frames.
+func (c *conn) take(name string) ([]*frame.Frame, error) {
+	if c.transactions == nil {
+		return nil, &Error{Message: "Unknown transaction: " + name}
+	}
+	t := c.transactions
+	frames, ok := t.frames[name]
+	if !ok {
+		return nil, &Error{Message: "Unknown transaction: " + name}
+	}
+	delete(t.frames, name)
+	c.forget(frames)
+	return frames, nil
+}
+
+// forget gives back what frames hold.
+func (c *conn) forget(frames []*frame.Frame) {
+	bytes := 0
+	for _, f := range frames {
+		bytes += f.Size() + frameCost
+	}
+	c.transactions.count -= len(frames)
+	c.transactions.bytes -= bytes
+	c.broker.memory.give(bytes)
+}
+
+// postpone keeps a frame until its transaction is committed.
+func (c *conn) postpone(f *frame.Frame, name string) error {
+	t, o := c.transactions, &c.broker.options
+	size := f.Size() + frameCost
+	switch {
+	case t == nil, !t.open(name):
+		return &Error{Message: "Unknown transaction: " + name}
+	case t.count >= o.TransactionFrameLimit:
+		return c.transactionLimit(fmt.Sprintf("The limit of %d frames in transactions has been reached", o.TransactionFrameLimit))
+	case t.bytes+size > o.TransactionByteLimit:
+		return c.transactionLimit(fmt.Sprintf("The limit of %d bytes in transactions has been reached", o.TransactionByteLimit))
+	case !c.broker.memory.take(size):
+		return c.outOfMemory()
+	}
+	t.frames[name] = append(t.frames[name], f.Clone())
+	t.count++
+	t.bytes += size
+	return nil
+}
+
+func (t *transactions) open(name string) bool {
+	_, ok := t.frames[name]
+	return ok
+}
+
+// commit does what the frames of a transaction ask for, in order. The first that
+// is refused ends the session; what came before it stands.
+func (c *conn) commit(f *frame.Frame, name string) error {
+	frames, err := c.take(name)
+	if err != nil {
+		return err
+	}
+	for _, f := range frames {
+		if err := c.perform(f); err != nil {
+			return err
+		}
+	}
+	c.receipt(f)
+	return nil
+}
+
+func (c *conn) abort(f *frame.Frame, name string) error {
+	if _, err := c.take(name); err != nil {
+		return err
+	}
+	c.receipt(f)
+	return nil
+}
+
+// rollback aborts all transactions.
+func (c *conn) rollback() {
+	if c.transactions == nil {
+		return
+	}
+	for _, frames := range c.transactions.frames {
+		c.forget(frames)
+	}
+	c.transactions = nil
+}

@@ -1,0 +1,109 @@
+package stomp
+
+import (
+	"slices"
+	"sync"
+)
+
+// users are the connected clients of this node, by session and by user.
+type users struct {
+	mu       sync.RWMutex // guards the rest
+	sessions map[string]*conn
+	names    map[string][]*conn
+}
+
+func (u *users) init() { u.sessions, u.names = make(map[string]*conn), make(map[string][]*conn) }
+
+func (u *users) add(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sessions[c.client.ID] = c
+	if name := c.client.User; name != "" {
+		u.names[name] = append(u.names[name], c)
+	}
+}
+
+func (u *users) remove(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.sessions, c.client.ID)
+	name := c.client.User
+	list := u.names[name]
+	if i := slices.Index(list, c); i >= 0 {
+		u.names[name] = slices.Delete(list, i, i+1)
+	}
+	if len(u.names[name]) == 0 {
+		delete(u.names, name)
+	}
+}
+
+func (u *users) count() int {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	return len(u.sessions)
+}
+
+// session returns the client with a session's id, or nil.
+func (u *users) session(id string) *conn {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	return u.sessions[id]
+}
+
+// all returns those who are connected now.
+func (u *users) all() []*conn {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	all := make([]*conn, 0, len(u.sessions))
+	for _, c := range u.sessions {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Users returns the names of the users who are connected to this node, sorted.
+func (b *Broker) Users() []string {
+	b.users.mu.RLock()
+	defer b.users.mu.RUnlock()
+	names := make([]string, 0, len(b.users.names))
+	for name := range b.users.names {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Clients returns the sessions of a user on this node.
+func (b *Broker) Clients(user string) []*Client {
+	b.users.mu.RLock()
+	defer b.users.mu.RUnlock()
+	var clients []*Client
+	for _, c := range b.users.names[user] {
+		clients = append(clients, &c.client)
+	}
+	return clients
+}
+
+// Client returns the client with a session's id on this node, or nil.
+func (b *Broker) Client(id string) *Client {
+	if c := b.users.session(id); c != nil {
+		return &c.client
+	}
+	return nil
+}
+
+// Subscriptions returns the subscriptions on this node that match tells true of.
+func (b *Broker) Subscriptions(match func(Subscription) bool) []Subscription {
+	var found []Subscription
+	for _, c := range b.users.all() {
+		c.mu.Lock()
+		list := slices.Clone(c.subscriptions)
+		c.mu.Unlock()
+		for _, s := range list {
+			if p := s.public(); match(p) {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
