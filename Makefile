@@ -7,7 +7,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint build run test race fuzz protocol bench bench-scale bench-node client chromium clean
+.PHONY: all fmt vet lint build run test race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
 
 all: fmt vet lint test
 
@@ -26,7 +26,7 @@ build: client
 run: build
 	bin/switchback serve
 
-test: client chromium
+test: client stomp-clients chromium
 	$(GO) test $(RACE) -timeout 12m ./...
 
 race:
@@ -68,6 +68,15 @@ web/client/sockjs.min.js: web/package-lock.json
 	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	cp web/node_modules/sockjs-client/dist/sockjs.min.js $@
 
+# The STOMP libraries of the tests that drive them in Node.
+stomp-clients:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/stomp/node_modules/.package-lock.json; \
+	else echo "npm is not here: the STOMP libraries are not run"; fi
+
+testdata/stomp/node_modules/.package-lock.json: testdata/stomp/package-lock.json
+	cd testdata/stomp && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # The browser of the browser tests.
 chromium:
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
@@ -77,4 +86,4 @@ chromium:
 	else echo "chromium is not here: the browser tests are not run (apt-get install chromium)"; fi
 
 clean:
-	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules
+	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules

@@ -23,6 +23,7 @@ type config struct {
 	shutdownTimeout time.Duration
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
+	stomp           stompConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 }
 
@@ -105,6 +106,7 @@ func (c *config) settings(dir string) setting {
 			"header_limit":   scalar(&c.http.headerLimit, sizeKind),
 		}),
 		"tls":       certificate(&c.certificate, dir),
+		"stomp":     c.stomp.settings(),
 		"endpoints": endpoints(&c.endpoints),
 	})
 }

@@ -39,11 +39,27 @@
 //
 //	endpoints:
 //	  - path: /chat
-//	    handler: broadcast        # or echo, close, amplify
+//	    handler: broadcast        # or echo, stomp, close, amplify
 //	    engine: switchback        # default; or igm
 //	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
 //	    trusted_proxies: [10.0.0.0/8]
 //	    heartbeat_delay: 25s      # default; or off
+//
+// The endpoints whose handler is stomp have one broker, which takes the fields
+// of [switchback/handler/stomp.Options] that are text, numbers or lists, in the
+// same way:
+//
+//	stomp:
+//	  topics: [/topic]            # default
+//	  queues: [/queue]            # default
+//	  logins:                     # none: everybody may connect
+//	    - {login: guest, passcode: guest}
+//	  heartbeat_send: 10s         # default: none
+//	  heartbeat_receive: 10s      # default: none
+//	  frame_limit: 64KiB          # default
+//
+// Their message_limit, body_limit and queue_limit, where they are not given, let
+// the largest frame through.
 //
 // An endpoint takes every field of [switchback/transport.Options] under its
 // name in snake case: client_url, heartbeat_delay, disconnect_delay,

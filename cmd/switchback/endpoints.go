@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/transport"
 	"switchback/transport/igm"
@@ -62,7 +63,7 @@ func (e *endpointConfig) settings() setting {
 	o := &e.options
 	return mapping(map[string]setting{
 		"path":    required(scalar(&e.path, pathKind)),
-		"handler": required(scalar(&e.handler, oneOf("echo", "broadcast", "close", "amplify"))),
+		"handler": required(scalar(&e.handler, oneOf("echo", "broadcast", "stomp", "close", "amplify"))),
 		"engine":  scalar(&e.engine, oneOf("switchback", "igm")),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
@@ -96,12 +97,22 @@ func (e *endpointConfig) settings() setting {
 // clientURL is the endpoint's own or, if it has none, the common one.
 func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
 
-// open makes the endpoint. A broadcast is a topic of hub that has the
-// endpoint's path as its name.
-func (e endpointConfig) open(hub *handler.Hub, clientURL string, log *zap.Logger) (endpoint, error) {
+// openers are what the handlers of endpoints need.
+type openers struct {
+	hub    *handler.Hub
+	broker *stomp.Broker
+	stomp  stompConfig
+}
+
+// open makes the endpoint.
+func (e endpointConfig) open(from openers, clientURL string, log *zap.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener := session.Shared(e.newHandler(hub))
+	opener := session.Shared(e.newHandler(from.hub))
+	if e.handler == "stomp" {
+		opener = from.broker
+		e.options = from.stomp.endpoint(e.options)
+	}
 	if e.engine == "igm" {
 		return igm.NewEndpoint(e.prefix(), opener, e.options)
 	}
@@ -111,6 +122,8 @@ func (e endpointConfig) open(hub *handler.Hub, clientURL string, log *zap.Logger
 // prefix is the path as routes have it: the root's is empty.
 func (e endpointConfig) prefix() string { return strings.TrimSuffix(e.path, "/") }
 
+// newHandler returns the handler that all sessions share. A broadcast is a topic
+// of hub that has the endpoint's path as its name.
 func (e endpointConfig) newHandler(hub *handler.Hub) session.Handler {
 	switch e.handler {
 	case "broadcast":

@@ -10,14 +10,16 @@ import (
 // imports are the packages of this module, and of others, that a package may
 // import. Handlers and transports never meet.
 var imports = map[string][]string{
-	"session/frame":     {},
-	"session":           {"session/frame"},
-	"transport":         {"session", "session/frame", "transport/netpoll", "github.com/gorilla/websocket", "github.com/rs/cors", "go.uber.org/zap"},
-	"transport/netpoll": {"golang.org/x/sys/unix"},
-	"transport/client":  {"session/frame", "github.com/gorilla/websocket"},
-	"transport/igm":     {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs", "go.uber.org/zap"},
-	"handler":           {"session"},
-	"web":               {},
+	"session/frame":       {},
+	"session":             {"session/frame"},
+	"transport":           {"session", "session/frame", "transport/netpoll", "github.com/gorilla/websocket", "github.com/rs/cors", "go.uber.org/zap"},
+	"transport/netpoll":   {"golang.org/x/sys/unix"},
+	"transport/client":    {"session/frame", "github.com/gorilla/websocket"},
+	"transport/igm":       {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs", "go.uber.org/zap"},
+	"handler":             {"session"},
+	"handler/stomp/frame": {},
+	"handler/stomp":       {"session", "handler", "handler/stomp/frame"},
+	"web":                 {},
 }
 
 func TestWhoImportsWhom(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/stomp"
 	"switchback/web"
 )
 
@@ -27,6 +28,7 @@ type server struct {
 	secure          bool
 	endpoints       []endpoint
 	hub             *handler.Hub
+	broker          *stomp.Broker
 	serves          string // the endpoints and the page, for the line that says so
 	shutdownTimeout time.Duration
 	log             *zap.Logger
@@ -38,7 +40,11 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{secure: conf.certificate != nil, hub: hub, shutdownTimeout: conf.shutdownTimeout, log: log}
+	broker, err := conf.stomp.broker(hub, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{secure: conf.certificate != nil, hub: hub, broker: broker, shutdownTimeout: conf.shutdownTimeout, log: log}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
 		return nil, err
@@ -83,7 +89,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(s.hub, conf.defaultClientURL(), s.log)
+		e, err := c.open(openers{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), s.log)
 		if err == nil && c.path == "/" && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
@@ -165,7 +171,7 @@ func (s *server) shutdown() {
 		})
 	}
 	parts.Wait()
-	if err := s.hub.Close(); err != nil {
+	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
 		s.log.Warn("hub not closed", zap.Error(err))
 	}
 }

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"switchback/handler"
+	"switchback/handler/stomp"
+	"switchback/transport"
+)
+
+// A stompConfig is the one broker of all endpoints whose handler is stomp.
+type stompConfig struct {
+	options stomp.Options
+	logins  map[string]string // none: everybody may connect
+}
+
+// settings are the keys of the broker: the fields of stomp.Options that a file
+// can hold, and who may log in.
+func (c *stompConfig) settings() setting {
+	o := &c.options
+	return mapping(map[string]setting{
+		"topics":      list(&o.Topics, prefixOf),
+		"queues":      list(&o.Queues, prefixOf),
+		"apps":        list(&o.Apps, prefixOf),
+		"user_prefix": scalar(&o.UserPrefix, prefixOf),
+		"separator":   scalar(&o.Separator, oneOf("/", ".")),
+		"strict":      scalar(&o.Strict, boolKind),
+		"logins":      logins(&c.logins),
+
+		"heartbeat_send":     scalar(&o.HeartbeatSend, durationKind),
+		"heartbeat_receive":  scalar(&o.HeartbeatReceive, durationKind),
+		"connect_timeout":    scalar(&o.ConnectTimeout, durationKind),
+		"disconnect_timeout": scalar(&o.DisconnectTimeout, durationKind),
+
+		"frame_limit":             scalar(&o.FrameLimit, sizeKind),
+		"body_limit":              scalar(&o.BodyLimit, sizeKind),
+		"header_limit":            scalar(&o.HeaderLimit, sizeKind),
+		"header_count_limit":      scalar(&o.HeaderCountLimit, countKind),
+		"subscription_limit":      scalar(&o.SubscriptionLimit, countKind),
+		"pattern_limit":           scalar(&o.PatternLimit, countKind),
+		"transaction_limit":       scalar(&o.TransactionLimit, countKind),
+		"transaction_frame_limit": scalar(&o.TransactionFrameLimit, countKind),
+		"transaction_byte_limit":  scalar(&o.TransactionByteLimit, sizeKind),
+		"queue_count_limit":       scalar(&o.QueueCountLimit, countKind),
+		"queue_limit":             scalar(&o.QueueLimit, countKind),
+		"queue_byte_limit":        scalar(&o.QueueByteLimit, sizeKind),
+		"unacked_limit":           scalar(&o.UnackedLimit, countKind),
+		"memory_limit":            scalar(&o.MemoryLimit, bigSizeKind),
+	})
+}
+
+var prefixOf = kind[string]{"the beginning of destinations, such as /topic", func(text string) (string, bool) {
+	return text, len(text) > 1 && text[0] == '/'
+}}
+
+// logins are users and their passwords.
+func logins(dst *map[string]string) setting {
+	return sequence("a list of users, each with a login and a passcode", func(s *source, key string, n ast.Node) {
+		var login, passcode string
+		s.read(key, n, mapping(map[string]setting{
+			"login":    required(scalar(&login, wordKind)),
+			"passcode": required(scalar(&passcode, wordKind)),
+		}))
+		if *dst == nil {
+			*dst = make(map[string]string)
+		}
+		if _, twice := (*dst)[login]; twice && login != "" {
+			s.fault(line(n), "%s.login is %q, which is there already; it must be another", key, login)
+		}
+		(*dst)[login] = passcode
+	})
+}
+
+var wordKind = kind[string]{"a text that is not empty", func(text string) (string, bool) { return text, text != "" }}
+
+// broker makes the broker, with its topics on hub.
+func (c *stompConfig) broker(hub *handler.Hub, log *zap.Logger) (*stomp.Broker, error) {
+	o := c.options
+	o.Hub = hub
+	o.Logger = slog.New(zapslog.NewHandler(log.Core()))
+	if c.logins != nil {
+		o.Login = stomp.Passwords(c.logins)
+	}
+	return stomp.New(o)
+}
+
+// endpoint returns the options of an endpoint of the broker: limits that are not
+// given let the broker's largest frame through. In JSON a byte of it may be an
+// escape of six.
+func (c *stompConfig) endpoint(o transport.Options) transport.Options {
+	frame := max(c.options.FrameLimit, 64<<10)
+	atLeast(&o.MessageLimit, frame, 512<<10)
+	atLeast(&o.BodyLimit, 6*frame+1<<10, 1<<20)
+	atLeast(&o.QueueLimit, 4*frame, 1<<20)
+	return o
+}
+
+// atLeast sets *v, where it is not given, to n or to the default that it has
+// otherwise, whichever is more.
+func atLeast(v *int, n, otherwise int) {
+	if *v == 0 {
+		*v = max(n, otherwise)
+	}
+}
