@@ -40,6 +40,9 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./session/frame
 	$(GO) test -run '^$$' -fuzz FuzzQuoted -fuzztime $(FUZZTIME) ./session/frame
 	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
+	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./handler/stomp/frame
+	$(GO) test -run '^$$' -fuzz FuzzFrameComesBack -fuzztime $(FUZZTIME) ./handler/stomp/frame
+	$(GO) test -run '^$$' -fuzz FuzzPattern -fuzztime $(FUZZTIME) ./handler/stomp
 
 # The same load on this server, on igm/sockjs-go and on sockjs-node:
 # BENCH_QUICK=1 for a short one, BENCH_RUNS=5, BENCH_ROWS='memory|opened'

@@ -20,7 +20,7 @@ const (
 func tidy(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
-	last, tidied := uint64(0), uint64(0)
+	last, tidied, passes := uint64(0), uint64(0), 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,7 +28,11 @@ func tidy(ctx context.Context) {
 		case <-tick.C:
 		}
 		allocated, live := heap()
-		if allocated-last < quietAllocs && allocated-tidied > max(leastGain, live/4) {
+		if allocated-tidied > max(leastGain, live/4) {
+			passes = 2 // pools let go at the second
+		}
+		if allocated-last < quietAllocs && passes > 0 {
+			passes--
 			debug.FreeOSMemory()
 			tidied, _ = heap()
 		}

@@ -90,3 +90,26 @@ func TestStoppedClockRingsNothing(t *testing.T) {
 		after.want(t, 0)
 	})
 }
+
+// A quitter ends its own alarm while it rings.
+type quitter struct {
+	bell
+	clock *clock
+}
+
+func (s *quitter) ring(now time.Duration) time.Duration {
+	s.clock.end(&s.alarm)
+	return s.bell.ring(now)
+}
+
+func TestAlarmMayEndWhileItRings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newClock()
+		defer k.stop()
+		s := &quitter{bell: bell{again: time.Second}, clock: k}
+		s.alarm.owner = s
+		k.set(&s.alarm, k.now()+time.Second)
+		time.Sleep(time.Minute)
+		s.want(t, 1)
+	})
+}

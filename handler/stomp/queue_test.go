@@ -415,3 +415,32 @@ func TestLettersGoBackToTheirPlaces(t *testing.T) {
 		}
 	}
 }
+
+func TestLongQueueIsEmptied(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		x := w.connect("1.2")
+		x.fill(1000)
+		c := w.connect("1.2")
+		c.consumeAs("0", "auto")
+		if got := c.bodies(); len(got) != 1000 || got[0] != "1" || got[999] != "1000" {
+			t.Errorf("got %d of 1000", len(got))
+		}
+	})
+}
+
+// A message for a session that closes just now goes to another.
+func TestClosingSessionLosesNoMessage(t *testing.T) {
+	for range 50 {
+		for _, mode := range []string{"auto", "client"} {
+			bubble(t, Options{}, func(w *world) {
+				x, c := w.connect("1.2"), w.connect("1.2")
+				c.consumeAs("0", mode)
+				c.session.Close(3000, "")
+				x.fill(2)
+				d := w.connect("1.2")
+				d.consumeAs("0", "auto")
+				d.wantBodies("1", "2")
+			})
+		}
+	}
+}

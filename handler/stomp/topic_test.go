@@ -94,6 +94,23 @@ func TestAckHeaderIsThereWhereItIsAsked(t *testing.T) {
 	})
 }
 
+func TestAckHeaderIsNotForOthers(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		var clients []*client
+		for i := range 20 {
+			c := w.connect("1.2")
+			c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\nack:" + []string{"auto", "client"}[i%2] + "\n\n\x00")
+			clients = append(clients, c)
+		}
+		w.broker.Send(t.Context(), "/topic/a", "x")
+		for i, c := range clients {
+			if got := strings.Count(c.take()[0], "\nack:"); got != i%2 {
+				t.Errorf("client %d has %d ack headers", i, got)
+			}
+		}
+	})
+}
+
 func TestOctetsGoAsBinaryAndTextAsText(t *testing.T) {
 	const high = "\xed\xa0\xbd" // a lone surrogate
 	for _, c := range []struct{ name, contentType, body, native, sockjs string }{

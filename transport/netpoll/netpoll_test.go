@@ -340,7 +340,7 @@ func TestByteRacesParking(t *testing.T) {
 // being parked: Ready is called once, and nothing is left.
 func TestEndRacesParking(t *testing.T) {
 	each(t, func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn)) {
-		for i := range 1000 {
+		for i := range 3000 {
 			e := newEcho()
 			c, client := take(e)
 			e.conn = c
@@ -361,7 +361,7 @@ func TestEndRacesParking(t *testing.T) {
 }
 
 func TestShutdownRacesWaking(t *testing.T) {
-	for range 200 {
+	for range 1000 {
 		p := New(time.Second)
 		var clients []net.Conn
 		for range 5 {
