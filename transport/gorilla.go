@@ -17,13 +17,13 @@ import (
 // parked WebSocket needs none.
 type gorilla struct {
 	*websocket.Conn
-	socket *socket // that reads by it now
+	link *link
 }
 
-func newGorilla(c *websocket.Conn) *gorilla {
-	g := &gorilla{Conn: c}
-	c.SetCloseHandler(func(code int, reason string) error { return g.socket.peerCloses(code, reason) })
-	return g
+func newGorilla(c *websocket.Conn, l *link) *gorilla {
+	l.keeps, l.kept = false, nil
+	c.SetCloseHandler(func(code int, reason string) error { return l.socket.peerCloses(code, reason) })
+	return &gorilla{Conn: c, link: l}
 }
 
 // gorillaOf returns the gorilla of k's Buffer. A Buffer without one gets one by
@@ -38,11 +38,10 @@ func gorillaOf(k *socket) *gorilla {
 		if err != nil {
 			panic(err) // the request is ours
 		}
-		h.keeps, h.kept = false, nil
-		g = newGorilla(c)
+		g = newGorilla(c, &h.link)
 		k.buffer.Tool = g
 	}
-	g.socket = k
+	g.link.socket = k
 	return g
 }
 
@@ -70,8 +69,9 @@ func (h *unseenHandshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 type link struct {
 	net.Conn // nil: no addresses are asked for
 	*netpoll.Buffer
-	keeps bool   // what is written is kept
-	kept  []byte // until the handshake has ended
+	socket *socket // that reads by it now
+	keeps  bool    // what is written is kept
+	kept   []byte  // until the handshake has ended
 }
 
 // readWriter is what gorilla/websocket wants of a hijacked connection. It writes
@@ -87,7 +87,7 @@ func (l *link) Write(p []byte) (int, error) {
 		l.kept = append(l.kept, p...)
 		return len(p), nil
 	}
-	return l.Buffer.Conn.Write(p)
+	return len(p), l.socket.write(p, p[0]&0x0f == websocket.CloseMessage)
 }
 
 func (l *link) Close() error                     { return nil }

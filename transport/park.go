@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unique"
 
@@ -22,18 +23,18 @@ func (x *response) park(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
+	if has(x.w.Header()["Connection"], "close") {
+		conn.Last()
+	}
 	head := appendHead(nil, x.w.Header(), conn.Returns())
 	x.conn, x.w, x.woken = conn, nil, nil
 	conn.Own(x)
+	conn.Watch()
 	if x.carrier.poll {
 		x.head = unique.Make(string(head))
 	} else {
 		x.start(head)
 	}
-	if x.done {
-		return true
-	}
-	conn.Watch()
 	x.run()
 	return true
 }
@@ -43,8 +44,12 @@ func (x *response) park(r *http.Request) bool {
 func appendHead(dst []byte, h http.Header, keepAlive bool) []byte {
 	dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
 	for _, name := range slices.Sorted(maps.Keys(h)) {
+		switch name {
+		case "Date", "Content-Length", "Transfer-Encoding", "Connection":
+			continue // set for each response
+		}
 		for _, value := range h[name] {
-			dst = appendField(dst, name, value)
+			dst = appendField(dst, name, oneLine.Replace(value))
 		}
 	}
 	if !keepAlive {
@@ -52,6 +57,9 @@ func appendHead(dst []byte, h http.Header, keepAlive bool) []byte {
 	}
 	return dst
 }
+
+// oneLine keeps a value from becoming more than one field, as net/http does.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(dst, name...), ": "...)
@@ -138,11 +146,12 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 	return dst
 }
 
-// send writes bytes. Where they are the last, the connection goes back to
-// net/http, to wait for the next request.
+// send writes bytes. With the last, the connection goes back to net/http, to wait
+// for the next request. Of a failure Ready tells.
 func (x *response) send(p []byte) {
-	_, err := x.conn.Write(p)
-	if x.done && err == nil {
-		x.conn.Release()
+	if x.done {
+		x.conn.Finish(p)
+		return
 	}
+	x.conn.Write(p)
 }

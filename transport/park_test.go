@@ -302,3 +302,26 @@ func TestClientsLeaveParkedResponses(t *testing.T) {
 	}
 	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions == 0 })
 }
+
+// The head of a parked response is as net/http would have written it, whatever
+// a middleware has set.
+func TestHeadersOfAParkedResponse(t *testing.T) {
+	p := servePlain(t, Options{}, nil, nil)
+	p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Id", "a\r\nX-Evil: 1")
+		w.Header().Set("Date", "yesterday")
+		w.Header().Set("Content-Length", "5")
+		w.Header().Set("Connection", "close")
+		p.Endpoint.ServeHTTP(w, r)
+	})
+	l := p.dial(t)
+	l.request("POST", "/0/"+newID()+"/xhr_streaming", "")
+	res, err := http.ReadResponse(l.Reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := res.Header
+	if h.Get("X-Evil") != "" || len(h["Date"]) != 1 || h.Get("Date") == "yesterday" || h.Get("Content-Length") != "" || !res.Close {
+		t.Errorf("got %v", h)
+	}
+}

@@ -135,8 +135,7 @@ func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subproto
 		return err
 	}
 	answer := j.link.kept
-	j.link.keeps, j.link.kept = false, nil
-	j.link.Tool = newGorilla(c)
+	j.link.Tool = newGorilla(c, j.link)
 	j.link.GiveBack()
 	return k.start(answer)
 }

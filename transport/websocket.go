@@ -157,25 +157,40 @@ func (k *socket) Flushed() { k.Wake() }
 func (k *socket) moveFrames() {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
-	for !k.closing.Load() && !k.conn.Pending() {
-		p, end := k.session.Next(k, (*b)[:0])
-		*b = p
-		if len(p) == 0 {
-			return
-		}
-		if bytes.Equal(p, heartbeats[k.native]) && !k.works.Load() && k.silent.Swap(true) {
-			k.endpoint.stats.unanswered.Add(1)
-			k.lose(errUnanswered)
-			return
-		}
-		if err := k.write(p, end != nil); err != nil {
+	for {
+		more, err := k.moveFrame(b)
+		if err != nil {
 			k.lose(err)
-			return
 		}
-		if end != nil {
-			k.session.Detach(k, nil)
+		if !more || err != nil {
+			return
 		}
 	}
+}
+
+// moveFrame writes the next frame, if there is one that the connection takes.
+func (k *socket) moveFrame(b *[]byte) (more bool, err error) {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if k.closing.Load() || k.conn.Pending() {
+		return false, nil
+	}
+	p, end := k.session.Next(k, (*b)[:0])
+	*b = p
+	switch {
+	case len(p) == 0:
+		return false, nil
+	case end != nil:
+		k.closed()
+		k.conn.Write(p)
+		k.session.Detach(k, nil)
+		return false, nil
+	case bytes.Equal(p, heartbeats[k.native]) && !k.works.Load() && k.silent.Swap(true):
+		k.endpoint.stats.unanswered.Add(1)
+		return false, errUnanswered
+	}
+	_, err = k.conn.Write(p)
+	return err == nil, err
 }
 
 var errUnanswered = errors.New("transport: peer does not answer pings")
@@ -234,7 +249,7 @@ func (k *socket) relax() {
 // at once.
 func (k *socket) Ready(b *netpoll.Buffer) {
 	k.buffer = b
-	defer func() { k.buffer = nil }()
+	defer k.forget(b)
 	k.silent.Store(false)
 	quiet := true
 	for {
@@ -251,6 +266,14 @@ func (k *socket) Ready(b *netpoll.Buffer) {
 		k.conn.Arm()
 	} else {
 		k.conn.Linger()
+	}
+}
+
+// forget ends the loan of a Buffer.
+func (k *socket) forget(b *netpoll.Buffer) {
+	k.buffer = nil
+	if g, ok := b.Tool.(*gorilla); ok {
+		g.link.socket = nil
 	}
 }
 
@@ -287,10 +310,8 @@ func (k *socket) peek(n int) ([]byte, error) {
 func (k *socket) end(err error) (goOn bool) {
 	var end *session.CloseError
 	switch {
-	case k.closing.Load(): // the peer's close frame has come, or its time is over
-		if k.peerEnd != nil {
-			k.session.Detach(k, k.peerEnd)
-		}
+	case k.peerEnd != nil:
+		k.session.Detach(k, k.peerEnd)
 		k.conn.CloseFlushed()
 	case errors.As(err, &end):
 		k.refuse(end)
@@ -299,6 +320,9 @@ func (k *socket) end(err error) (goOn bool) {
 	case errors.Is(err, websocket.ErrReadLimit):
 		k.refuse(tooBig)
 		k.linger()
+	case k.closing.Load() && over(err):
+		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
+		k.conn.CloseFlushed()
 	default:
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			k.endpoint.stats.late.Add(1)
@@ -307,6 +331,12 @@ func (k *socket) end(err error) (goOn bool) {
 		k.linger()
 	}
 	return false
+}
+
+// over tells the ends of a connection whose close frame is sent: the peer's has
+// come, or its time is over, or there will be none.
+func over(err error) bool {
+	return err == io.EOF || err == errLinger || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // refuse ends the session for what the peer sent.

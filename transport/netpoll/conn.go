@@ -187,6 +187,9 @@ func (c *Conn) come(b *Buffer) bool {
 		c.stare(b)
 	}
 	c.works = false
+	if c.err != nil {
+		c.rouse() // for a watch that the end came before
+	}
 	return false
 }
 
@@ -215,19 +218,16 @@ func (c *Conn) stare(b *Buffer) {
 	c.mu.Unlock()
 	_, err := b.Peek(1)
 	c.mu.Lock()
-	if err == nil || c.waits != hangup {
-		return
+	if err != nil && c.waits == hangup {
+		c.works = false
+		c.rouse()
 	}
-	c.waits = nothing
-	c.mu.Unlock()
-	c.owner.Ready(nil)
-	c.mu.Lock()
 }
 
 // mindLater has the minder look at the connection.
 func (c *Conn) mindLater() {
 	if c.minded.CompareAndSwap(false, true) {
-		c.poller.minder.add(c)
+		minding.add(c)
 	}
 }
 

@@ -20,6 +20,7 @@
 package netpoll
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -43,7 +44,6 @@ var (
 // A Poller owns connections. Its methods may be called from any goroutine.
 type Poller struct {
 	writeTimeout time.Duration
-	minder       minder
 	work         sync.WaitGroup // goroutines of the connections
 
 	mu     sync.Mutex
@@ -69,19 +69,27 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	if !back {
 		k.Conn = newConn(c, p.writeTimeout)
 	}
-	k.mu.Lock()
-	k.poller, k.reuse, k.then = p, nil, stay
-	k.head = append(k.head, read...)
-	k.mu.Unlock()
 	c.SetDeadline(time.Time{})
-	p.mu.Lock()
-	down := p.down
-	p.conns[k.Conn] = struct{}{}
-	p.mu.Unlock()
-	if down {
-		k.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.poller, k.reuse, k.then = p, nil, stay
+	if len(read) > 0 {
+		k.head = append(bytes.Clone(read), k.head...)
+	}
+	if k.err == nil && !p.know(k.Conn) {
+		k.fail(errClosed)
 	}
 	return k.Conn
+}
+
+// know adds a connection. It is false after Shutdown.
+func (p *Poller) know(c *Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.down {
+		p.conns[c] = struct{}{}
+	}
+	return !p.down
 }
 
 // Shutdown closes the connections that wait for a request and returns when all
@@ -107,7 +115,6 @@ func (p *Poller) Shutdown(ctx context.Context) error {
 		}
 		t.Stop()
 	}
-	p.minder.stop()
 	ended := make(chan struct{})
 	go func() { // ends with the last of the connections' goroutines
 		p.work.Wait()
@@ -145,13 +152,15 @@ func (p *Poller) forget(c *Conn) {
 	delete(p.conns, c)
 }
 
+// minding is the minder of all connections of the process.
+var minding minder
+
 // A minder looks, from time to time, at connections that wait for something
 // with a deadline. It has a timer only while there are some.
 type minder struct {
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
 	clock *time.Timer
-	ended bool
 }
 
 // mindEvery is how late a deadline may be noticed.
@@ -165,7 +174,7 @@ func (m *minder) add(c *Conn) {
 	}
 	m.conns[c] = struct{}{}
 	switch {
-	case m.ended || len(m.conns) > 1:
+	case len(m.conns) > 1:
 	case m.clock == nil:
 		m.clock = time.AfterFunc(mindEvery, m.look)
 	default:
@@ -192,16 +201,7 @@ func (m *minder) look() {
 			delete(m.conns, c)
 		}
 	}
-	if len(m.conns) > 0 && !m.ended {
+	if len(m.conns) > 0 {
 		m.clock.Reset(mindEvery)
-	}
-}
-
-func (m *minder) stop() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ended = true
-	if m.clock != nil {
-		m.clock.Stop()
 	}
 }

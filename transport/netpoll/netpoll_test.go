@@ -401,3 +401,58 @@ func BenchmarkWrite(b *testing.B) {
 	c.Close()
 	shutdown(b, p)
 }
+
+// A connection that fails while it is watched tells its Owner, however soon.
+func TestFailureEndsAWatch(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		for range 500 {
+			w := &watcher{make(chan struct{})}
+			c, _ := take(w)
+			c.Watch()
+			c.Close()
+			select {
+			case <-w.gone:
+			case <-time.After(10 * time.Second):
+				t.Fatal("was not told")
+			}
+		}
+	})
+}
+
+// A connection that http.Server has closed meanwhile is nobody's.
+func TestTakeOfAClosedConnection(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	server, client := pair(t)
+	c := p.Take(server, nil)
+	c.mu.Lock()
+	p.forget(c)
+	c.poller = nil // as while http.Server has it
+	c.mu.Unlock()
+	c.Close()
+	e := newEcho()
+	e.conn = p.Take(served{c}, []byte("early"))
+	e.conn.Own(e)
+	e.conn.Arm()
+	if err := <-e.ended; err == nil {
+		t.Error("can be read")
+	}
+	if p.open() != 0 {
+		t.Error("is kept")
+	}
+	client.Close()
+}
+
+// What was read last is read first: what is left of before comes after it.
+func TestHeadKeepsItsOrder(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	server, _ := pair(t)
+	c := p.Take(server, []byte("def"))
+	c = p.Take(served{c}, []byte("abc"))
+	got := make([]byte, 6)
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "abcdef" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	c.Close()
+}

@@ -17,7 +17,7 @@ var ErrServed = errors.New("netpoll: net/http keeps the connection")
 const responseType = "*http.response"
 
 // Hijack takes a request's connection, whose response the caller then writes
-// itself. Release gives it back to the request's http.Server. It returns
+// itself. Finish gives it back to the request's http.Server. It returns
 // ErrServed where that cannot be: for HTTP/1.0, HTTP/2 and TLS, for a
 // ResponseWriter that is wrapped, and where the server's listener wraps its
 // connections.
@@ -46,8 +46,11 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	return c, nil
 }
 
-// Returns tells whether Release will give the connection back.
+// Returns tells whether Finish will give the connection back.
 func (c *Conn) Returns() bool { return c.reuse != nil }
+
+// Last has Finish close the connection.
+func (c *Conn) Last() { c.reuse = nil }
 
 // A reuse is the listener by which connections go back to an http.Server, and
 // where they wait for their next request until then.
@@ -87,9 +90,19 @@ func (p *Poller) reuseOf(server *http.Server, r *http.Request) *reuse {
 			u.idle = server.ReadTimeout
 		}
 		p.reuses[server] = u
-		p.work.Go(func() { server.Serve(u) })
+		p.work.Go(func() {
+			server.Serve(u)
+			p.drop(server)
+		})
 	}
 	return u
+}
+
+// drop forgets a server that has ended.
+func (p *Poller) drop(server *http.Server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.reuses, server)
 }
 
 func (u *reuse) wraps() bool {
@@ -250,7 +263,7 @@ func (c *Conn) expire(limit int64) {
 func (c *Conn) goBack() {
 	c.owner, c.then = nil, stay
 	switch {
-	case c.reuse == nil || !c.reuse.keep(c):
+	case c.reuse == nil || c.works || !c.reuse.keep(c):
 		c.fail(errClosed)
 		return
 	case len(c.head) == 0:
@@ -278,7 +291,16 @@ func (c *Conn) pass() {
 // served is a Conn as http.Server has it.
 type served struct{ *Conn }
 
-func (s served) Write(p []byte) (int, error)        { return s.under.Write(p) }
+func (s served) Write(p []byte) (int, error) { return s.under.Write(p) }
+
+// CloseWrite tells the peer of the end before the connection is closed.
+func (s served) CloseWrite() error {
+	if c, ok := s.under.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
 func (s served) LocalAddr() net.Addr                { return s.under.LocalAddr() }
 func (s served) RemoteAddr() net.Addr               { return s.under.RemoteAddr() }
 func (s served) SetDeadline(t time.Time) error      { return s.under.SetDeadline(t) }

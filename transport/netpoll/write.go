@@ -83,6 +83,7 @@ func (c *Conn) flushed() {
 	case leave:
 		c.fail(errClosed)
 	case giveBack:
+		c.waits = nothing
 		c.goBack()
 	default:
 		c.poller.work.Add(1)
@@ -134,26 +135,43 @@ func (c *Conn) put(p []byte) error {
 	return c.under.SetWriteDeadline(time.Time{})
 }
 
-// CloseFlushed closes the connection once nothing is left over.
-func (c *Conn) CloseFlushed() { c.finish(leave) }
-
-// Release gives the connection back to the http.Server that it came from, once
-// nothing is left over, to wait there for its next request. It is closed where
-// it cannot go back.
-func (c *Conn) Release() { c.finish(giveBack) }
-
-func (c *Conn) finish(then next) {
+// Finish writes the last bytes of a response and gives the connection back to
+// the http.Server that it came from, to wait there for its next request; it is
+// closed where it cannot go back. That the peer goes once it has the bytes is no
+// end that Ready is called for; that it does not get them is.
+func (c *Conn) Finish(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.then = then
-	if c.waits == hangup {
-		c.waits = nothing
+	if c.err != nil {
+		return
 	}
-	switch {
-	case c.err != nil, c.flushes:
-	case then == leave:
-		c.fail(errClosed)
-	default:
+	n := 0
+	if !c.flushes && c.fd >= 0 {
+		var err error
+		if n, err = c.try(p); err != nil {
+			c.fail(err)
+			return
+		}
+	}
+	if n == len(p) {
+		c.waits = nothing
 		c.goBack()
+		return
+	}
+	c.then = giveBack
+	c.rest = append(c.rest, p[n:]...)
+	if !c.flushes {
+		c.flushes, c.added = true, 0
+		c.flushLater()
+	}
+}
+
+// CloseFlushed closes the connection once nothing is left over.
+func (c *Conn) CloseFlushed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.then = leave
+	if !c.flushes {
+		c.fail(errClosed)
 	}
 }
