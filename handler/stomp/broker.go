@@ -94,6 +94,7 @@ func (b *Broker) Subprotocols() []string { return []string{"v12.stomp", "v11.sto
 // Close ends what the broker does of itself: heart-beats, timeouts and, where it
 // has no other owner, its Hub. It is called when all sessions have closed.
 func (b *Broker) Close() error {
+	b.queues.end()
 	b.clock.stop()
 	b.calls.Wait()
 	if b.ownsHub {

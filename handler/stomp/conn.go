@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"switchback/handler/stomp/frame"
 	"switchback/session"
@@ -25,7 +26,7 @@ type Client struct {
 //	opening -> connected: CONNECT
 //	connected -> leaving: DISCONNECT; no frame has effect any more
 //	any -> ended: the session has closed, or is being closed
-type phase uint8
+type phase uint32
 
 const (
 	opening phase = iota
@@ -47,9 +48,9 @@ type conn struct {
 	numbers      uint64 // of subscriptions, so far
 	transactions *transactions
 	pulse        pulse
+	phase        atomic.Uint32
 
 	mu            sync.Mutex // guards the rest; not held while something is sent
-	phase         phase
 	subscriptions []*subscription
 }
 
@@ -69,11 +70,17 @@ func (c *conn) OnOpen(s session.Session) error {
 }
 
 func (c *conn) OnMessage(_ session.Session, text []byte) error {
+	if c.at() >= leaving {
+		return nil
+	}
 	c.decoder.FeedText(text)
 	return c.receive()
 }
 
 func (c *conn) OnBinary(_ session.Session, data []byte) error {
+	if c.at() >= leaving {
+		return nil
+	}
 	c.decoder.Feed(data)
 	return c.receive()
 }
@@ -81,29 +88,37 @@ func (c *conn) OnBinary(_ session.Session, data []byte) error {
 func (c *conn) OnClose(_ session.Session, err error) {
 	c.enter(ended)
 	c.broker.clock.end(&c.pulse.alarm)
-	c.broker.memory.give(c.held)
-	c.rollback()
-	c.unsubscribeAll()
-	if c.known {
-		c.broker.users.remove(c)
-		c.broker.options.Events.disconnect(&c.client, err)
+	gone := c.release()
+	if !c.known {
+		return
 	}
+	c.broker.users.remove(c)
+	c.tellLeft(gone)
+	c.tell(func() { c.broker.options.Events.disconnect(&c.client, err) })
+}
+
+// release gives back what the session holds, and returns the subscriptions that
+// it had. The session is leaving or ended.
+func (c *conn) release() []*subscription {
+	c.decoder = frame.Decoder{}
+	c.broker.memory.give(c.held)
+	c.held = 0
+	c.rollback()
+	return c.leaveAll()
 }
 
 // enter brings the session on to a phase, unless it is further already, and
 // returns the one before.
 func (c *conn) enter(p phase) (was phase) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	was, c.phase = c.phase, max(c.phase, p)
-	return was
+	for {
+		was = c.at()
+		if was >= p || c.phase.CompareAndSwap(uint32(was), uint32(p)) {
+			return was
+		}
+	}
 }
 
-func (c *conn) at() phase {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.phase
-}
+func (c *conn) at() phase { return phase(c.phase.Load()) }
 
 // frames are frames for decoding.
 var frames = sync.Pool{New: func() any { return new(frame.Frame) }}

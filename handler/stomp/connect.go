@@ -86,8 +86,7 @@ func rate(can, wants time.Duration) time.Duration {
 // disconnect answers DISCONNECT. Who asked for a receipt closes when it has come.
 func (c *conn) disconnect(f *frame.Frame) error {
 	c.enter(leaving)
-	c.rollback()
-	c.unsubscribeAll()
+	c.tellLeft(c.release())
 	wait := time.Duration(0)
 	if f.Headers.Value("receipt") != "" {
 		c.receipt(f)

@@ -272,6 +272,73 @@ func TestDisconnectWithoutReceiptCloses(t *testing.T) {
 	})
 }
 
+// An incomplete frame behind DISCONNECT is no beginning of more.
+func TestNothingIsKeptAfterDisconnect(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.connect("1.2")
+		before := w.broker.Stats().Memory
+		c.send("DISC", "ONNECT\nreceipt:1\n\n\x00x")
+		h := w.broker.users.session(c.session.ID())
+		for range 10 {
+			c.send(strings.Repeat("y", 1000))
+			c.sendBinary(strings.Repeat("y", 1000))
+		}
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		if held, counted := h.decoder.Held(), w.broker.Stats().Memory; held != 0 || counted != before {
+			t.Errorf("%d bytes are held, %d counted", held, counted-before)
+		}
+	})
+}
+
+func TestNothingFollowsError(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		c := w.connect("1.2")
+		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00SUBSCRIBE\nid:1\nack:client\ndestination:/queue/a\n\n\x00")
+		synctest.Wait()
+		h := w.broker.users.session(c.session.ID())
+		h.enter(ended) // as refuse does it before it sends ERROR
+		for _, destination := range []string{"/topic/a", "/queue/a"} {
+			if err := w.broker.Send(t.Context(), destination, "x"); err != nil {
+				t.Error(err)
+			}
+		}
+		c.want()
+		if err := h.refuse(errors.New("second"), nil); err != nil {
+			t.Errorf("refused twice: %v", err)
+		}
+		c.want()
+		c.gone()
+		d := w.connect("1.2")
+		time.Sleep(config.DisconnectDelay + time.Second)
+		d.send("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\x00")
+		d.wantBodies("x")
+	})
+}
+
+// logFunc is called for each write of a log.
+type logFunc func()
+
+func (f logFunc) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
+}
+
+// The refusal is logged before ERROR is sent.
+func TestRefusalEndsMessagesBeforeItIsTold(t *testing.T) {
+	var publish logFunc
+	log := slog.New(slog.NewTextHandler(logFunc(func() { publish() }), nil))
+	bubble(t, Options{Logger: log}, func(w *world) {
+		publish = func() {
+			if err := w.broker.Send(t.Context(), "/topic/a", "x"); err != nil {
+				t.Error(err)
+			}
+		}
+		c := w.connect("1.2")
+		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00CONNECT\n\n\x00")
+		c.want(errorFrame("Session already exists"), closed1002)
+	})
+}
+
 func TestSubprotocols(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		if got := strings.Join(w.broker.Subprotocols(), " "); got != "v12.stomp v11.stomp v10.stomp" {

@@ -14,7 +14,7 @@ type consumer struct {
 	subscription *subscription
 	tags         uint64 // of deliveries, so far
 	unacked      []delivered
-	open         bool // it takes letters: it has started, and neither it nor its session has gone
+	open         bool // it takes letters: it has started and has not gone
 }
 
 // delivered is a letter that its consumer has to acknowledge.
@@ -78,7 +78,7 @@ type readiness uint8
 
 const (
 	ready  readiness = iota
-	full             // of unacknowledged messages, or not open
+	full             // of unacknowledged messages, or gone
 	unread           // the client has to read first
 )
 
@@ -89,7 +89,7 @@ const window = 64 << 10
 // readiness tells whether the consumer can take a letter of a size. The queue's
 // lock is held.
 func (c *consumer) readiness(size int) readiness {
-	if !c.open || len(c.unacked) >= c.queue.broker.options.UnackedLimit {
+	if !c.open || c.subscription.conn.at() != connected || len(c.unacked) >= c.queue.broker.options.UnackedLimit {
 		return full
 	}
 	queued := c.subscription.conn.session.Queued()

@@ -1,8 +1,11 @@
 package stomp
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+
+	"switchback/handler/stomp/frame"
 )
 
 // A destinationOf is a destination within its kind; see topic.
@@ -116,4 +119,24 @@ func (c *conn) userKeys(destination string) []destinationOf {
 		keys = append(keys, userDestination(c.client.User, destination))
 	}
 	return keys
+}
+
+// permit refuses a destination of a client's SEND or SUBSCRIBE that is too long,
+// that hides what it is from the hook, or that the hook does not allow.
+func (c *conn) permit(f *frame.Frame, destination string) error {
+	b := c.broker
+	if most := b.options.DestinationLimit; len(destination) > most {
+		message := fmt.Sprintf("The limit of %d bytes of a destination has been exceeded", most)
+		return &Error{Message: message, counter: &b.stats.destinationLimit}
+	}
+	if path, ok := b.appPath(destination); ok && hasEmptySegment(path, b.options.Separator) {
+		return &Error{Message: "A destination must not have empty segments: " + destination}
+	}
+	return c.authorize(f, destination)
+}
+
+// hasEmptySegment tells whether a path could be spelled with fewer separators.
+// One at its end is no such: patterns heed it.
+func hasEmptySegment(path, separator string) bool {
+	return strings.Contains(separator+strings.TrimPrefix(path, "/"), separator+separator)
 }

@@ -52,14 +52,18 @@ func told(err error) *Error {
 	return &Error{Message: notAccepted, Err: err}
 }
 
-// refuse ends the session for an error of the frame f, which may be nil.
+// refuse ends the session for an error of the frame f, which may be nil. From
+// then on it gets no message: nothing follows ERROR.
 func (c *conn) refuse(err error, f *frame.Frame) error {
+	if c.enter(ended) == ended {
+		return nil // it is being closed
+	}
 	e := told(err)
 	c.broker.stats.errors.Add(1)
 	if e.counter != nil {
 		e.counter.Add(1)
 	}
-	c.broker.log.Warn("stomp: client is refused", "session", c.client.ID, "user", c.client.User, "error", err)
+	c.broker.log.Warn("stomp: client is refused", "session", c.client.ID, "user", c.client.User, "error", e.logged())
 	c.sendError(e, f)
 	return &session.CloseError{Code: session.CodeInterrupted, Err: err}
 }

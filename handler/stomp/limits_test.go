@@ -48,6 +48,8 @@ func TestLimitsHoldUnderAttack(t *testing.T) {
 			"The limit of 1000 subscriptions has been reached", func(s Stats) int64 { return s.SubscriptionLimit }},
 		{"100,000 patterns", many(100_000, func(i int) string { return fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/%d*\n\n\x00", i, i) }),
 			"The limit of 100 subscriptions to patterns has been reached", func(s Stats) int64 { return s.SubscriptionLimit }},
+		{"destination of 16 KiB", many(1, func(int) string { return "SEND\ndestination:/topic/" + strings.Repeat("a", 16_000) + "\n\n\x00" }),
+			"The limit of 1024 bytes of a destination has been exceeded", func(s Stats) int64 { return s.DestinationLimit }},
 		{"queue that nobody acknowledges", func(c *client) {
 			c.send("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\x00")
 			many(100_000, func(i int) string { return "SEND\ndestination:/queue/a\n\n" + strings.Repeat("x", 10_000) + "\x00" })(c)
@@ -147,7 +149,7 @@ func TestIncompleteFramesAreLimitedTogether(t *testing.T) {
 
 func TestLimitsAreOptions(t *testing.T) {
 	o := Options{
-		FrameLimit: 2000, BodyLimit: 1000, HeaderLimit: 500, HeaderCountLimit: 5, SubscriptionLimit: 2, PatternLimit: 1,
+		FrameLimit: 2000, BodyLimit: 1000, HeaderLimit: 500, HeaderCountLimit: 5, SubscriptionLimit: 2, PatternLimit: 1, DestinationLimit: 20,
 		TransactionLimit: 1, TransactionFrameLimit: 1, TransactionByteLimit: 1000,
 	}
 	for _, c := range []struct{ in, want string }{
@@ -156,6 +158,8 @@ func TestLimitsAreOptions(t *testing.T) {
 		{"SEND\n" + strings.Repeat("a:b\n", 6) + "\n\x00", "The configured STOMP header limit of 5 headers has been exceeded"},
 		{"SUBSCRIBE\nid:1\ndestination:/topic/*\n\n\x00SUBSCRIBE\nid:2\ndestination:/topic/?\n\n\x00", "The limit of 1 subscriptions to patterns has been reached"},
 		{"SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\x00SUBSCRIBE\nid:2\ndestination:/queue/a\n\n\x00SUBSCRIBE\nid:3\ndestination:/user/queue/a\n\n\x00", "The limit of 2 subscriptions has been reached"},
+		{"SEND\ndestination:/topic/" + strings.Repeat("x", 14) + "\n\n\x00", "The limit of 20 bytes of a destination has been exceeded"},
+		{"SUBSCRIBE\nid:1\ndestination:/queue/" + strings.Repeat("x", 14) + "\n\n\x00", "The limit of 20 bytes of a destination has been exceeded"},
 		{"BEGIN\ntransaction:a\n\n\x00BEGIN\ntransaction:b\n\n\x00", "The limit of 1 transactions has been reached"},
 		{"BEGIN\ntransaction:a\n\n\x00" + strings.Repeat("ACK\nid:1\ntransaction:a\n\n\x00", 2), "The limit of 1 frames in transactions has been reached"},
 		{"BEGIN\ntransaction:a\n\n\x00SEND\ntransaction:a\n\n" + strings.Repeat("x", 900) + "\x00", "The limit of 1000 bytes in transactions has been reached"},
@@ -170,7 +174,7 @@ func TestLimitsAreOptions(t *testing.T) {
 
 // Long destinations are counted, so that few subscriptions can hold much.
 func TestSubscriptionsAreLimitedTogether(t *testing.T) {
-	bubble(t, Options{MemoryLimit: 1 << 20}, func(w *world) {
+	bubble(t, Options{MemoryLimit: 1 << 20, DestinationLimit: 16 << 10}, func(w *world) {
 		c := w.connect("1.2")
 		for i := 0; i < 1000 && !c.session.Closing(); i++ {
 			c.send(fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/%s%d\n\n\x00", i, strings.Repeat("x", 15_000), i))

@@ -34,8 +34,12 @@ func (b *Broker) Send(ctx context.Context, destination string, payload any) erro
 
 // SendToUser sends a message to the sessions of a user, see [Messenger].
 func (b *Broker) SendToUser(ctx context.Context, user, destination string, payload any) error {
-	name := strings.ReplaceAll(user, "/", "%2F")
-	return b.Send(ctx, b.options.UserPrefix+"/"+name+rooted(destination), payload)
+	return b.Send(ctx, b.userPath(user)+rooted(destination), payload)
+}
+
+// userPath is what the destinations of a user begin with.
+func (b *Broker) userPath(user string) string {
+	return b.options.UserPrefix + "/" + strings.ReplaceAll(user, "/", "%2F")
 }
 
 // SendToSession sends a message to one session, on any node, that has subscribed

@@ -56,6 +56,12 @@ type Options struct {
 
 	// Authorize decides over a client's SEND and SUBSCRIBE. An error ends the
 	// session: an *Error with its own text. The default allows all.
+	//
+	// The destination of a SUBSCRIBE may be a pattern, which gets what is sent
+	// to destinations that it does not name: /topic/secre? that of
+	// /topic/secret. A function that guards single topics has to refuse
+	// patterns, which have one of "*?{", or PatternLimit has to. A destination
+	// of the application has no empty segments here: /app//x is refused before.
 	Authorize func(c *Client, command frame.Command, destination string) error
 
 	// Events are told of clients.
@@ -67,8 +73,9 @@ type Options struct {
 	Strict bool
 
 	// Logger gets what happens: debug for dropped frames, warn for refusals
-	// and the errors of the application's functions. Never a header or a body.
-	// The default is none.
+	// and the errors of the application's functions. Never a body, and of
+	// headers only those that name a destination or a transaction. The default
+	// is none.
 	Logger *slog.Logger
 
 	// HeartbeatSend and HeartbeatReceive are announced to clients: how often
@@ -107,8 +114,13 @@ type Options struct {
 	SubscriptionLimit int
 
 	// PatternLimit is the number of those that may be patterns. The default is
-	// 100.
+	// 100; -1 allows none. A pattern has at most 200 bytes, and {name} but no
+	// regular expressions.
 	PatternLimit int
+
+	// DestinationLimit is the length of the destination of a SEND or SUBSCRIBE
+	// in bytes. The default is 1 KiB.
+	DestinationLimit int
 
 	// TransactionLimit is the number of open transactions of a session. The
 	// default is 10.
@@ -127,6 +139,13 @@ type Options struct {
 	// messages included. The defaults are 10,000 messages and 16 MiB.
 	QueueLimit     int
 	QueueByteLimit int
+
+	// QueueIdle is how long a queue without subscribers keeps its messages: when
+	// none has come for so long, and none has been given back, the queue is
+	// dropped with all it has, within a tenth of that time more. Otherwise
+	// queues that nobody reads would hold QueueCountLimit and MemoryLimit for
+	// good. The default is 1 hour.
+	QueueIdle time.Duration
 
 	// UnackedLimit is the number of messages of a queue that a subscription may
 	// have unacknowledged: it gets no more until it acknowledges some. The
@@ -163,12 +182,14 @@ func (o Options) complete() (Options, error) {
 	def(&o.HeaderCountLimit, 100)
 	def(&o.SubscriptionLimit, 1000)
 	def(&o.PatternLimit, 100)
+	def(&o.DestinationLimit, 1<<10)
 	def(&o.TransactionLimit, 10)
 	def(&o.TransactionFrameLimit, 1000)
 	def(&o.TransactionByteLimit, 1<<20)
 	def(&o.QueueCountLimit, 10_000)
 	def(&o.QueueLimit, 10_000)
 	def(&o.QueueByteLimit, 16<<20)
+	def(&o.QueueIdle, time.Hour)
 	def(&o.UnackedLimit, 1000)
 	def(&o.MemoryLimit, 1<<30)
 	if o.Logger == nil {
@@ -187,15 +208,18 @@ func (o Options) check() error {
 		{"ConnectTimeout", int64(o.ConnectTimeout)}, {"DisconnectTimeout", int64(o.DisconnectTimeout)},
 		{"FrameLimit", int64(o.FrameLimit)}, {"BodyLimit", int64(o.BodyLimit)},
 		{"HeaderLimit", int64(o.HeaderLimit)}, {"HeaderCountLimit", int64(o.HeaderCountLimit)},
-		{"SubscriptionLimit", int64(o.SubscriptionLimit)}, {"PatternLimit", int64(o.PatternLimit)},
+		{"SubscriptionLimit", int64(o.SubscriptionLimit)}, {"DestinationLimit", int64(o.DestinationLimit)},
 		{"TransactionLimit", int64(o.TransactionLimit)}, {"TransactionFrameLimit", int64(o.TransactionFrameLimit)},
 		{"TransactionByteLimit", int64(o.TransactionByteLimit)}, {"QueueCountLimit", int64(o.QueueCountLimit)},
 		{"QueueLimit", int64(o.QueueLimit)}, {"QueueByteLimit", int64(o.QueueByteLimit)},
-		{"UnackedLimit", int64(o.UnackedLimit)}, {"MemoryLimit", o.MemoryLimit},
+		{"QueueIdle", int64(o.QueueIdle)}, {"UnackedLimit", int64(o.UnackedLimit)}, {"MemoryLimit", o.MemoryLimit},
 	} {
 		if n.value < 0 {
 			return fmt.Errorf("stomp: %s: must not be negative", n.name)
 		}
+	}
+	if o.PatternLimit < -1 {
+		return fmt.Errorf("stomp: PatternLimit: must be -1 or more")
 	}
 	return o.checkPrefixes()
 }

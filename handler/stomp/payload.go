@@ -29,7 +29,9 @@ func encode(payload any) (frame.Headers, []byte, error) {
 	case Message:
 		own, payload = m.Headers, m.Payload
 	case *Message:
-		own, payload = m.Headers, m.Payload
+		if payload = nil; m != nil {
+			own, payload = m.Headers, m.Payload
+		}
 	}
 	contentType, body, err := encodeBody(payload)
 	h := frame.Headers{{Name: "destination"}}

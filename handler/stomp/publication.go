@@ -122,6 +122,9 @@ const maxForms = 16
 
 func (f *fanout) send(s *subscription) {
 	c := s.conn
+	if c.at() != connected {
+		return
+	}
 	var err error
 	switch e := f.form(s); {
 	case e == nil:

@@ -38,18 +38,24 @@ type queue struct {
 	number    uint64
 	count     int // letters: waiting, on their way and unacknowledged
 	bytes     int
-	busy      bool // a goroutine is sending
+	busy      bool          // a goroutine is sending
+	touched   time.Duration // when it last got a letter, or one back
 }
 
 // queues are those of this node that have letters or consumers.
 type queues struct {
 	broker *Broker
 
+	patrol alarm // while there are queues: drops the idle ones
+
 	mu    sync.Mutex // guards the rest; taken before a queue's
 	names map[string]*queue
 }
 
-func (g *queues) init(b *Broker) { g.broker, g.names = b, make(map[string]*queue) }
+func (g *queues) init(b *Broker) {
+	g.broker, g.names = b, make(map[string]*queue)
+	g.patrol.owner = g
+}
 
 func (g *queues) count() int {
 	g.mu.Lock()
@@ -69,7 +75,9 @@ func (g *queues) locked(name string) *queue {
 		}
 		q = &queue{broker: g.broker, name: strings.Clone(name)}
 		q.retry.owner = q
-		g.names[q.name] = q
+		if g.names[q.name] = q; len(g.names) == 1 {
+			g.broker.clock.set(&g.patrol, g.broker.clock.now()+g.round())
+		}
 	}
 	q.mu.Lock()
 	return q
@@ -82,8 +90,16 @@ func (g *queues) sweep(q *queue) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.count == 0 && len(q.consumers) == 0 && g.names[q.name] == q {
-		delete(g.names, q.name)
-		g.broker.clock.end(&q.retry)
+		g.forget(q)
+	}
+}
+
+// forget takes out a queue. Both locks are held.
+func (g *queues) forget(q *queue) {
+	delete(g.names, q.name)
+	g.broker.clock.end(&q.retry)
+	if len(g.names) == 0 {
+		g.broker.clock.unset(&g.patrol)
 	}
 }
 
@@ -120,6 +136,7 @@ func (q *queue) push(l *letter) bool {
 	q.count++
 	q.bytes += l.size
 	q.broker.stats.queued.Add(1)
+	q.touched = q.broker.clock.now()
 	return true
 }
 
@@ -133,6 +150,7 @@ func (q *queue) done(l *letter) {
 
 // back puts letters back to their places. q.mu is held.
 func (q *queue) back(letters ...*letter) {
+	q.touched = q.broker.clock.now()
 	byNumber := func(a, b *letter) int { return cmp.Compare(a.number, b.number) }
 	if len(letters) == 1 {
 		at, _ := slices.BinarySearchFunc(q.waiting, letters[0], byNumber)

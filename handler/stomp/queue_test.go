@@ -407,7 +407,7 @@ func TestLettersGoBackToTheirPlaces(t *testing.T) {
 		{nil, []uint64{1}}, {[]uint64{5, 6}, []uint64{1}}, {[]uint64{1, 3}, []uint64{2}}, {[]uint64{1, 2}, []uint64{3}},
 		{[]uint64{5, 6}, []uint64{4, 1, 3}}, {[]uint64{2, 9}, []uint64{7, 1, 10}}, {[]uint64{1}, nil},
 	} {
-		q := &queue{waiting: letters(c.waiting...)}
+		q := &queue{broker: &Broker{clock: newClock()}, waiting: letters(c.waiting...)}
 		q.back(letters(c.back...)...)
 		want := slices.Sorted(slices.Values(slices.Concat(c.waiting, c.back)))
 		if got := numbers(q); !reflect.DeepEqual(got, want) {
@@ -442,5 +442,29 @@ func TestClosingSessionLosesNoMessage(t *testing.T) {
 				d.wantBodies("1", "2")
 			})
 		}
+	}
+}
+
+func TestSessionThatLeavesGetsNothingBack(t *testing.T) {
+	for end, want := range map[string]string{
+		"DISCONNECT\nreceipt:r\n\n\x00": "RECEIPT\nreceipt-id:r\n\n^@",
+		"CONNECT\n\n\x00":               errorFrame("Session already exists"),
+	} {
+		bubble(t, Options{}, func(w *world) {
+			c := w.connect("1.2")
+			c.send("SUBSCRIBE\nid:1\nack:client\ndestination:/queue/a\n\n\x00")
+			if err := w.broker.Send(t.Context(), "/queue/a", "m"); err != nil {
+				t.Error(err)
+			}
+			c.send("SUBSCRIBE\nid:2\ndestination:/queue/a\n\n\x00")
+			c.wantBodies("m")
+			c.send(end)
+			if got := c.take(); len(got) == 0 || got[0] != want || strings.Contains(strings.Join(got, ""), "MESSAGE") {
+				t.Errorf("got %q", got)
+			}
+			d := w.connect("1.2")
+			d.send("SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\x00")
+			d.wantBodies("m")
+		})
 	}
 }

@@ -43,7 +43,7 @@ func (r *Request) Decode(v any) error {
 }
 
 // A HandlerFunc answers requests. The reply is a payload as a [Messenger] sends
-// it; nil is none. An error goes to the functions of [Broker.HandleError]; the
+// it; nil or a nil pointer is none. An error goes to the functions of [Broker.HandleError]; the
 // client's session goes on.
 //
 // It runs on the session's goroutine: the next frame of the session waits until
@@ -52,17 +52,13 @@ func (r *Request) Decode(v any) error {
 type HandlerFunc func(ctx context.Context, r *Request) (reply any, err error)
 
 // Func makes a HandlerFunc of a function that takes and returns values: a body
-// is decoded as [Request.Decode] does it. A nil pointer as reply is none.
+// is decoded as [Request.Decode] does it.
 func Func[In, Out any](f func(ctx context.Context, r *Request, in In) (Out, error)) HandlerFunc {
 	return func(ctx context.Context, r *Request) (any, error) {
 		var in In
 		if err := r.Decode(&in); err != nil {
 			return nil, err
 		}
-		out, err := f(ctx, r, in)
-		if err != nil || isNil(out) {
-			return nil, err
-		}
-		return out, nil
+		return f(ctx, r, in)
 	}
 }

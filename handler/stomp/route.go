@@ -130,14 +130,14 @@ func (c *conn) call(f *frame.Frame, destination, path string) error {
 		Client: &c.client, Destination: destination, Path: path, Headers: f.Headers, Body: f.Body,
 		names: route.pattern.variables, values: values,
 	}
-	reply, to := c.invoke(route, r)
-	if reply == nil {
+	answer, to := c.invoke(route, r)
+	if answer == nil {
 		return nil
 	}
 	if to.isZero() {
 		to.To = []string{"/topic" + rooted(path)}
 	}
-	c.answer(r, reply, to)
+	c.answer(r, answer, to)
 	return nil
 }
 
@@ -151,33 +151,48 @@ func (c *conn) request(f *frame.Frame, s *subscription, path string) error {
 		Client: &c.client, Destination: s.destination, Path: path, Headers: f.Headers,
 		names: route.pattern.variables, values: values,
 	}
-	reply, to := c.invoke(route, r)
+	answer, to := c.invoke(route, r)
 	switch {
-	case reply == nil:
+	case answer == nil:
 	case to.isZero():
-		c.answerDirectly(s, reply)
+		c.answerDirectly(s, answer)
 	default:
-		c.answer(r, reply, to)
+		c.answer(r, answer, to)
 	}
 	return nil
 }
 
-// invoke calls the function of a route and, where it fails, the functions for
-// errors. It returns the reply and where it goes.
-func (c *conn) invoke(route *route, r *Request) (reply any, to Reply) {
+// A reply is what a function has answered, as it is sent.
+type reply struct {
+	headers frame.Headers // the first is for the destination
+	body    []byte
+}
+
+// newReply encodes what a function has returned; nil is no reply.
+func newReply(payload any, err error) (*reply, error) {
+	if err != nil || isNil(payload) {
+		return nil, err
+	}
+	h, body, err := encode(payload)
+	return &reply{h, body}, err
+}
+
+// invoke calls the function of a route and, where it or the encoding of its
+// reply fails, the functions for errors. It returns the reply and where it goes.
+func (c *conn) invoke(route *route, r *Request) (*reply, Reply) {
 	ctx := c.session.Context()
-	reply, err := recovering(func() (any, error) { return route.handle(ctx, r) })
+	answer, err := recovering(func() (*reply, error) { return newReply(route.handle(ctx, r)) })
 	if err == nil {
-		return reply, route.reply
+		return answer, route.reply
 	}
 	c.broker.stats.handlerErrors.Add(1)
 	c.broker.failures.mu.RLock()
 	list := c.broker.failures.list
 	c.broker.failures.mu.RUnlock()
 	for _, f := range list {
-		reply, rest := recovering(func() (any, error) { return f.handle(ctx, r, err) })
+		answer, rest := recovering(func() (*reply, error) { return newReply(f.handle(ctx, r, err)) })
 		if rest == nil {
-			return reply, f.reply
+			return answer, f.reply
 		}
 		err = rest
 	}
@@ -196,25 +211,25 @@ func (c *conn) logFailure(r *Request, err error) {
 }
 
 // recovering makes a function's panic its error.
-func recovering(f func() (any, error)) (reply any, err error) {
+func recovering(f func() (*reply, error)) (answer *reply, err error) {
 	defer session.Recovered(&err)
 	return f()
 }
 
 // answer sends a reply to its destinations.
-func (c *conn) answer(r *Request, reply any, to Reply) {
+func (c *conn) answer(r *Request, answer *reply, to Reply) {
 	ctx := c.session.Context()
 	for _, destination := range to.To {
-		if err := c.broker.Send(ctx, r.expand(destination), reply); err != nil {
+		if err := c.broker.sendReply(ctx, r.expand(destination), answer); err != nil {
 			c.logFailure(r, err)
 		}
 	}
 	for _, destination := range to.ToUser {
 		var err error
-		if destination = r.expand(destination); to.Session || c.client.User == "" {
-			err = c.broker.SendToSession(ctx, c.client.ID, destination, reply)
+		if destination = rooted(r.expand(destination)); to.Session || c.client.User == "" {
+			err = c.broker.sendToUser(ctx, sessionDestination(c.client.ID, destination), answer.headers, answer.body)
 		} else {
-			err = c.broker.SendToUser(ctx, c.client.User, destination, reply)
+			err = c.broker.sendReply(ctx, c.broker.userPath(c.client.User)+destination, answer)
 		}
 		if err != nil {
 			c.logFailure(r, err)
@@ -222,13 +237,15 @@ func (c *conn) answer(r *Request, reply any, to Reply) {
 	}
 }
 
+// sendReply sends a reply to a destination of any kind but the application's.
+func (b *Broker) sendReply(ctx context.Context, destination string, answer *reply) error {
+	answer.headers[0].Value = destination
+	return b.send(ctx, nil, destination, answer.headers, answer.body)
+}
+
 // answerDirectly sends a reply as a MESSAGE of a subscription.
-func (c *conn) answerDirectly(s *subscription, reply any) {
-	h, body, err := encode(reply)
-	if err != nil {
-		c.logFailure(&Request{Destination: s.destination}, err)
-		return
-	}
+func (c *conn) answerDirectly(s *subscription, answer *reply) {
+	h, body := answer.headers, answer.body
 	h[0].Value = s.destination
 	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
 	if c.deliver(d, h, body, contentOf(h, body)) == nil {

@@ -212,6 +212,53 @@ func TestNilPointerIsNoReply(t *testing.T) {
 	})
 }
 
+// A broken reply panics, or fails, when it is encoded.
+type brokenReply struct{ panics bool }
+
+func (r brokenReply) MarshalJSON() ([]byte, error) {
+	if r.panics {
+		panic("oops")
+	}
+	return nil, errors.New("no JSON")
+}
+
+func TestEncodingIsPartOfTheFunction(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		for path, panics := range map[string]bool{"/panic": true, "/fail": false} {
+			h := func(context.Context, *Request) (any, error) { return brokenReply{panics}, nil }
+			w.broker.Handle(path, h, Reply{})
+			w.broker.HandleSubscribe(path, h, Reply{})
+		}
+		w.broker.HandleError(func(_ context.Context, r *Request, err error) (any, error) {
+			return brokenReply{true}, nil
+		}, Reply{})
+		w.broker.HandleError(func(_ context.Context, r *Request, err error) (any, error) { return r.Path, nil }, Reply{})
+		c := w.user("", "/user/queue/errors")
+		for _, path := range []string{"/panic", "/fail"} {
+			c.send("SEND\ndestination:/app" + path + "\n\n\x00")
+			c.wantBodies(path)
+			c.send("SUBSCRIBE\nid:s\ndestination:/app" + path + "\n\n\x00")
+			c.wantBodies(path)
+		}
+		if n := w.broker.Stats().HandlerErrors; n != 4 {
+			t.Errorf("%d errors", n)
+		}
+	})
+}
+
+func TestNilMessageIsNoReply(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.broker.Handle("/nil", func(context.Context, *Request) (any, error) { return (*Message)(nil), nil }, Reply{To: []string{"/topic/r"}})
+		c := w.user("", "/topic/r")
+		c.send("SEND\ndestination:/app/nil\nreceipt:1\n\n\x00")
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		if err := w.broker.Send(t.Context(), "/topic/r", (*Message)(nil)); err != nil {
+			t.Error(err)
+		}
+		c.wantBodies("")
+	})
+}
+
 func TestPathsWithDots(t *testing.T) {
 	bubble(t, Options{Separator: "."}, func(w *world) {
 		w.broker.Handle("red.{x}", func(_ context.Context, r *Request) (any, error) { return r.Path + " " + r.Variable("x"), nil }, Reply{})

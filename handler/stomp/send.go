@@ -40,7 +40,7 @@ func (c *conn) sendMessage(f *frame.Frame) error {
 	if destination == "" {
 		return c.drop(f, "Missing header 'destination'")
 	}
-	if err := c.authorize(f, destination); err != nil {
+	if err := c.permit(f, destination); err != nil {
 		return err
 	}
 	if path, ok := b.appPath(destination); ok {

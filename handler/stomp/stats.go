@@ -7,7 +7,8 @@ type counters struct {
 	connects, frames, messages, dropped             atomic.Int64
 	errors, broken, refused, late, silent           atomic.Int64
 	frameLimit, subscriptionLimit, transactionLimit atomic.Int64
-	queueLimit, memoryLimit, handlerErrors          atomic.Int64
+	destinationLimit, queueLimit, memoryLimit       atomic.Int64
+	expired, handlerErrors                          atomic.Int64
 	subscriptions, queued                           atomic.Int64
 }
 
@@ -22,6 +23,7 @@ type Stats struct {
 	Connects int64 // clients that CONNECTED
 	Frames   int64 // from clients
 	Messages int64 // MESSAGE frames to clients
+	Expired  int64 // messages of queues that were idle for QueueIdle
 	Dropped  int64 // frames without effect: for a destination of no prefix or no function, say
 
 	Errors            int64 // ERROR frames: all that follow, and what else a client may not do
@@ -30,6 +32,7 @@ type Stats struct {
 	Silent            int64 // clients without heart-beat
 	FrameLimit        int64 // frames over a limit
 	SubscriptionLimit int64 // SUBSCRIBE over SubscriptionLimit or PatternLimit
+	DestinationLimit  int64 // SEND and SUBSCRIBE with a destination over DestinationLimit
 	TransactionLimit  int64 // BEGIN or a frame over a limit of transactions
 	QueueLimit        int64 // SEND to a queue that is full, or is one too many
 	MemoryLimit       int64 // frames over MemoryLimit
@@ -49,6 +52,7 @@ func (b *Broker) Stats() Stats {
 		Connects:          s.connects.Load(),
 		Frames:            s.frames.Load(),
 		Messages:          s.messages.Load(),
+		Expired:           s.expired.Load(),
 		Dropped:           s.dropped.Load(),
 		Errors:            s.errors.Load(),
 		Broken:            s.broken.Load(),
@@ -56,6 +60,7 @@ func (b *Broker) Stats() Stats {
 		Silent:            s.silent.Load(),
 		FrameLimit:        s.frameLimit.Load(),
 		SubscriptionLimit: s.subscriptionLimit.Load(),
+		DestinationLimit:  s.destinationLimit.Load(),
 		TransactionLimit:  s.transactionLimit.Load(),
 		QueueLimit:        s.queueLimit.Load(),
 		MemoryLimit:       s.memoryLimit.Load(),

@@ -51,10 +51,15 @@ type Subscription struct {
 }
 
 // size is about the number of bytes that a subscription holds: itself, and its
-// destination here, as a key, and in the Hub.
+// destination here, as a key, and in the Hub. Of a pattern each byte counts as
+// half a segment, for the session and for its user.
 func (s *subscription) size() int {
-	const own = 400
-	return own + len(s.id) + 3*len(s.destination)
+	const own, segments = 400, 64
+	n := own + len(s.id) + 3*len(s.destination)
+	if s.pattern {
+		n += segments * len(s.destination)
+	}
+	return n
 }
 
 func (s *subscription) public() Subscription {
@@ -75,7 +80,7 @@ func (c *conn) subscribe(f *frame.Frame) error {
 	case c.subscription(id, destination) != nil:
 		return c.drop(f, "Subscription exists already")
 	}
-	if err := c.authorize(f, destination); err != nil {
+	if err := c.permit(f, destination); err != nil {
 		return err
 	}
 	c.numbers++
@@ -141,7 +146,7 @@ func (c *conn) joinTopic(s *subscription, k destinationOf) error {
 	if s.pattern {
 		var p *pattern
 		if p, err = clientPattern(k.destination, c.broker.options.Separator); err != nil {
-			return &Error{Message: "Illegal pattern: " + s.destination, Err: err}
+			return &Error{Message: "Illegal pattern: " + s.destination, Body: strings.TrimPrefix(err.Error(), "stomp: "), Err: err}
 		}
 		t, err = c.broker.topics.joinPattern(ctx, keyPattern{kind: k.kind, pattern: p}, s)
 	} else {
@@ -169,6 +174,8 @@ func (c *conn) checkLimits(s *subscription) error {
 	switch {
 	case len(c.subscriptions) >= o.SubscriptionLimit:
 		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions has been reached", o.SubscriptionLimit), counter: counter}
+	case s.pattern && o.PatternLimit < 0:
+		return &Error{Message: "Patterns are not allowed: " + s.destination, counter: counter}
 	case s.pattern && patterns >= o.PatternLimit:
 		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions to patterns has been reached", o.PatternLimit), counter: counter}
 	}
@@ -198,19 +205,22 @@ func (c *conn) unsubscribe(f *frame.Frame) error {
 	c.subscriptions = slices.Delete(c.subscriptions, i, i+1)
 	c.mu.Unlock()
 	c.leave(s)
-	c.left(s)
+	c.broker.stats.subscriptions.Add(-1)
+	c.broker.options.Events.unsubscribe(s.public())
 	return nil
 }
 
-func (c *conn) unsubscribeAll() {
+// leaveAll ends all subscriptions, and returns them.
+func (c *conn) leaveAll() []*subscription {
 	c.mu.Lock()
 	all := c.subscriptions
 	c.subscriptions = nil
 	c.mu.Unlock()
 	for _, s := range all {
 		c.leave(s)
-		c.left(s)
 	}
+	c.broker.stats.subscriptions.Add(-int64(len(all)))
+	return all
 }
 
 // leave takes a subscription from where its messages come from.
@@ -224,8 +234,21 @@ func (c *conn) leave(s *subscription) {
 	c.broker.memory.give(s.size())
 }
 
-// left tells that a subscription is no more.
-func (c *conn) left(s *subscription) {
-	c.broker.stats.subscriptions.Add(-1)
-	c.broker.options.Events.unsubscribe(s.public())
+// tellLeft tells that subscriptions have ended with their session.
+func (c *conn) tellLeft(gone []*subscription) {
+	for _, s := range gone {
+		c.tell(func() { c.broker.options.Events.unsubscribe(s.public()) })
+	}
+}
+
+// tell calls a function of Events at the session's end, when all is released. A
+// panic is logged: the others are told in any case.
+func (c *conn) tell(event func()) {
+	_, err := recovering(func() (*reply, error) {
+		event()
+		return nil, nil
+	})
+	if err != nil {
+		c.logFailure(&Request{}, err)
+	}
 }

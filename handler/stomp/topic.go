@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"switchback/handler"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -25,6 +26,7 @@ type topic struct {
 	broker          *Broker
 	key             string
 	match           *keyPattern // nil: the key alone
+	turn            turn        // to subscribe to the Hub; nil in a pattern
 
 	mu            sync.Mutex
 	subscriptions map[*subscription]struct{}
@@ -61,6 +63,22 @@ func (t *topic) deliver(p *publication) {
 	recipients.Put(to)
 }
 
+// A turn is held by whoever subscribes to the Hub a session that many share. When
+// that fails the Hub has forgotten the session, and the next subscribes it anew.
+type turn chan struct{}
+
+// subscribe waits no longer than ctx for its turn, but the call to the Hub is for
+// all who share s: the end of one client does not cancel it.
+func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s session.Session) error {
+	select {
+	case t <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-t }()
+	return hub.Subscribe(context.WithoutCancel(ctx), key, s)
+}
+
 // topics are those of this node that have subscriptions.
 type topics struct {
 	broker *Broker
@@ -77,12 +95,12 @@ func (g *topics) join(ctx context.Context, key string, s *subscription) (*topic,
 	g.mu.Lock()
 	t := g.keys[key]
 	if t == nil {
-		t = &topic{broker: g.broker, key: key, subscriptions: make(map[*subscription]struct{})}
+		t = &topic{broker: g.broker, key: key, turn: make(turn, 1), subscriptions: make(map[*subscription]struct{})}
 		g.keys[key] = t
 	}
 	t.add(s)
 	g.mu.Unlock()
-	err := g.broker.hub.Subscribe(ctx, key, t)
+	err := t.turn.subscribe(ctx, g.broker.hub, key, t)
 	if err != nil {
 		g.leave(t, s)
 	}
@@ -99,7 +117,7 @@ func (g *topics) joinPattern(ctx context.Context, match keyPattern, s *subscript
 	t := all.topic(match)
 	t.add(s)
 	g.mu.Unlock()
-	err := g.broker.hub.Subscribe(ctx, everything, all)
+	err := all.turn.subscribe(ctx, g.broker.hub, everything, all)
 	if err != nil {
 		g.leave(t, s)
 	}

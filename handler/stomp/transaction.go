@@ -14,7 +14,8 @@ type transactions struct {
 	bytes  int
 }
 
-// frameCost is what a frame takes beside its headers and body.
+// frameCost is what a frame takes beside its headers and body, and what a
+// transaction takes beside its name and frames.
 const frameCost = 100
 
 // transact handles a frame with a transaction header. Its receipt comes when it
@@ -45,6 +46,9 @@ func (c *conn) begin(f *frame.Frame, name string) error {
 	if most := c.broker.options.TransactionLimit; len(t.frames) >= most {
 		return c.transactionLimit(fmt.Sprintf("The limit of %d transactions has been reached", most))
 	}
+	if !c.broker.memory.take(len(name) + frameCost) {
+		return c.outOfMemory()
+	}
 	t.frames[strings.Clone(name)] = nil
 	c.receipt(f)
 	return nil
@@ -65,19 +69,19 @@ func (c *conn) take(name string) ([]*frame.Frame, error) {
 		return nil, &Error{Message: "Unknown transaction: " + name}
 	}
 	delete(t.frames, name)
-	c.forget(frames)
+	c.forget(name, frames)
 	return frames, nil
 }
 
-// forget gives back what frames hold.
-func (c *conn) forget(frames []*frame.Frame) {
+// forget gives back what a transaction and its frames hold.
+func (c *conn) forget(name string, frames []*frame.Frame) {
 	bytes := 0
 	for _, f := range frames {
 		bytes += f.Size() + frameCost
 	}
 	c.transactions.count -= len(frames)
 	c.transactions.bytes -= bytes
-	c.broker.memory.give(bytes)
+	c.broker.memory.give(bytes + len(name) + frameCost)
 }
 
 // postpone keeps a frame until its transaction is committed.
@@ -134,8 +138,8 @@ func (c *conn) rollback() {
 	if c.transactions == nil {
 		return
 	}
-	for _, frames := range c.transactions.frames {
-		c.forget(frames)
+	for name, frames := range c.transactions.frames {
+		c.forget(name, frames)
 	}
 	c.transactions = nil
 }

@@ -114,3 +114,28 @@ func TestRefusalEndsACommit(t *testing.T) {
 		x.want(errorFrame(`Queue is full\c /queue/a`, "receipt-id:1"), closed1002)
 	})
 }
+
+func TestNamesOfTransactionsAreCounted(t *testing.T) {
+	for _, end := range []func(*client, string){
+		func(c *client, name string) { c.send("COMMIT\ntransaction:" + name + "\n\n\x00") },
+		func(c *client, name string) { c.send("ABORT\ntransaction:" + name + "\n\n\x00") },
+		func(c *client, _ string) { c.gone() },
+	} {
+		bubble(t, Options{MemoryLimit: 40_000}, func(w *world) {
+			x, y := w.connect("1.2"), w.connect("1.2")
+			name := strings.Repeat("n", 16_000)
+			before := w.broker.Stats().Memory
+			x.send("BEGIN\ntransaction:" + name + "\n\n\x00")
+			if n := w.broker.Stats().Memory - before; n < 16_000 {
+				t.Errorf("%d bytes are counted", n)
+			}
+			y.send("BEGIN\ntransaction:a" + name + "\n\n\x00BEGIN\ntransaction:b" + name + "\n\n\x00")
+			y.want(errorFrame("The server is out of memory"), closed1002)
+			end(x, name)
+			x.take()
+			if n := w.broker.Stats().Memory; n != before {
+				t.Errorf("%d bytes are still counted", n-before)
+			}
+		})
+	}
+}

@@ -3,11 +3,14 @@ package stomp
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // byLogin names users by their login header.
@@ -175,5 +178,43 @@ func TestRegistryAndEvents(t *testing.T) {
 	})
 	if !slices.Contains(events, "disconnect bob session: closed: 1001 Server is going away") {
 		t.Errorf("events:\n%s", strings.Join(events, "\n"))
+	}
+}
+
+// All is released before Events are told; world.end looks.
+func TestPanicsOfEventsLeaveNothing(t *testing.T) {
+	for _, end := range []func(c *client){
+		func(c *client) { c.gone() },
+		func(c *client) { c.send("DISCONNECT\n\n\x00") },
+	} {
+		var log logBuffer
+		var left []string
+		told := 0
+		o := Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Events: Events{
+			Unsubscribe: func(s Subscription) {
+				left = append(left, s.Destination)
+				panic("oops")
+			},
+			Disconnect: func(*Client, error) {
+				told++
+				panic("again")
+			},
+		}}
+		bubble(t, o, func(w *world) {
+			c := w.connect("1.2")
+			c.send("SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\x00SUBSCRIBE\nid:2\ndestination:/topic/b\n\n\x00")
+			synctest.Wait()
+			end(c)
+			time.Sleep(config.DisconnectDelay + time.Second)
+			if s := w.broker.Stats(); s.Clients != 0 || s.Subscriptions != 0 {
+				t.Errorf("%d clients, %d subscriptions are left", s.Clients, s.Subscriptions)
+			}
+		})
+		if !slices.Equal(left, []string{"/topic/a", "/topic/b"}) || told != 1 {
+			t.Errorf("Unsubscribe was told of %q, Disconnect %d times", left, told)
+		}
+		if s := log.String(); strings.Count(s, "oops") != 2 || !strings.Contains(s, "again") {
+			t.Errorf("log: %s", s)
+		}
 	}
 }

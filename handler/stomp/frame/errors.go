@@ -11,19 +11,29 @@ var (
 )
 
 // A DecodeError is what is wrong with a peer's bytes. Nothing can be decoded
-// after it.
+// after it. Its own text and Err's quote none of those bytes: they may be a
+// password, and the text may be logged.
 type DecodeError struct {
-	Message string // for the peer's ERROR frame
-	Err     error  // ErrSyntax or ErrLimit
+	Message string // for the peer's ERROR frame; it may quote the peer's bytes
+	Err     error  // why: wraps ErrSyntax or ErrLimit
 }
 
-func (e *DecodeError) Error() string { return e.Err.Error() + ": " + e.Message }
+func (e *DecodeError) Error() string { return e.Err.Error() }
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-func syntax(format string, args ...any) error {
-	return &DecodeError{Message: fmt.Sprintf(format, args...), Err: ErrSyntax}
+// syntax is the error for a fault whose description holds none of the peer's
+// bytes.
+func syntax(format string, args ...any) error { return decodeError(ErrSyntax, format, args...) }
+
+func limit(format string, args ...any) error { return decodeError(ErrLimit, format, args...) }
+
+func decodeError(kind error, format string, args ...any) error {
+	message := fmt.Sprintf(format, args...)
+	return &DecodeError{Message: message, Err: fmt.Errorf("%w: %s", kind, message)}
 }
 
-func limit(format string, args ...any) error {
-	return &DecodeError{Message: fmt.Sprintf(format, args...), Err: ErrLimit}
+// quoting is the error for a fault whose message quotes the peer's bytes, and
+// whose reason does not.
+func quoting(reason, format string, args ...any) error {
+	return &DecodeError{Message: fmt.Sprintf(format, args...), Err: fmt.Errorf("%w: %s", ErrSyntax, reason)}
 }

@@ -26,7 +26,7 @@ func unescape(s string) (string, error) {
 		case '\\':
 			b = append(b, '\\')
 		default:
-			return "", syntax("Illegal escape sequence at index %d: %s", i, s)
+			return "", quoting("illegal escape sequence", "Illegal escape sequence at index %d: %s", i, printable(s))
 		}
 		start = i + 2
 		next := strings.IndexByte(s[start:], '\\')

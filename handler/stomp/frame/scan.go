@@ -109,7 +109,7 @@ func (d *Decoder) readLine(line []byte) error {
 	a.lines++
 	if a.lines == 1 {
 		if a.command = commandOf(line); a.command == "" {
-			return syntax("No enum constant org.springframework.messaging.simp.stomp.StompCommand.%s", printable(line))
+			return quoting("unknown command", "No enum constant org.springframework.messaging.simp.stomp.StompCommand.%s", printable(line))
 		}
 		a.headers = a.line
 		return nil
@@ -119,7 +119,7 @@ func (d *Decoder) readLine(line []byte) error {
 	}
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 || bytes.IndexByte(line, 0) >= 0 {
-		return syntax("Illegal header: '%s'. A header must be of the form <name>:[<value>].", printable(line))
+		return quoting("illegal header", "Illegal header: '%s'. A header must be of the form <name>:[<value>].", printable(line))
 	}
 	if !a.fixed && string(line[:colon]) == "content-length" {
 		a.readLength(string(line[colon+1:]))
@@ -128,7 +128,7 @@ func (d *Decoder) readLine(line []byte) error {
 }
 
 // printable is a peer's bytes for an error's text.
-func printable(p []byte) string {
+func printable[T []byte | string](p T) string {
 	const most = 100
 	if len(p) > most {
 		p = p[:most]
