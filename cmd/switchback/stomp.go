@@ -35,13 +35,15 @@ func (c *stompConfig) settings() setting {
 		"heartbeat_receive":  scalar(&o.HeartbeatReceive, durationKind),
 		"connect_timeout":    scalar(&o.ConnectTimeout, durationKind),
 		"disconnect_timeout": scalar(&o.DisconnectTimeout, durationKind),
+		"queue_idle":         scalar(&o.QueueIdle, durationKind),
 
+		"destination_limit":       scalar(&o.DestinationLimit, sizeKind),
 		"frame_limit":             scalar(&o.FrameLimit, sizeKind),
 		"body_limit":              scalar(&o.BodyLimit, sizeKind),
 		"header_limit":            scalar(&o.HeaderLimit, sizeKind),
 		"header_count_limit":      scalar(&o.HeaderCountLimit, countKind),
 		"subscription_limit":      scalar(&o.SubscriptionLimit, countKind),
-		"pattern_limit":           scalar(&o.PatternLimit, countKind),
+		"pattern_limit":           scalar(&o.PatternLimit, patternsKind),
 		"transaction_limit":       scalar(&o.TransactionLimit, countKind),
 		"transaction_frame_limit": scalar(&o.TransactionFrameLimit, countKind),
 		"transaction_byte_limit":  scalar(&o.TransactionByteLimit, sizeKind),
@@ -74,6 +76,14 @@ func logins(dst *map[string]string) setting {
 		(*dst)[login] = passcode
 	})
 }
+
+// patternsKind is a number of patterns, or none at all.
+var patternsKind = kind[int]{"a whole number from 1, or off", func(text string) (int, bool) {
+	if text == "off" {
+		return -1, true
+	}
+	return parseCount[int](text)
+}}
 
 var wordKind = kind[string]{"a text that is not empty", func(text string) (string, bool) { return text, text != "" }}
 

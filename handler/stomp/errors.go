@@ -65,7 +65,7 @@ func (c *conn) refuse(err error, f *frame.Frame) error {
 	}
 	c.broker.log.Warn("stomp: client is refused", "session", c.client.ID, "user", c.client.User, "error", e.logged())
 	c.sendError(e, f)
-	return &session.CloseError{Code: session.CodeInterrupted, Err: err}
+	return &session.CloseError{Code: session.CodeInterrupted, Err: e.logged()}
 }
 
 // sendError sends an ERROR frame.
