@@ -508,7 +508,7 @@ type blocked struct {
 }
 
 func newBlocked() blocked {
-	return blocked{begun: make(chan struct{}, 10), let: make(chan struct{}), ends: make(chan *session.CloseError, 10)}
+	return blocked{begun: make(chan struct{}, 100), let: make(chan struct{}), ends: make(chan *session.CloseError, 10)}
 }
 
 func (h blocked) OnMessage(session.Session, []byte) error {
