@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,12 +105,12 @@ func watch(t *testing.T, f *flood, other *websocket.Conn, before uint64) (most u
 	return most
 }
 
-// heap is what the process has allocated and still uses.
+// heap is what the process uses, without what it has let go of.
 func heap() uint64 {
-	var m runtime.MemStats
 	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	return live[0].Value.Uint64()
 }
 
 // deafClient sends a request, and reads nothing.
