@@ -23,8 +23,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -136,10 +138,7 @@ func (p *Poller) open() int {
 
 func (p *Poller) closeAll() {
 	p.mu.Lock()
-	conns := make([]*Conn, 0, len(p.conns))
-	for c := range p.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(p.conns))
 	p.mu.Unlock()
 	for _, c := range conns {
 		c.Close()
@@ -185,10 +184,7 @@ func (m *minder) add(c *Conn) {
 // look runs on the clock's goroutine, which ends with it.
 func (m *minder) look() {
 	m.mu.Lock()
-	conns := make([]*Conn, 0, len(m.conns))
-	for c := range m.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(m.conns))
 	m.mu.Unlock()
 	now := time.Now()
 	for _, c := range conns {
