@@ -20,24 +20,33 @@ func (c *Conn) Pending() bool {
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.offer(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// offer writes what the socket takes of p now, and has the rest written later.
+// c.mu is held.
+func (c *Conn) offer(p []byte) error {
 	if c.err != nil {
-		return 0, c.err
+		return c.err
 	}
 	n := 0
 	if !c.flushes && c.fd >= 0 {
 		var err error
 		if n, err = c.try(p); err != nil {
 			c.fail(err)
-			return 0, err
+			return err
 		}
 	}
 	if n == len(p) {
-		return n, nil
+		return nil
 	}
 	if c.flushes {
 		if c.added += len(p); c.added > addLimit {
 			c.fail(ErrFull)
-			return 0, ErrFull
+			return ErrFull
 		}
 	}
 	c.rest = append(c.rest, p[n:]...)
@@ -45,7 +54,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		c.flushes, c.added = true, 0
 		c.flushLater()
 	}
-	return len(p), nil
+	return nil
 }
 
 // flushLater has what is left over written when the socket can take more. c.mu
@@ -142,27 +151,13 @@ func (c *Conn) put(p []byte) error {
 func (c *Conn) Finish(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return
-	}
-	n := 0
-	if !c.flushes && c.fd >= 0 {
-		var err error
-		if n, err = c.try(p); err != nil {
-			c.fail(err)
-			return
-		}
-	}
-	if n == len(p) {
+	switch err := c.offer(p); {
+	case err != nil:
+	case c.flushes:
+		c.then = giveBack
+	default:
 		c.waits = nothing
 		c.goBack()
-		return
-	}
-	c.then = giveBack
-	c.rest = append(c.rest, p[n:]...)
-	if !c.flushes {
-		c.flushes, c.added = true, 0
-		c.flushLater()
 	}
 }
 
