@@ -173,7 +173,10 @@ func (x *response) Wake() {
 	switch {
 	case !x.wake():
 	case x.conn == nil:
-		x.woken <- struct{}{}
+		select {
+		case x.woken <- struct{}{}:
+		default: // the goroutine has yet to see the last one
+		}
 	case x.direct.CompareAndSwap(true, false):
 		x.run()
 	default:
