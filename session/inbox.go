@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime/debug"
@@ -46,6 +47,59 @@ func (b *inbox) drop() {
 		close(b.room)
 		b.room = nil
 	}
+}
+
+// Receive brings messages of the client, in order. Where the handler is not
+// busy it is called for them before Receive returns; where it is, they are
+// copied and wait for it. While more than InboxLimit bytes wait already, Receive
+// waits; after InboxTimeout the session closes. Either all messages are taken
+// or none; none with ErrClosed, with ErrBusy where many calls wait already, or
+// with the context's error.
+func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
+	return s.receive(ctx, textMessage, texts)
+}
+
+// ReceiveBinary is Receive for a binary message of a native WebSocket. It closes
+// a session whose handler is no BinaryHandler with 1003.
+func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
+	return s.receive(ctx, binaryMessage, [][]byte{data})
+}
+
+func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
+	s.mu.Lock()
+	if err := s.awaitRoom(ctx, data); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	s.moved = s.registry.wheel.now()
+	if s.busy {
+		s.keep(kind, data)
+		return nil
+	}
+	s.busy = true
+	s.mu.Unlock()
+	for _, d := range data {
+		s.deliver(message{kind, d})
+	}
+	s.run()
+	return nil
+}
+
+// keep copies messages into the inbox. s.mu is held; keep gives it back.
+func (s *Local) keep(kind messageKind, data [][]byte) {
+	if s.inbox == nil {
+		s.inbox = new(inbox)
+	}
+	for _, d := range data {
+		s.inbox.push(message{kind, bytes.Clone(d)})
+	}
+	s.account()
+	if s.registry.overMemory() {
+		s.registry.stats.memory.Add(1)
+		s.close(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
+		return
+	}
+	s.mu.Unlock()
 }
 
 // maxWaiters is how many calls of Receive may wait for room: a client that waits
@@ -108,9 +162,7 @@ func (s *Local) crowded() bool {
 
 // stuck closes a session whose handler does not come to its end.
 func (s *Local) stuck() {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
+	if s.lockOpen() != nil {
 		return
 	}
 	s.registry.stats.stuck.Add(1)
@@ -160,9 +212,7 @@ func (s *Local) deliver(m message) {
 
 // fail closes an open session for its handler's error.
 func (s *Local) fail(err error) {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
+	if s.lockOpen() != nil {
 		return
 	}
 	s.close(Ending(err))

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -67,110 +66,22 @@ type sessionContext struct {
 func (s *Local) ID() string  { return s.registry.name(s.number) }
 func (s *Local) Peer() *Peer { return s.peer }
 
-func (s *Local) Send(text []byte) error {
+// lockOpen takes s.mu, or returns ErrClosed where the session is not open.
+func (s *Local) lockOpen() error {
 	s.mu.Lock()
 	if s.state != open {
 		s.mu.Unlock()
 		return ErrClosed
-	}
-	waiting := s.waiting()
-	s.queue.appendText(s.framing, text)
-	return s.queued(waiting)
-}
-
-func (s *Local) SendPrepared(m *Prepared) error {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	waiting := s.waiting()
-	s.queue.appendPrepared(s.framing, m)
-	return s.queued(waiting)
-}
-
-func (s *Local) SendBinary(data []byte) error {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	waiting := s.waiting()
-	if err := s.queue.appendBinary(s.framing, data); err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	return s.queued(waiting)
-}
-
-// waiting is the number of bytes that the client has yet to take. s.mu is held.
-func (s *Local) waiting() int { return s.queue.len() + s.inflight }
-
-// queued ends a Send: it holds the queue to its limits and wakes the receiver.
-// waiting is what waited before. s.mu is held; queued gives it back.
-func (s *Local) queued(waiting int) error {
-	s.moved = s.registry.wheel.now()
-	s.account()
-	if s.overLimit(waiting) {
-		s.queue.drop()
-		s.registry.stats.slow.Add(1)
-		s.close(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow})
-		return ErrSlow
-	}
-	wake := s.woken()
-	s.mu.Unlock()
-	if wake != nil {
-		wake.Wake()
 	}
 	return nil
-}
-
-// smallMessage is what a session that holds nothing may be sent when all of them
-// hold too much: who reads is not to suffer for who does not.
-const smallMessage = 16 << 10
-
-// overLimit tells whether too much waits, and waited when waiting bytes did.
-func (s *Local) overLimit(waiting int) bool {
-	now := s.waiting()
-	return waiting > 0 && now > s.registry.config.QueueLimit ||
-		(waiting > 0 || now > smallMessage) && s.registry.overMemory()
-}
-
-// woken returns the receiver if it has to be woken. s.mu is held.
-func (s *Local) woken() Receiver {
-	if !s.hungry {
-		return nil
-	}
-	s.hungry = false
-	return s.receiver
-}
-
-// account brings the registry's count of memory up to date. s.mu is held.
-func (s *Local) account() {
-	held := s.waiting() + s.pending
-	if s.inbox != nil {
-		held += s.inbox.size
-	}
-	if held != s.held {
-		s.registry.memory.Add(int64(held - s.held))
-		s.held = held
-	}
-}
-
-func (s *Local) Queued() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.waiting()
 }
 
 func (s *Local) Close(code int, reason string) error {
 	if !ValidCode(code) {
 		return ErrCode
 	}
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
-		return ErrClosed
+	if err := s.lockOpen(); err != nil {
+		return err
 	}
 	s.close(Ending(&CloseError{Code: code, Reason: reason}))
 	return nil
@@ -421,57 +332,4 @@ func (s *Local) due() tick {
 		return s.sent + s.registry.heartbeat
 	}
 	return s.left + s.registry.disconnect
-}
-
-// Receive brings messages of the client, in order. Where the handler is not
-// busy it is called for them before Receive returns; where it is, they are
-// copied and wait for it. While more than InboxLimit bytes wait already, Receive
-// waits; after InboxTimeout the session closes. Either all messages are taken
-// or none; none with ErrClosed, with ErrBusy where many calls wait already, or
-// with the context's error.
-func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
-	return s.receive(ctx, textMessage, texts)
-}
-
-// ReceiveBinary is Receive for a binary message of a native WebSocket. It closes
-// a session whose handler is no BinaryHandler with 1003.
-func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
-	return s.receive(ctx, binaryMessage, [][]byte{data})
-}
-
-func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
-	s.mu.Lock()
-	if err := s.awaitRoom(ctx, data); err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	s.moved = s.registry.wheel.now()
-	if s.busy {
-		s.keep(kind, data)
-		return nil
-	}
-	s.busy = true
-	s.mu.Unlock()
-	for _, d := range data {
-		s.deliver(message{kind, d})
-	}
-	s.run()
-	return nil
-}
-
-// keep copies messages into the inbox. s.mu is held; keep gives it back.
-func (s *Local) keep(kind messageKind, data [][]byte) {
-	if s.inbox == nil {
-		s.inbox = new(inbox)
-	}
-	for _, d := range data {
-		s.inbox.push(message{kind, bytes.Clone(d)})
-	}
-	s.account()
-	if s.registry.overMemory() {
-		s.registry.stats.memory.Add(1)
-		s.close(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
-		return
-	}
-	s.mu.Unlock()
 }

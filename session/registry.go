@@ -323,9 +323,7 @@ var goingAway = &CloseError{Code: CodeGoingAway, Reason: "Server is going away"}
 
 // drain begins a session's end at shutdown.
 func (s *Local) drain() {
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
+	if s.lockOpen() != nil {
 		return
 	}
 	if s.inbox == nil {
