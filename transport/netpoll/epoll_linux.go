@@ -44,7 +44,7 @@ func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
 // that is done for a frame. c.mu is held.
 func (c *Conn) try(p []byte) (n int, err error) {
 	for n < len(p) {
-		m, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n))
+		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			n += int(m)
