@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -39,7 +40,7 @@ type Local struct {
 	mu       sync.Mutex // guards the rest
 	state    state
 	greeted  bool // the open frame has been taken
-	hungry   bool // Next had nothing: the receiver waits for Wake
+	hungry   bool // Next gave all there was: the receiver waits for Wake
 	beat     bool // a heartbeat is due
 	told     bool // the close frame has been taken
 	busy     bool // the handler is being called
@@ -48,14 +49,15 @@ type Local struct {
 	sent     tick // when a frame was last taken
 	moved    tick // when a message last went either way, or 0
 	left     tick // when the last receiver left, or the close frame was first taken
-	inflight int  // bytes of the frame that Next gave last, which may not have been taken yet
-	held     int  // bytes counted in the registry's memory
+	held     int  // bytes counted in the registry's memory, over uncounted
 	queue    queue
 	inbox    *inbox // nil while nothing waits
 	waiters  int    // calls of Receive that wait for room
 	pending  int    // bytes that they bring
 	end      *CloseError
 	context  *sessionContext // nil until Context is called
+
+	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; set with mu held
 }
 
 type sessionContext struct {
@@ -195,42 +197,61 @@ func (s *Local) Attach(r Receiver) error {
 
 // Next appends the next frame for the client to dst: the open frame, what is
 // queued, a heartbeat that is due, or the close frame, which comes with its
-// *CloseError. It appends nothing when there is none; the receiver is then
-// woken once there is. To call Next again is to say that the client has taken
-// what Next gave before. A receiver that is not attached gets ErrDetached.
-func (s *Local) Next(r Receiver, dst []byte) ([]byte, error) {
+// *CloseError. It appends nothing when there is none. more tells that there is
+// another frame already; otherwise the receiver is woken once there is. Until
+// the client has taken a frame it counts as queued: Taken says that it has, and
+// so does the next call of Next. A receiver that is not attached gets
+// ErrDetached.
+func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.receiver != r {
-		return dst, ErrDetached
+		return dst, false, ErrDetached
 	}
-	n := len(dst)
-	s.inflight = 0
-	defer s.account()
-	if !s.greeted {
-		s.greeted = true
-		dst = s.framing.AppendOpen(dst)
-	}
+	s.inflight.Store(0)
 	switch {
-	case len(dst) > n:
+	case !s.greeted && s.greet(&dst):
 	case s.queue.len() > 0:
+		n := len(dst)
 		dst = s.queue.take(dst, s.framing)
-		s.inflight = len(dst) - n
+		s.inflight.Store(int64(len(dst) - n))
 	case s.state != open:
 		if !s.told {
 			s.told = true
 			s.left = s.registry.wheel.now()
 		}
-		return s.framing.AppendClose(dst, s.end.Code, s.end.Reason), s.end
+		s.account()
+		return s.framing.AppendClose(dst, s.end.Code, s.end.Reason), false, s.end
 	case s.beat:
 		dst = s.framing.AppendHeartbeat(dst)
+	default:
+		s.hungry = true
+		s.account()
+		return dst, false, nil
 	}
+	s.account()
 	s.beat = false
-	s.hungry = len(dst) == n
-	if !s.hungry {
-		s.sent = s.registry.wheel.now()
+	s.sent = s.registry.wheel.now()
+	more = s.queue.len() > 0 || s.state != open
+	s.hungry = !more
+	return dst, more, nil
+}
+
+// greet appends the open frame, which is nothing on some wires.
+func (s *Local) greet(dst *[]byte) bool {
+	n := len(*dst)
+	s.greeted = true
+	*dst = s.framing.AppendOpen(*dst)
+	return len(*dst) > n
+}
+
+// Taken says that the client has taken what Next gave last.
+func (s *Local) Taken() {
+	if s.inflight.Swap(0) > uncounted {
+		s.mu.Lock()
+		s.account()
+		s.mu.Unlock()
 	}
-	return dst, nil
 }
 
 // Detach ends r's time as the receiver; after it r is not woken again. With a
@@ -246,7 +267,8 @@ func (s *Local) Detach(r Receiver, err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.receiver, s.hungry, s.inflight = nil, false, 0
+	s.receiver, s.hungry = nil, false
+	s.inflight.Store(0)
 	s.account()
 	if s.state == open {
 		s.left = s.registry.wheel.now()

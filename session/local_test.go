@@ -78,7 +78,7 @@ func (r *receiver) Wake() { r.woken.Add(1) }
 // next demands the next frame.
 func (r *receiver) next(t *testing.T, s *Local, want string) {
 	t.Helper()
-	f, err := s.Next(r, nil)
+	f, _, err := s.Next(r, nil)
 	if string(f) != want {
 		t.Errorf("frame: got %s, %v, want %s", f, err, want)
 	}
@@ -160,7 +160,7 @@ func TestSecondReceiverIsRefused(t *testing.T) {
 		if err := s.Attach(r2); err != ErrAttached {
 			t.Errorf("second receiver: got %v, want ErrAttached", err)
 		}
-		if _, err := s.Next(r2, nil); err != ErrDetached {
+		if _, _, err := s.Next(r2, nil); err != ErrDetached {
 			t.Errorf("its next: got %v, want ErrDetached", err)
 		}
 		r.next(t, s, "o")
@@ -265,7 +265,7 @@ func TestClosedSessionTellsEachReceiver(t *testing.T) {
 		h.want(t, "open", "close 3000 Go away!")
 		r.next(t, s, `a["last words"]`)
 		for range 3 {
-			f, err := s.Next(r, nil)
+			f, _, err := s.Next(r, nil)
 			var end *CloseError
 			if string(f) != `c[3000,"Go away!"]` || !errors.As(err, &end) || end.Code != 3000 {
 				t.Fatalf("got %s, %v", f, err)
@@ -364,16 +364,65 @@ func TestSlowClientIsClosedAtItsLimit(t *testing.T) {
 	})
 }
 
-// What Next gave counts until the receiver asks again: it may not be written.
+// What Next gave counts until it is taken: it may not be written.
 func TestFrameOnItsWayCounts(t *testing.T) {
+	for name, taken := range map[string]func(*Local, *receiver){
+		"by Taken": func(s *Local, _ *receiver) { s.Taken() },
+		"by Next":  func(s *Local, r *receiver) { s.Next(r, nil) },
+		"no":       nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config
+			c.QueueLimit = 1000
+			bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
+				s, r := open1(t, g, "k")
+				r.next(t, s, "o")
+				s.Send([]byte(strings.Repeat("x", 990)))
+				if got, want := g.Stats().Memory, int64(992-uncounted); got != want {
+					t.Errorf("queued: %d bytes are counted, want %d", got, want)
+				}
+				r.next(t, s, `a["`+strings.Repeat("x", 990)+`"]`)
+				if got, want := g.Stats().Memory, int64(995-uncounted); got != want {
+					t.Errorf("on its way: %d bytes are counted, want %d", got, want)
+				}
+				if taken == nil {
+					if err := s.Send([]byte("0123456789")); err != ErrSlow {
+						t.Errorf("got %v, want ErrSlow", err)
+					}
+					return
+				}
+				taken(s, r)
+				if s.Queued() != 0 || g.Stats().Memory != 0 {
+					t.Errorf("taken: %d bytes are queued, %d counted", s.Queued(), g.Stats().Memory)
+				}
+				if err := s.Send([]byte("0123456789")); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// A receiver that is told that there is more is not woken for it.
+func TestReceiverIsWokenOnlyForWhatItWasNotTold(t *testing.T) {
 	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
 		s, r := open1(t, g, "k")
-		r.next(t, s, "o")
-		s.Send([]byte(strings.Repeat("x", 90)))
-		r.next(t, s, `a["`+strings.Repeat("x", 90)+`"]`)
-		if err := s.Send([]byte("0123456789")); err != ErrSlow {
-			t.Errorf("got %v, want ErrSlow", err)
+		s.Send([]byte("a"))
+		wantNext := func(frame string, more bool, woken int32) {
+			t.Helper()
+			if f, m, _ := s.Next(r, nil); string(f) != frame || m != more || r.woken.Load() != woken {
+				t.Errorf("%s, %v, woken %d times; want %s, %v, %d", f, m, r.woken.Load(), frame, more, woken)
+			}
 		}
+		wantNext("o", true, 0)
+		wantNext(`a["a"]`, false, 0)
+		s.Send([]byte("b")) // while that is being written
+		s.Send([]byte("c"))
+		wantNext(`a["b","c"]`, false, 1)
+		s.Send([]byte("d"))
+		s.Close(3000, "")
+		wantNext(`a["d"]`, true, 2)
+		wantNext(`c[3000,""]`, false, 2)
 	})
 }
 
@@ -383,7 +432,7 @@ func TestMemoryLimitMeetsThoseWhoHoldSome(t *testing.T) {
 	bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
 		slow, _ := open1(t, g, "slow")
 		quick, _ := open1(t, g, "quick")
-		slow.Send([]byte(strings.Repeat("x", 1100)))
+		slow.Send([]byte(strings.Repeat("x", 1000+uncounted)))
 		if err := quick.Send([]byte("passes")); err != nil {
 			t.Errorf("a session that holds nothing: %v", err)
 		}
@@ -804,8 +853,8 @@ func BenchmarkSendAndNext(b *testing.B) {
 	text, dst := []byte(strings.Repeat("x", 100)), []byte(nil)
 	for b.Loop() {
 		s.Send(text)
-		dst, _ = s.Next(r, dst[:0])
-		s.Next(r, nil)
+		dst, _, _ = s.Next(r, dst[:0])
+		s.Taken()
 	}
 }
 

@@ -24,7 +24,7 @@ type Config struct {
 	AddressLimit    int           // sessions of one Peer.Address
 	QueueLimit      int           // bytes of one session that its client has yet to take
 	InboxLimit      int           // bytes of one session that wait for its handler
-	MemoryLimit     int64         // bytes of both over all sessions
+	MemoryLimit     int64         // bytes of both over all sessions, without the first 512 of each
 
 	// Closed is called after OnClose, with what OnClose was given or with the
 	// *PanicError of OnClose. It may be nil.
@@ -70,7 +70,7 @@ type counters struct {
 // Stats are a registry's counters.
 type Stats struct {
 	Sessions int64 // that live now, those included that have closed less than the disconnect delay ago
-	Memory   int64 // bytes in all queues and inboxes now
+	Memory   int64 // bytes in all queues and inboxes now, as MemoryLimit counts them
 	Opened   int64 // sessions opened since the start
 	Refused  int64 // sessions refused for a limit, or while shutting down
 	Slow     int64 // sessions closed at QueueLimit or MemoryLimit: their clients did not read

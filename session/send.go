@@ -31,7 +31,7 @@ func (s *Local) SendBinary(data []byte) error {
 }
 
 // waiting is the number of bytes that the client has yet to take. s.mu is held.
-func (s *Local) waiting() int { return s.queue.len() + s.inflight }
+func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
 
 // queued ends a Send: it holds the queue to its limits and wakes the receiver.
 // waiting is what waited before. s.mu is held; queued gives it back.
@@ -72,12 +72,18 @@ func (s *Local) woken() Receiver {
 	return s.receiver
 }
 
+// uncounted is what a session may hold without being counted, in bytes: the
+// count is all sessions', and to change it for each small message would have
+// the cores wait for one another.
+const uncounted = 512
+
 // account brings the registry's count of memory up to date. s.mu is held.
 func (s *Local) account() {
 	held := s.waiting() + s.pending
 	if s.inbox != nil {
 		held += s.inbox.size
 	}
+	held = max(held-uncounted, 0)
 	if held != s.held {
 		s.registry.memory.Add(int64(held - s.held))
 		s.held = held

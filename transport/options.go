@@ -93,8 +93,9 @@ type Options struct {
 	InboxLimit int
 
 	// MemoryLimit is the number of bytes in the queues and inboxes of all
-	// sessions of the endpoint; over it the sessions that hold any and need
-	// more are closed (1013). The default is 1 GiB.
+	// sessions of the endpoint, without the first 512 of each; over it the
+	// sessions that hold any and need more are closed (1013). The default is
+	// 1 GiB.
 	MemoryLimit int64
 
 	// BodyTimeout is the time in which a request's body, or a WebSocket

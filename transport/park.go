@@ -88,13 +88,10 @@ func (x *response) start(head []byte) {
 	out = appendChunk(out, x.carrier.prelude(x.callback))
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
-	for !x.done {
-		f := x.next((*b)[:0])
-		*b = f
-		if len(f) == 0 {
-			break
+	for more := true; more && !x.done; {
+		if *b, more = x.next((*b)[:0]); len(*b) > 0 {
+			out = x.appendFrame(out, *b)
 		}
-		out = x.appendFrame(out, f)
 	}
 	x.send(out)
 }
@@ -115,13 +112,15 @@ func (x *response) moveParked() {
 	f, out := wires.Get().(*[]byte), wires.Get().(*[]byte)
 	defer freeWire(f)
 	defer freeWire(out)
-	for !x.done && !x.conn.Pending() {
-		*f = x.next((*f)[:0])
-		if len(*f) == 0 {
+	for more := true; more && !x.done && !x.conn.Pending(); {
+		if *f, more = x.next((*f)[:0]); len(*f) == 0 {
 			return
 		}
 		*out = x.appendFrame((*out)[:0], *f)
 		x.send(*out)
+	}
+	if !x.conn.Pending() {
+		x.taken()
 	}
 }
 

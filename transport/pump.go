@@ -72,8 +72,12 @@ func (f *flusher) schedule(r runner) {
 	}
 }
 
+// batch is how many pumps a goroutine of a flusher takes at most at a time.
+const batch = 32
+
 // work runs pumps until there are none.
 func (f *flusher) work() {
+	var taken [batch]runner
 	for {
 		f.mu.Lock()
 		if len(f.runners) == 0 {
@@ -82,11 +86,14 @@ func (f *flusher) work() {
 			f.mu.Unlock()
 			return
 		}
-		r := f.runners[0]
-		f.runners[0] = nil
-		f.runners = f.runners[1:]
+		n := copy(taken[:min(1+len(f.runners)/2/f.workers, batch)], f.runners)
+		clear(f.runners[:n])
+		f.runners = f.runners[n:]
 		f.mu.Unlock()
-		r.run()
+		for i, r := range taken[:n] {
+			taken[i] = nil
+			r.run()
+		}
 	}
 }
 

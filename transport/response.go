@@ -177,7 +177,7 @@ func (x *response) Wake() {
 		case x.woken <- struct{}{}:
 		default: // the goroutine has yet to see the last one
 		}
-	case x.direct.CompareAndSwap(true, false):
+	case x.direct.Load() && x.direct.CompareAndSwap(true, false):
 		x.run()
 	default:
 		x.endpoint.flusher.schedule(x)
@@ -265,32 +265,40 @@ func (x *response) begin() error {
 func (x *response) moveServed() error {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
-	for !x.done {
-		f := x.next((*b)[:0])
-		*b = f
-		if len(f) == 0 {
+	for more := true; more && !x.done; {
+		*b, more = x.next((*b)[:0])
+		if len(*b) == 0 {
 			return nil
 		}
-		if err := x.write(f); err != nil {
+		if err := x.write(*b); err != nil {
 			return err
 		}
 	}
+	x.taken()
 	return nil
 }
 
-// next returns the next frame. The receiver is detached before the last bytes
+// next appends the next frame and tells whether there is another. The receiver is detached before the last bytes
 // of the response can be seen: a client polls again the moment it has them.
-func (x *response) next(dst []byte) []byte {
-	f, err := x.session.Next(x, dst)
+func (x *response) next(dst []byte) (f []byte, more bool) {
+	f, more, err := x.session.Next(x, dst)
 	if len(f) == 0 {
-		return f
+		return f, false
 	}
 	x.size += len(f) + 1
 	if err != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
 		x.done = true
 		x.session.Detach(x, nil)
 	}
-	return f
+	return f, more
+}
+
+// taken says that the client has taken what was written. After the last frame
+// the session may have another receiver, which says so itself.
+func (x *response) taken() {
+	if !x.done {
+		x.session.Taken()
+	}
 }
 
 // write wraps a frame and writes it.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -33,7 +32,6 @@ type socket struct {
 	works    atomic.Bool // the reading goroutine is in the handler
 	silent   atomic.Bool // nothing was read since the last heartbeat
 	closing  atomic.Bool // the WebSocket close frame is sent
-	writing  sync.Mutex  // held over each write, which does not wait, so that none follows the close frame
 
 	// The reading goroutine's.
 	buffer  *netpoll.Buffer     // while it reads
@@ -103,125 +101,12 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	k.conn.Arm()
 }
 
-// start writes the end of the handshake with the frames that are there already.
-func (k *socket) start(answer []byte) (err error) {
-	k.wake()
-	k.loop(func() {
-		if answer == nil {
-			k.moveFrames()
-			return
-		}
-		f, end := k.session.Next(k, answer)
-		for n := len(answer); len(f) > n && end == nil; {
-			n = len(f)
-			f, end = k.session.Next(k, f)
-		}
-		answer = nil
-		err = k.write(f, end != nil)
-		if end != nil {
-			k.session.Detach(k, nil)
-		}
-	})
-	return err
-}
-
 // limit is the size of a WebSocket message.
 func (k *socket) limit() int {
 	if k.native {
 		return k.endpoint.options.MessageLimit
 	}
 	return k.endpoint.options.BodyLimit
-}
-
-// Wake has the next frame written: at once where the goroutine that reads this
-// socket is at work, so that an echo costs no other goroutine, but only its
-// first frame; otherwise by the flusher, so that what follows can gather.
-func (k *socket) Wake() {
-	switch {
-	case !k.wake():
-	case k.direct.CompareAndSwap(true, false):
-		k.run()
-	default:
-		k.endpoint.flusher.schedule(k)
-	}
-}
-
-func (k *socket) run() { k.loop(k.moveFrames) }
-
-// Flushed goes on with what queued while the connection was being written.
-func (k *socket) Flushed() { k.Wake() }
-
-// moveFrames writes frames as long as the connection takes them. A connection
-// that fails, or whose peer has not answered the last ping, ends the session,
-// even while its handler keeps the reading goroutine busy.
-func (k *socket) moveFrames() {
-	b := wires.Get().(*[]byte)
-	defer freeWire(b)
-	for {
-		more, err := k.moveFrame(b)
-		if err != nil {
-			k.lose(err)
-		}
-		if !more || err != nil {
-			return
-		}
-	}
-}
-
-// moveFrame writes the next frame, if there is one that the connection takes.
-func (k *socket) moveFrame(b *[]byte) (more bool, err error) {
-	k.writing.Lock()
-	defer k.writing.Unlock()
-	if k.closing.Load() || k.conn.Pending() {
-		return false, nil
-	}
-	p, end := k.session.Next(k, (*b)[:0])
-	*b = p
-	switch {
-	case len(p) == 0:
-		return false, nil
-	case end != nil:
-		k.closed()
-		k.conn.Write(p)
-		k.session.Detach(k, nil)
-		return false, nil
-	case bytes.Equal(p, heartbeats[k.native]) && !k.works.Load() && k.silent.Swap(true):
-		k.endpoint.stats.unanswered.Add(1)
-		return false, errUnanswered
-	}
-	_, err = k.conn.Write(p)
-	return err == nil, err
-}
-
-var errUnanswered = errors.New("transport: peer does not answer pings")
-
-// lose ends the session and the connection, which has failed.
-func (k *socket) lose(err error) {
-	k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
-	k.conn.Close()
-}
-
-// write writes frames, of which the last may be the close frame: nothing follows
-// that.
-func (k *socket) write(p []byte, closes bool) error {
-	k.writing.Lock()
-	defer k.writing.Unlock()
-	if k.closing.Load() {
-		return nil
-	}
-	if closes {
-		k.closed()
-	}
-	_, err := k.conn.Write(p)
-	return err
-}
-
-// closed notes that the WebSocket close frame is sent, and gives the peer a
-// while for its own: a browser that finds the connection closed before it has
-// read the frames on it drops them.
-func (k *socket) closed() {
-	k.closing.Store(true)
-	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.CloseTimeout))
 }
 
 // hurry has the rest of a message come within the body timeout; relax takes

@@ -19,7 +19,7 @@ type sink struct {
 
 func (k *sink) Wake() {
 	for k.session != nil {
-		b, err := k.session.Next(k, k.buffer[:0])
+		b, _, err := k.session.Next(k, k.buffer[:0])
 		k.buffer = b
 		if len(b) == 0 || err != nil {
 			return

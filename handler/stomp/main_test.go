@@ -127,7 +127,7 @@ func (c *client) Wake() {
 
 func (c *client) read() {
 	for c.session != nil && !c.slow {
-		b, err := c.session.Next(c, c.wire[:0])
+		b, _, err := c.session.Next(c, c.wire[:0])
 		c.wire = b
 		for len(b) > 0 {
 			size, n := binary.Uvarint(b[1:])

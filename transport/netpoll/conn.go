@@ -38,6 +38,8 @@ type Conn struct {
 	head   []byte  // read before under is
 	minded atomic.Bool
 
+	flushes atomic.Bool // something is left over; set with mu held
+
 	mu    sync.Mutex // guards the rest
 	err   error      // for ever
 	fd    int32      // of a bare socket, otherwise -1; not to be used after err
@@ -46,7 +48,7 @@ type Conn struct {
 
 	// Write state.
 	then    next  // what to do once nothing is left over
-	flushes bool  // something is left over
+	last    bool  // nothing more may be written
 	writeBy int64 // when the peer must have taken some of it, in nanoseconds
 	rest    []byte
 	added   int // bytes, since something is
@@ -236,7 +238,7 @@ func (c *Conn) mind(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, more := now.UnixNano(), false
-	if c.err == nil && c.flushes {
+	if c.err == nil && c.flushes.Load() {
 		if more = at < c.writeBy; !more {
 			c.fail(ErrTimeout)
 		}
@@ -315,7 +317,8 @@ func (c *Conn) fail(err error) {
 	if c.err != nil {
 		return
 	}
-	c.err, c.rest, c.flushes = err, nil, false
+	c.err, c.rest = err, nil
+	c.flushes.Store(false)
 	if c.known {
 		c.disarm()
 	}

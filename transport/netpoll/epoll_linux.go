@@ -73,7 +73,7 @@ func (c *Conn) arm() bool {
 			events = unix.EPOLLRDHUP
 		}
 	}
-	if c.flushes {
+	if c.flushes.Load() {
 		events |= unix.EPOLLOUT
 	}
 	if events == 0 {
@@ -96,7 +96,7 @@ func (c *Conn) event(stamp int32, events uint32) {
 	if c.err != nil || c.stamp != stamp || c.poller == nil {
 		return
 	}
-	if c.flushes {
+	if c.flushes.Load() {
 		c.flushSome()
 	}
 	if !c.works && events&^unix.EPOLLOUT != 0 {
@@ -106,7 +106,7 @@ func (c *Conn) event(stamp int32, events uint32) {
 		}
 		c.rouse()
 	}
-	if c.err == nil && c.poller != nil && (c.flushes || !c.works && c.waits != nothing) && !c.arm() {
+	if c.err == nil && c.poller != nil && (c.flushes.Load() || !c.works && c.waits != nothing) && !c.arm() {
 		c.fail(errClosed)
 	}
 }

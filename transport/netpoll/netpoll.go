@@ -74,7 +74,7 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	c.SetDeadline(time.Time{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.poller, k.reuse, k.then = p, nil, stay
+	k.poller, k.reuse, k.then, k.last = p, nil, stay, false
 	if len(read) > 0 {
 		k.head = append(bytes.Clone(read), k.head...)
 	}

@@ -9,21 +9,31 @@ import (
 const pieceSize = 64 << 10
 
 // Pending tells whether something is left over from earlier writes.
-func (c *Conn) Pending() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flushes
-}
+func (c *Conn) Pending() bool { return c.flushes.Load() }
 
 // Write takes all of p, or fails for ever. It does not wait for the peer, and
-// keeps nothing of p.
+// keeps nothing of p. After WriteLast it does nothing.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.last {
+		return len(p), nil
+	}
 	if err := c.offer(p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// WriteLast is Write for bytes that nothing may follow.
+func (c *Conn) WriteLast(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last {
+		return nil
+	}
+	c.last = true
+	return c.offer(p)
 }
 
 // offer writes what the socket takes of p now, and has the rest written later.
@@ -33,7 +43,7 @@ func (c *Conn) offer(p []byte) error {
 		return c.err
 	}
 	n := 0
-	if !c.flushes && c.fd >= 0 {
+	if !c.flushes.Load() && c.fd >= 0 {
 		var err error
 		if n, err = c.try(p); err != nil {
 			c.fail(err)
@@ -43,15 +53,16 @@ func (c *Conn) offer(p []byte) error {
 	if n == len(p) {
 		return nil
 	}
-	if c.flushes {
+	if c.flushes.Load() {
 		if c.added += len(p); c.added > addLimit {
 			c.fail(ErrFull)
 			return ErrFull
 		}
 	}
 	c.rest = append(c.rest, p[n:]...)
-	if !c.flushes {
-		c.flushes, c.added = true, 0
+	if !c.flushes.Load() {
+		c.added = 0
+		c.flushes.Store(true)
 		c.flushLater()
 	}
 	return nil
@@ -87,7 +98,8 @@ func (c *Conn) flushSome() {
 
 // flushed goes on after everything is written. c.mu is held.
 func (c *Conn) flushed() {
-	c.rest, c.flushes = nil, false
+	c.rest = nil
+	c.flushes.Store(false)
 	switch c.then {
 	case leave:
 		c.fail(errClosed)
@@ -153,7 +165,7 @@ func (c *Conn) Finish(p []byte) {
 	defer c.mu.Unlock()
 	switch err := c.offer(p); {
 	case err != nil:
-	case c.flushes:
+	case c.flushes.Load():
 		c.then = giveBack
 	default:
 		c.waits = nothing
@@ -166,7 +178,7 @@ func (c *Conn) CloseFlushed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.then = leave
-	if !c.flushes {
+	if !c.flushes.Load() {
 		c.fail(errClosed)
 	}
 }

@@ -1,0 +1,114 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"switchback/session"
+)
+
+// start writes the end of the handshake with the frames that are there already.
+func (k *socket) start(answer []byte) (err error) {
+	k.wake()
+	k.loop(func() {
+		if answer == nil {
+			k.moveFrames()
+			return
+		}
+		var end error
+		for more := true; more; {
+			answer, more, end = k.session.Next(k, answer)
+		}
+		err = k.write(answer, end != nil)
+		answer = nil
+		if end != nil {
+			k.session.Detach(k, nil)
+		}
+	})
+	return err
+}
+
+// Wake has the next frame written: at once where the goroutine that reads this
+// socket is at work, so that an echo costs no other goroutine, but only its
+// first frame; otherwise by the flusher, so that what follows can gather.
+func (k *socket) Wake() {
+	switch {
+	case !k.wake():
+	case k.direct.Load() && k.direct.CompareAndSwap(true, false):
+		k.run()
+	default:
+		k.endpoint.flusher.schedule(k)
+	}
+}
+
+func (k *socket) run() { k.loop(k.moveFrames) }
+
+// Flushed goes on with what queued while the connection was being written.
+func (k *socket) Flushed() { k.Wake() }
+
+// moveFrames writes frames as long as the connection takes them. A connection
+// that fails, or whose peer has not answered the last ping, ends the session,
+// even while its handler keeps the reading goroutine busy.
+func (k *socket) moveFrames() {
+	b := wires.Get().(*[]byte)
+	defer freeWire(b)
+	for more := true; more && !k.closing.Load() && !k.conn.Pending(); {
+		var end, err error
+		*b, more, end = k.session.Next(k, (*b)[:0])
+		switch {
+		case len(*b) == 0:
+			return
+		case end != nil:
+			k.write(*b, true)
+			k.session.Detach(k, nil)
+			return
+		case isHeartbeat(*b, k.native) && !k.works.Load() && k.silent.Swap(true):
+			k.endpoint.stats.unanswered.Add(1)
+			err = errUnanswered
+		default:
+			_, err = k.conn.Write(*b)
+		}
+		if err != nil {
+			k.lose(err)
+			return
+		}
+	}
+	if !k.conn.Pending() {
+		k.session.Taken()
+	}
+}
+
+var errUnanswered = errors.New("transport: peer does not answer pings")
+
+func isHeartbeat(p []byte, native bool) bool {
+	if native {
+		return bytes.Equal(p, nativeHeartbeat)
+	}
+	return bytes.Equal(p, sockJSHeartbeat)
+}
+
+// lose ends the session and the connection, which has failed.
+func (k *socket) lose(err error) {
+	k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
+	k.conn.Close()
+}
+
+// write writes frames, of which the last may be the close frame: nothing follows
+// that.
+func (k *socket) write(p []byte, closes bool) error {
+	if closes {
+		k.closed()
+		return k.conn.WriteLast(p)
+	}
+	_, err := k.conn.Write(p)
+	return err
+}
+
+// closed notes that the WebSocket close frame is sent, and gives the peer a
+// while for its own: a browser that finds the connection closed before it has
+// read the frames on it drops them.
+func (k *socket) closed() {
+	k.closing.Store(true)
+	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.CloseTimeout))
+}
