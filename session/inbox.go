@@ -71,7 +71,6 @@ func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) er
 		s.mu.Unlock()
 		return err
 	}
-	s.moved = s.registry.wheel.now()
 	if s.busy {
 		s.keep(kind, data)
 		return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unicode/utf8"
 )
 
@@ -47,7 +46,6 @@ type Local struct {
 	ended    bool // OnClose has been called, or is being called
 	receiver Receiver
 	sent     tick // when a frame was last taken
-	moved    tick // when a message last went either way, or 0
 	left     tick // when the last receiver left, or the close frame was first taken
 	held     int  // bytes counted in the registry's memory, over uncounted
 	queue    queue
@@ -167,16 +165,6 @@ func (s *Local) Receiver() Receiver {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.receiver
-}
-
-// livelyFor is the time since its last message within which a session is busy.
-const livelyFor = time.Second
-
-// Lively tells whether messages went either way within the last second or so.
-func (s *Local) Lively() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.moved > 0 && s.registry.wheel.now()-s.moved <= s.registry.wheel.ticks(livelyFor)
 }
 
 // Attach makes r the receiver, which then calls Next. It returns ErrAttached

@@ -36,7 +36,6 @@ func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
 // queued ends a Send: it holds the queue to its limits and wakes the receiver.
 // waiting is what waited before. s.mu is held; queued gives it back.
 func (s *Local) queued(waiting int) error {
-	s.moved = s.registry.wheel.now()
 	s.account()
 	if s.overLimit(waiting) {
 		s.queue.drop()

@@ -2,12 +2,8 @@ package transport
 
 import (
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 	"unique"
 
 	"switchback/transport/netpoll"
@@ -26,7 +22,7 @@ func (x *response) park(r *http.Request) bool {
 	if has(x.w.Header()["Connection"], "close") {
 		conn.Last()
 	}
-	head := appendHead(nil, x.w.Header(), conn.Returns())
+	head := netpoll.AppendHead(nil, http.StatusOK, x.w.Header(), conn.Returns())
 	x.conn, x.w, x.woken = conn, nil, nil
 	conn.Own(x)
 	conn.Watch()
@@ -39,53 +35,11 @@ func (x *response) park(r *http.Request) bool {
 	return true
 }
 
-// appendHead appends the status line and the headers, but for those of each
-// message and the empty line.
-func appendHead(dst []byte, h http.Header, keepAlive bool) []byte {
-	dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		switch name {
-		case "Date", "Content-Length", "Transfer-Encoding", "Connection":
-			continue // set for each response
-		}
-		for _, value := range h[name] {
-			dst = appendField(dst, name, oneLine.Replace(value))
-		}
-	}
-	if !keepAlive {
-		dst = appendField(dst, "Connection", "close")
-	}
-	return dst
-}
-
-// oneLine keeps a value from becoming more than one field, as net/http does.
-var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
-
-func appendField(dst []byte, name, value string) []byte {
-	dst = append(append(dst, name...), ": "...)
-	return append(append(dst, value...), "\r\n"...)
-}
-
-func appendDate(dst []byte) []byte {
-	dst = append(dst, "Date: "...)
-	dst = time.Now().UTC().AppendFormat(dst, http.TimeFormat)
-	return append(dst, "\r\n"...)
-}
-
-// appendChunk appends p in chunked coding (RFC 9112, section 7.1).
-func appendChunk(dst, p []byte) []byte {
-	dst = strconv.AppendUint(dst, uint64(len(p)), 16)
-	dst = append(append(dst, "\r\n"...), p...)
-	return append(dst, "\r\n"...)
-}
-
-const lastChunk = "0\r\n\r\n"
-
 // start writes the head and the prelude of a stream, with the frames that are
 // there already.
 func (x *response) start(head []byte) {
-	out := append(appendDate(head), "Transfer-Encoding: chunked\r\n\r\n"...)
-	out = appendChunk(out, x.carrier.prelude(x.callback))
+	out := append(netpoll.AppendDate(head), "Transfer-Encoding: chunked\r\n\r\n"...)
+	out = netpoll.AppendChunk(out, x.carrier.prelude(x.callback))
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
@@ -132,15 +86,15 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 	*b = x.carrier.wrap((*b)[:0], f, x.callback)
 	if x.carrier.poll {
 		dst = append(dst, x.head.Value()...)
-		dst = appendDate(dst)
+		dst = netpoll.AppendDate(dst)
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(*b)), 10)
 		dst = append(dst, "\r\n\r\n"...)
 		return append(dst, *b...)
 	}
-	dst = appendChunk(dst, *b)
+	dst = netpoll.AppendChunk(dst, *b)
 	if x.done {
-		dst = append(dst, lastChunk...)
+		dst = append(dst, netpoll.LastChunk...)
 	}
 	return dst
 }

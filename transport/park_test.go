@@ -257,11 +257,8 @@ func (l wrapping) Accept() (net.Conn, error) {
 func TestWrappedConnections(t *testing.T) {
 	p := servePlain(t, Options{}, nil, func(l net.Listener) net.Listener { return wrapping{l} })
 	first, path := p.dial(t), "/0/"+newID()
-	first.ask(t, "POST", path+"/xhr", "", "o\n")
 	first.request("POST", path+"/xhr", "")
-	time.Sleep(5 * time.Millisecond)
-	p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
-	if res, body := first.response(t); body != `a["x"]`+"\n" || !res.Close {
+	if res, body := first.response(t); body != "o\n" || !res.Close {
 		t.Errorf("got %q, %v", body, res.Header)
 	}
 	l := p.dial(t)
@@ -278,6 +275,48 @@ func TestWrappedConnections(t *testing.T) {
 	time.Sleep(5 * time.Millisecond)
 	gone.Close()
 	l.ask(t, "POST", path+"/xhr", "", `c[1002,"Connection interrupted"]`+"\n")
+}
+
+// wrapper is a ResponseWriter of a middleware.
+type wrapper struct{ http.ResponseWriter }
+
+func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A middleware that wraps only some responses finds the connections of others.
+func TestMiddlewareOfReturnedConnections(t *testing.T) {
+	p := servePlain(t, Options{DisconnectDelay: 100 * time.Millisecond, ResponseLimit: 4096}, nil, nil)
+	p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Wrap") != "" {
+			w = wrapper{w}
+		}
+		p.Endpoint.ServeHTTP(w, r)
+	})
+	wrapped := func(l *line, path string) {
+		fmt.Fprintf(l.Conn, "POST /echo%s HTTP/1.1\r\nHost: x\r\nX-Wrap: 1\r\nContent-Length: 0\r\n\r\n", path)
+	}
+	l, path := p.dial(t), "/0/"+newID()
+	l.ask(t, "POST", path+"/xhr", "", "o\n")
+	wrapped(l, path+"/xhr")
+	time.Sleep(5 * time.Millisecond)
+	p.dial(t).ask(t, "POST", path+"/xhr_send", `["x"]`, "")
+	if res, body := l.response(t); body != `a["x"]`+"\n" || res.ContentLength != 7 {
+		t.Fatalf("poll: got %q, %v", body, res.Header)
+	}
+	for range 2 { // the second on a connection whose stream has ended
+		path = "/0/" + newID()
+		opened := p.Stats().Opened
+		wrapped(l, path+"/xhr_streaming")
+		eventually(t, "open", func() bool { return p.Stats().Opened == opened+1 })
+		text := strings.Repeat("x", 5000)
+		p.dial(t).ask(t, "POST", path+"/xhr_send", `["`+text+`"]`, "")
+		if res, body := l.response(t); len(res.TransferEncoding) != 1 || !strings.HasSuffix(body, "h\no\na[\""+text+"\"]\n") {
+			t.Fatalf("stream: got %q, %v", body, res)
+		}
+	}
+	wrapped(l, "/0/"+newID()+"/xhr_streaming")
+	l.Reader.ReadString('o')
+	l.Close()
+	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions == 0 })
 }
 
 // Parked receivers whose clients leave close their sessions, reset or not,

@@ -39,9 +39,8 @@ var carriers = map[string]*carrier{
 
 // A response is the receiver that carries frames in one HTTP response. Where the
 // connection can be taken from net/http, the response is parked: it has no
-// goroutine, and whoever has a frame writes it. Otherwise, and for a poll that
-// will be answered soon, the request's own goroutine writes, and alone waits for
-// its client.
+// goroutine, and whoever has a frame writes it. Otherwise the request's own
+// goroutine writes, and alone waits for its client.
 type response struct {
 	pump
 	endpoint *Endpoint
@@ -173,10 +172,7 @@ func (x *response) Wake() {
 	switch {
 	case !x.wake():
 	case x.conn == nil:
-		select {
-		case x.woken <- struct{}{}:
-		default: // the goroutine has yet to see the last one
-		}
+		x.woken <- struct{}{}
 	case x.direct.Load() && x.direct.CompareAndSwap(true, false):
 		x.run()
 	default:
@@ -184,26 +180,12 @@ func (x *response) Wake() {
 	}
 }
 
-// carry carries frames until the response ends or is parked. A stream is parked
-// before its first byte. A poll is answered at once where a frame is there, and
-// parked where none is to be expected soon: what net/http has of a request in
-// progress is cheap to use and dear to keep.
+// carry carries frames until the response ends or is parked.
 func (x *response) carry(r *http.Request) {
 	x.wake()
-	if !x.carrier.poll && x.park(r) {
-		return
+	if !x.park(r) {
+		x.end(r, x.serve(r))
 	}
-	if x.carrier.poll && !x.session.Lively() {
-		x.state.Store(running)
-		if err := x.moveServed(); err != nil || x.done {
-			x.end(r, err)
-			return
-		}
-		if x.park(r) {
-			return
-		}
-	}
-	x.end(r, x.serve(r))
 }
 
 // end ends a response that the request's goroutine has written.
@@ -216,18 +198,12 @@ func (x *response) end(r *http.Request, err error) {
 	}
 }
 
-// serve carries frames on the request's goroutine. A poll that waits for long
-// is parked after all.
+// serve carries frames on the request's goroutine.
 func (x *response) serve(r *http.Request) error {
 	if err := x.begin(); err != nil {
 		return err
 	}
 	x.woken = make(chan struct{}, 1)
-	wait := time.NewTimer(lingerFor)
-	defer wait.Stop()
-	if !x.carrier.poll {
-		wait.Stop()
-	}
 	for {
 		var err error
 		x.loop(func() {
@@ -242,16 +218,9 @@ func (x *response) serve(r *http.Request) error {
 		case <-x.woken:
 		case <-r.Context().Done():
 			return context.Cause(r.Context())
-		case <-wait.C:
-			if x.wake() && x.park(r) {
-				return nil
-			}
 		}
 	}
 }
-
-// lingerFor is how long a poll that may be answered soon stays with net/http.
-const lingerFor = time.Second
 
 // begin writes the prelude of a stream.
 func (x *response) begin() error {

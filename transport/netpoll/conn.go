@@ -87,7 +87,11 @@ func newConn(under net.Conn, writeTimeout time.Duration) *Conn {
 }
 
 // Own has the connection call o from now on.
-func (c *Conn) Own(o Owner) { c.owner = o }
+func (c *Conn) Own(o Owner) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owner = o
+}
 
 // Arm has Ready called when there is something to read. The connection is
 // parked until then.
@@ -104,8 +108,12 @@ func (c *Conn) Watch() { c.await(hangup, false) }
 func (c *Conn) await(what waiting, lively bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	watch := what == hangup && c.fd >= 0 // which needs no goroutine
+	if watch && c.waits == hangup {
+		return
+	}
 	c.waits, c.lively = what, lively
-	if !c.works {
+	if watch || !c.works {
 		c.park()
 	}
 }
@@ -116,6 +124,10 @@ func (c *Conn) park() {
 	switch {
 	case c.err != nil:
 		c.rouse()
+	case c.waits == hangup && c.fd >= 0:
+		if !c.arm() {
+			c.fail(errClosed)
+		}
 	case len(c.head) > 0 && c.waits == input, !c.arm():
 		c.works = true
 		c.poller.work.Add(1)
@@ -127,19 +139,16 @@ func (c *Conn) park() {
 
 // rouse calls Ready where it is waited for. c.mu is held.
 func (c *Conn) rouse() {
-	if c.works || c.waits == nothing || c.waits == request {
-		return
-	}
-	if c.waits == hangup {
+	switch {
+	case c.waits == hangup:
 		c.waits = nothing
 		c.poller.work.Add(1)
 		go c.poller.tellGone(c.owner)
-		return
+	case c.waits == input && !c.works:
+		c.waits, c.works = nothing, true
+		c.poller.work.Add(1)
+		go c.work(true)
 	}
-	c.waits = nothing
-	c.works = true
-	c.poller.work.Add(1)
-	go c.work(true)
 }
 
 func (p *Poller) tellGone(o Owner) {
@@ -185,12 +194,15 @@ func (c *Conn) come(b *Buffer) bool {
 		}
 		c.lively = false
 	}
-	if c.waits == hangup && c.err == nil {
+	if c.waits == hangup && c.err == nil && c.fd < 0 {
 		c.stare(b)
 	}
 	c.works = false
-	if c.err != nil {
+	switch {
+	case c.err != nil:
 		c.rouse() // for a watch that the end came before
+	case c.waits == request && !c.arm():
+		c.pass()
 	}
 	return false
 }

@@ -65,13 +65,11 @@ func (c *Conn) arm() bool {
 		return false
 	}
 	events := uint32(0)
-	if !c.works {
-		switch c.waits {
-		case input, request:
-			events = unix.EPOLLIN | unix.EPOLLRDHUP
-		case hangup:
-			events = unix.EPOLLRDHUP
-		}
+	switch {
+	case c.waits == hangup:
+		events = unix.EPOLLRDHUP
+	case c.waits != nothing && !c.works:
+		events = unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if c.flushes.Load() {
 		events |= unix.EPOLLOUT
@@ -99,14 +97,14 @@ func (c *Conn) event(stamp int32, events uint32) {
 	if c.flushes.Load() {
 		c.flushSome()
 	}
-	if !c.works && events&^unix.EPOLLOUT != 0 {
-		if c.waits == request {
-			c.pass()
-			return
+	if events&^unix.EPOLLOUT != 0 {
+		if c.waits == request && !c.works {
+			c.serve()
+		} else {
+			c.rouse()
 		}
-		c.rouse()
 	}
-	if c.err == nil && c.poller != nil && (c.flushes.Load() || !c.works && c.waits != nothing) && !c.arm() {
+	if c.err == nil && c.poller != nil && !c.arm() {
 		c.fail(errClosed)
 	}
 }

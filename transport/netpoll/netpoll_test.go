@@ -100,8 +100,8 @@ func (e *echo) Ready(b *Buffer) {
 
 func (e *echo) Flushed() { e.flushes.Add(1) }
 
-// exchange has text echoed.
-func exchange(t testing.TB, c net.Conn, text string) {
+// echoed has text echoed.
+func echoed(t testing.TB, c net.Conn, text string) {
 	t.Helper()
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestReadyWhenBytesCome(t *testing.T) {
 			e.conn = c
 			c.Arm()
 			for range 50 {
-				exchange(t, client, "hello")
+				echoed(t, client, "hello")
 			}
 			client.Close()
 			if err := <-e.ended; err != io.EOF {
@@ -225,7 +225,7 @@ func TestReadDeadline(t *testing.T) {
 			e.conn, e.linger = c, true
 			if late { // while it lingers
 				c.Arm()
-				exchange(t, client, "x")
+				echoed(t, client, "x")
 			}
 			c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 			if !late {
@@ -249,7 +249,7 @@ func TestLingeringEnds(t *testing.T) {
 	e.conn.Own(e)
 	e.conn.Arm()
 	for range 2 {
-		exchange(t, client, "x")
+		echoed(t, client, "x")
 		eventually(t, "it lingers", func() bool { return lingers(e.conn) })
 		eventually(t, "it is parked", func() bool { return !lingers(e.conn) })
 	}
@@ -275,7 +275,7 @@ func TestThousandParkedHaveNoGoroutine(t *testing.T) {
 		clients = append(clients, client)
 	}
 	for _, c := range clients {
-		exchange(t, c, "x")
+		echoed(t, c, "x")
 	}
 	eventually(t, "all are parked", func() bool { return runtime.NumGoroutine() <= before+1 }) // the epoll set's
 }
@@ -331,7 +331,7 @@ func TestByteRacesParking(t *testing.T) {
 		e.conn = c
 		c.Arm()
 		for range 5000 {
-			exchange(t, client, "x")
+			echoed(t, client, "x")
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -22,6 +23,9 @@ const responseType = "*http.response"
 // ResponseWriter that is wrapped, and where the server's listener wraps its
 // connections.
 func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
+	if e, ok := w.(*exchange); ok {
+		return e.hijack(p)
+	}
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok || !canPark || r.TLS != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || reflect.TypeOf(w).String() != responseType {
 		return nil, ErrServed
@@ -52,11 +56,13 @@ func (c *Conn) Returns() bool { return c.reuse != nil }
 // Last has Finish close the connection.
 func (c *Conn) Last() { c.reuse = nil }
 
-// A reuse is the listener by which connections go back to an http.Server, and
-// where they wait for their next request until then.
+// A reuse is where connections wait for their next request, and the listener by
+// which they go back to their http.Server for what is not served here.
 type reuse struct {
-	addr net.Addr
-	idle time.Duration // that a connection may wait; 0: for ever
+	server *http.Server
+	base   context.Context // of requests that are served here
+	addr   net.Addr
+	idle   time.Duration // that a connection may wait; 0: for ever
 
 	mu      sync.Mutex // guards the rest
 	wrapped bool       // the server's listener wraps its connections
@@ -85,7 +91,12 @@ func (p *Poller) reuseOf(server *http.Server, r *http.Request) *reuse {
 	u := p.reuses[server]
 	if u == nil {
 		addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		u = &reuse{addr: addr, idle: server.IdleTimeout, wake: make(chan struct{}, 1)}
+		u = &reuse{server: server, addr: addr, idle: server.IdleTimeout, wake: make(chan struct{}, 1)}
+		base := context.Background()
+		if server.BaseContext != nil {
+			base = server.BaseContext(u)
+		}
+		u.base = context.WithValue(base, http.ServerContextKey, server)
 		if u.idle == 0 {
 			u.idle = server.ReadTimeout
 		}
@@ -261,18 +272,26 @@ func (c *Conn) expire(limit int64) {
 
 // goBack has the connection wait for its next request. c.mu is held.
 func (c *Conn) goBack() {
-	c.owner, c.then = nil, stay
+	c.owner, c.then = c.reuse, stay
 	switch {
-	case c.reuse == nil || c.works || !c.reuse.keep(c):
+	case c.reuse == nil || !c.reuse.keep(c):
 		c.fail(errClosed)
 		return
 	case len(c.head) == 0:
 		c.waits = request
-		if c.arm() {
+		if c.works || c.arm() {
 			return
 		}
 	}
 	c.pass()
+}
+
+// serve has the request served that has come. c.mu is held.
+func (c *Conn) serve() {
+	c.reuse.drop(c)
+	c.waits, c.works = nothing, true
+	c.poller.work.Add(1)
+	go c.work(true)
 }
 
 // pass gives the connection to http.Server, which reads its next request. c.mu

@@ -1,0 +1,222 @@
+package netpoll
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// An exchange is one request on a connection that http.Server had given away,
+// and the ResponseWriter for it. What is written is kept until the handler
+// returns or flushes.
+type exchange struct {
+	conn    *Conn
+	request *http.Request
+	cancel  context.CancelFunc // of the request's context
+	flushed chan struct{}      // holds one: the peer has taken what was flushed
+
+	header   http.Header
+	status   int // 0: not written yet
+	head     []byte
+	typed    bool // the head has a Content-Type
+	declared int  // Content-Length, as the handler has set it, or -1
+	body     []byte
+	sent     bool // the head is
+	chunked  bool
+	taken    bool // the connection has been hijacked
+}
+
+// Ready has the server's handler serve the request that has come, where it is a
+// plain one, and otherwise gives the connection to the server.
+func (u *reuse) Ready(b *Buffer) {
+	c := b.Conn
+	if _, err := b.Peek(1); err != nil {
+		c.Close()
+		return
+	}
+	p, _ := b.Peek(b.Buffered())
+	s := u.server
+	if plain(p) != len(p) || s.WriteTimeout > 0 || s.MaxHeaderBytes > 0 && s.MaxHeaderBytes < len(p) {
+		b.Unread()
+		c.mu.Lock()
+		c.pass()
+		c.mu.Unlock()
+		return
+	}
+	r, err := http.ReadRequest(b.Reader)
+	if err != nil {
+		c.Last()
+		c.Finish([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"))
+		return
+	}
+	r.RemoteAddr = c.under.RemoteAddr().String()
+	ctx := u.base
+	if s.ConnContext != nil {
+		ctx = s.ConnContext(ctx, served{c})
+	}
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, http.LocalAddrContextKey, c.under.LocalAddr()))
+	defer cancel()
+	e := &exchange{conn: c, request: r.WithContext(ctx), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
+	c.Own(e)
+	c.Watch()
+	e.serve(s)
+}
+
+func (*reuse) Flushed() {}
+
+// serve calls the handler, as http.Server does.
+func (e *exchange) serve(s *http.Server) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v != http.ErrAbortHandler {
+			logf := log.Printf
+			if s.ErrorLog != nil {
+				logf = s.ErrorLog.Printf
+			}
+			logf("http: panic serving %v: %v\n%s", e.request.RemoteAddr, v, debug.Stack())
+		}
+		if !e.taken {
+			e.conn.Close()
+		}
+	}()
+	h := s.Handler
+	if h == nil {
+		h = http.DefaultServeMux
+	}
+	h.ServeHTTP(e, e.request)
+	if !e.taken {
+		e.request.Body.Close()
+		e.finish()
+	}
+}
+
+// hijack takes the connection from the exchange for p.
+func (e *exchange) hijack(p *Poller) (*Conn, error) {
+	u := p.reuseOf(e.request.Context().Value(http.ServerContextKey).(*http.Server), e.request)
+	if u == nil || e.status != 0 {
+		return nil, ErrServed
+	}
+	e.request.Body.Close() // nothing of it may be read as the next request
+	if !e.conn.move(p, u) {
+		return nil, ErrServed
+	}
+	e.taken = true
+	return e.conn, nil
+}
+
+// move gives a connection to p. It is false after p's Shutdown.
+func (c *Conn) move(p *Poller, u *reuse) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.poller != p && c.err == nil {
+		if !p.know(c) {
+			return false
+		}
+		c.poller.forget(c)
+	}
+	c.poller, c.reuse = p, u
+	return true
+}
+
+// Ready is called when the client has gone.
+func (e *exchange) Ready(*Buffer) { e.cancel() }
+
+func (e *exchange) Flushed() {
+	select {
+	case e.flushed <- struct{}{}:
+	default:
+	}
+}
+
+func (e *exchange) Header() http.Header { return e.header }
+
+func (e *exchange) WriteHeader(status int) {
+	if e.status != 0 || status < 200 {
+		return
+	}
+	e.status, e.declared = status, -1
+	for _, v := range e.header["Connection"] {
+		if strings.EqualFold(v, "close") {
+			e.conn.Last()
+		}
+	}
+	if n, err := strconv.Atoi(e.header.Get("Content-Length")); err == nil {
+		e.declared = n
+	}
+	e.typed = e.header["Content-Type"] != nil
+	e.head = AppendHead(nil, status, e.header, e.conn.Returns())
+}
+
+func (e *exchange) Write(p []byte) (int, error) {
+	e.WriteHeader(http.StatusOK)
+	if !e.mayHaveBody() {
+		return 0, http.ErrBodyNotAllowed
+	}
+	e.body = append(e.body, p...)
+	return len(p), nil
+}
+
+// mayHaveBody tells whether the status allows one (RFC 9110, section 6.4.1).
+func (e *exchange) mayHaveBody() bool {
+	return e.status != http.StatusNoContent && e.status != http.StatusNotModified
+}
+
+func (e *exchange) Flush() { e.FlushError() }
+
+// FlushError writes what there is, and waits until the peer has taken it.
+func (e *exchange) FlushError() error {
+	e.WriteHeader(http.StatusOK)
+	e.chunked = e.chunked || !e.sent && e.mayHaveBody() && e.declared != len(e.body)
+	if _, err := e.conn.Write(e.take()); err != nil {
+		return err
+	}
+	ctx := e.request.Context()
+	for e.conn.Pending() {
+		select {
+		case <-e.flushed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// finish writes what is left, and has the connection wait for its next request.
+func (e *exchange) finish() {
+	e.WriteHeader(http.StatusOK)
+	out := e.take()
+	if e.chunked {
+		out = append(out, LastChunk...)
+	}
+	e.conn.Finish(out)
+}
+
+// take returns what has been written since the last time, as it is sent.
+func (e *exchange) take() []byte {
+	out, body := e.head, e.body
+	e.head, e.body = nil, nil
+	if !e.sent {
+		e.sent = true
+		if !e.typed && len(body) > 0 {
+			out = AppendField(out, "Content-Type", http.DetectContentType(body))
+		}
+		out = AppendDate(out)
+		switch {
+		case e.chunked:
+			out = AppendField(out, "Transfer-Encoding", "chunked")
+		case e.mayHaveBody():
+			out = AppendField(out, "Content-Length", strconv.Itoa(len(body)))
+		}
+		out = append(out, "\r\n"...)
+	}
+	if e.chunked && len(body) > 0 {
+		return AppendChunk(out, body)
+	}
+	return append(out, body...)
+}

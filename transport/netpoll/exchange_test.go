@@ -1,0 +1,476 @@
+package netpoll
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An owned is the owner of a connection whose response it has written.
+type owned struct{}
+
+func (owned) Ready(*Buffer) {}
+func (owned) Flushed()      {}
+
+// A host is an http.Server whose connections come back to it after a request
+// for /back.
+type host struct {
+	*http.Server
+	poller *Poller
+	addr   string
+}
+
+func serveHTTP(t *testing.T, s *http.Server) *host {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{s, New(time.Second), l.Addr().String()}
+	handler := s.Handler
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/back" {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		c, err := h.poller.Hijack(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Own(owned{})
+		c.Watch()
+		c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+	})
+	done := make(chan struct{})
+	go func() { s.Serve(l); close(done) }()
+	t.Cleanup(func() {
+		shutdown(t, h.poller)
+		s.Close()
+		<-done
+	})
+	return h
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// A caller is one connection to a host.
+type caller struct {
+	net.Conn
+	read *bufio.Reader
+}
+
+func (h *host) dial(t *testing.T) *caller {
+	t.Helper()
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return &caller{c, bufio.NewReader(c)}
+}
+
+// dialBack returns a connection that has come back.
+func (h *host) dialBack(t *testing.T) *caller {
+	t.Helper()
+	c := h.dial(t)
+	c.ask(t, "GET /back HTTP/1.1\r\nHost: x\r\n\r\n")
+	return c
+}
+
+// ask sends a request and returns the response, as far as it can be told: the
+// time aside.
+func (c *caller) ask(t *testing.T, request string) string {
+	t.Helper()
+	if _, err := io.WriteString(c.Conn, request); err != nil {
+		t.Fatal(err)
+	}
+	return c.answer(t)
+}
+
+func (c *caller) answer(t *testing.T) string {
+	t.Helper()
+	res, err := http.ReadResponse(c.read, nil)
+	if err != nil {
+		return "no response"
+	}
+	body, err := io.ReadAll(res.Body)
+	if res.Header.Get("Date") == "" && res.StatusCode != http.StatusBadRequest {
+		t.Error("no Date")
+	}
+	res.Header.Del("Date")
+	return fmt.Sprintf("%s %v %v %q %v close:%v length:%d", res.Status, res.Header, res.TransferEncoding, body, err, res.Close, res.ContentLength)
+}
+
+const poll = "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+
+// What a handler writes to a connection that has come back is what http.Server
+// makes of it.
+func TestExchangeIsAsHTTPServersIs(t *testing.T) {
+	write := func(text string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }
+	}
+	handlers := map[string]func(w http.ResponseWriter, r *http.Request){
+		"nothing":      func(http.ResponseWriter, *http.Request) {},
+		"a text":       write("hello"),
+		"HTML":         write("<!DOCTYPE html><p>hello"),
+		"a long text":  write(strings.Repeat("x", 2000)),
+		"status alone": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) },
+		"no content": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(204)
+			if _, err := io.WriteString(w, "x"); err != http.ErrBodyNotAllowed {
+				t.Errorf("got %v", err)
+			}
+		},
+		"not modified": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) },
+		"first status": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403); w.WriteHeader(200) },
+		"headers": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/x")
+			w.Header()["X-Two"] = []string{"a", "b"}
+			w.Header().Set("X-Evil", "a\r\nX-More: b")
+			w.WriteHeader(500)
+			w.Header().Set("X-Late", "no")
+			io.WriteString(w, "error\n")
+		},
+		"length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5")
+			io.WriteString(w, "hello")
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+		},
+		"close": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close")
+			io.WriteString(w, "bye")
+		},
+		"flushes": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/x")
+			for _, part := range []string{"a", "", "b", strings.Repeat("c", 1<<20)} {
+				io.WriteString(w, part)
+				w.(http.Flusher).Flush()
+			}
+			io.WriteString(w, "end")
+		},
+		"flush first": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/x")
+			w.(http.Flusher).Flush()
+			io.WriteString(w, "end")
+		},
+		"body": func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%q %v", b, err)
+		},
+		"body unread": write("no"),
+		"request": func(w http.ResponseWriter, r *http.Request) {
+			local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+			server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+			fmt.Fprintf(w, "%s %s %s %s %s %v %d %v %v %v %v", r.Method, r.RequestURI, r.URL.Path, r.URL.RawQuery, r.Host, r.Header, r.ContentLength, r.TransferEncoding, r.Close, local, server.MaxHeaderBytes)
+		},
+		"abort": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"panic": func(http.ResponseWriter, *http.Request) { panic("oops") },
+		"late panic": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "x")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		},
+	}
+	for name, handle := range handlers {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex // no memory is shared with the server but this
+			var logged []string
+			writers := make(map[string]int)
+			logger := log.New(writerFunc(func(p []byte) (int, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				logged = append(logged, string(p))
+				return len(p), nil
+			}), "", 0)
+			h := serveHTTP(t, &http.Server{MaxHeaderBytes: 4000, ErrorLog: logger, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				writers[fmt.Sprintf("%T", w)]++
+				mu.Unlock()
+				handle(w, r)
+			})})
+			request := "POST /echo/0/s/xhr_send?t=1 HTTP/1.1\r\nHost: x\r\nX-Header: a\r\nX-Header: b\r\nContent-Length: 5\r\n\r\n[\"a\"]"
+			fresh, back := h.dial(t), h.dialBack(t)
+			for range 2 { // the second shows what has become of the connection
+				if got, want := back.ask(t, request), fresh.ask(t, request); got != want {
+					t.Errorf("got  %.300s\nwant %.300s", got, want)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if n := writers["*netpoll.exchange"]; n == 0 || n != writers["*http.response"] {
+				t.Errorf("served by %v", writers)
+			}
+			if got := strings.Count(strings.Join(logged, ""), "http: panic serving"); name == "panic" && got != 2 || name != "panic" && got != 0 {
+				t.Errorf("logged: %q", logged)
+			}
+		})
+	}
+}
+
+// What is not plain, or not for a session, http.Server serves, and finds all of
+// it.
+func TestOtherRequestsAreHTTPServers(t *testing.T) {
+	for name, request := range map[string]string{
+		"another method":       "GET /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n",
+		"another path":         "POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
+		"a body to come":       "POST /echo/0/s/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab",
+		"half a head":          "POST /echo/0/s/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Le",
+		"two requests":         poll + poll,
+		"an expectation":       "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
+		"chunks":               "POST /echo/0/s/xhr_send HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+		"an upgrade":           "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"the connection's end": "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+		"HTTP/1.0":             "POST /echo/0/s/xhr HTTP/1.0\r\nHost: x\r\n\r\n",
+		"no host":              "POST /echo/0/s/xhr HTTP/1.1\r\n\r\n",
+		"two hosts":            "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"a bare line feed":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"a folded header":      "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
+		"a space before :":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n",
+		"not ASCII":            "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: \xe4\r\n\r\n",
+		"too large a head":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 2100) + "\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := serveHTTP(t, &http.Server{MaxHeaderBytes: 2000, ReadHeaderTimeout: 100 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.NewResponseController(w).SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+				body, err := io.ReadAll(r.Body)
+				fmt.Fprintf(w, "%T %s %q %v", w, r.RequestURI, body, err != nil)
+			})})
+			got, want := h.dialBack(t).ask(t, request), h.dial(t).ask(t, request)
+			if got != want || strings.Contains(got, "exchange") {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+	h := serveHTTP(t, &http.Server{WriteTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%T", w) })})
+	if got := h.dialBack(t).ask(t, poll); !strings.Contains(got, "*http.response") {
+		t.Errorf("with a write timeout: got %s", got)
+	}
+}
+
+func TestPlainRequests(t *testing.T) {
+	const head = "POST /echo/0/s/xhr_send HTTP/1.1\r\nHost: x\r\n"
+	for request, want := range map[string]int{
+		"":                                    0,
+		poll:                                  len(poll),
+		head + "\r\n":                         len(head) + 2,
+		head + "content-length: 2\r\n\r\nab":  len(head) + 23,
+		head + "content-length: 2\r\n\r\nabc": len(head) + 23,
+		head + "Connection: Keep-Alive\r\nCookie: a=b; c=\"d\"\r\n\r\n":             len(head) + 46,
+		head + "Content-Length: +2\r\n\r\nab":                                       0,
+		head + "Content-Length: 2,2\r\n\r\nab":                                      0,
+		head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nab":                   0,
+		head + "Content-Length: 99999\r\n\r\n":                                      0,
+		head + "Content-Length:\r\n\r\n":                                            0,
+		head + "X\r\n\r\n":                                                          0,
+		head + ": a\r\n\r\n":                                                        0,
+		"POST  /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                           0,
+		"POST /echo/0/s/xhr  HTTP/1.1\r\nHost: x\r\n\r\n":                           0,
+		"POST http://x/echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                    0,
+		"POST /echo/0/s/xhr#/xhr HTTP/1.1 \r\nHost: x\r\n\r\n":                      0,
+		"POST /echo/0/s/jsonp_send HTTP/1.1\r\nHost: x\r\n\r\n":                     0,
+		"POST /echo/0/s/xhr HTTP/1.1\r\n\rHost: x\r\n\r\n":                          0,
+		"POST /echo/0/s/xhr_streaming?t=1 HTTP/1.1\r\nHost: x\r\nX_1-y: \t\r\n\r\n": 64,
+	} {
+		if got := plain([]byte(request)); got != want {
+			t.Errorf("%q: got %d, want %d", request, got, want)
+		}
+	}
+}
+
+// What is plain is read by http.ReadRequest, and read in the same way.
+func FuzzPlain(f *testing.F) {
+	f.Add([]byte(poll))
+	f.Add([]byte("POST /echo/0/s/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nCookie: a=b\r\n\r\nab"))
+	f.Add([]byte("POST /%zz/xhr HTTP/1.1\r\nHost: x\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		n := plain(p)
+		if n == 0 {
+			return
+		}
+		b := bufio.NewReaderSize(bytes.NewReader(p), bufferSize)
+		r, err := http.ReadRequest(b)
+		if err != nil {
+			return // answered with 400
+		}
+		body, err := io.ReadAll(r.Body)
+		if r.Body.Close(); err != nil || r.Close || len(r.TransferEncoding) > 0 || int(r.ContentLength) != len(body) {
+			t.Errorf("%q: %v, %+v", p, err, r)
+		}
+		if rest, _ := io.ReadAll(b); !bytes.Equal(rest, p[n:]) {
+			t.Errorf("%q: left are %q, want %q", p, rest, p[n:])
+		}
+	})
+}
+
+// The target is not what plain looks at: a wrong one is told so.
+func TestTargetThatCannotBeRead(t *testing.T) {
+	h := serveHTTP(t, &http.Server{Handler: http.NotFoundHandler()})
+	const request = "POST /%zz/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n"
+	if got, want := h.dialBack(t).ask(t, request), h.dial(t).ask(t, request); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// The context of a request ends with its client and with its handler, and holds
+// what the server says and nothing of earlier requests.
+func TestContextOfAnExchange(t *testing.T) {
+	type key string
+	seen, gone := make(chan context.Context, 1), make(chan struct{})
+	h := serveHTTP(t, &http.Server{
+		BaseContext: func(net.Listener) context.Context { return context.WithValue(context.Background(), key("base"), 1) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, key("conn"), c.RemoteAddr())
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, ok := w.(*exchange); !ok {
+				t.Errorf("served by %T", w)
+			}
+			seen <- r.Context()
+			if r.Header.Get("X-Wait") != "" {
+				<-r.Context().Done()
+				close(gone)
+			}
+		}),
+	})
+	c := h.dialBack(t)
+	c.ask(t, poll)
+	ctx := <-seen
+	if addr, _ := ctx.Value(key("conn")).(net.Addr); ctx.Value(key("base")) != 1 || addr.String() != c.LocalAddr().String() {
+		t.Errorf("got %v", ctx)
+	}
+	eventually(t, "the context ends with the handler", func() bool { return ctx.Err() != nil })
+	io.WriteString(c.Conn, "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-Wait: 1\r\n\r\n")
+	if ctx = <-seen; ctx.Err() != nil {
+		t.Error("the context of a new request is over")
+	}
+	c.Close()
+	<-gone
+}
+
+// A peer that does not read what is flushed holds up the handler, until it has
+// gone.
+func TestFlushWaitsForThePeer(t *testing.T) {
+	ended := make(chan error, 1)
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		for {
+			w.Write(make([]byte, 1<<20))
+			if err := rc.Flush(); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})})
+	c := h.dialBack(t)
+	io.WriteString(c.Conn, poll)
+	if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended: // within the write timeout of the Poller
+		if err == nil {
+			t.Error("no error")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the handler goes on")
+	}
+}
+
+// A connection may be taken for another Poller than the one that gave it back,
+// and not for one that is down.
+func TestAnotherPollerTakesTheConnection(t *testing.T) {
+	other := New(time.Second)
+	hijacked := make(chan error, 1)
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := other.Hijack(w, r)
+		hijacked <- err
+		if err != nil {
+			io.WriteString(w, "served")
+			return
+		}
+		c.Own(owned{})
+		c.Watch()
+		c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nother"))
+	})})
+	c := h.dialBack(t)
+	for range 3 {
+		if got := c.ask(t, poll); <-hijacked != nil || !strings.Contains(got, `"other"`) {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if h.poller.open() != 0 || other.open() != 1 {
+		t.Errorf("%d and %d connections", h.poller.open(), other.open())
+	}
+	c2 := h.dialBack(t)
+	shutdown(t, other)
+	if got := c2.ask(t, poll); !errors.Is(<-hijacked, ErrServed) || !strings.Contains(got, `"served"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := c.answer(t); got != "no response" {
+		t.Errorf("got %s on a connection of the Poller that is down", got)
+	}
+}
+
+// Shutdown waits for a request that is being served.
+func TestShutdownWaitsForExchanges(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-goOn
+		io.WriteString(w, "done")
+	})})
+	c := h.dialBack(t)
+	io.WriteString(c.Conn, poll)
+	<-begun
+	down := make(chan error, 1)
+	go func() { down <- h.poller.Shutdown(t.Context()) }()
+	select {
+	case <-down:
+		t.Error("did not wait")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(goOn)
+	if got := c.answer(t); !strings.Contains(got, `"done"`) {
+		t.Errorf("got %s", got)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+// Requests come the instant the answer to the last can be seen, thousands of
+// times, and their clients leave the instant they have asked.
+func TestExchangesRaceTheReturn(t *testing.T) {
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") })})
+	c := h.dialBack(t)
+	want := c.ask(t, poll)
+	for range 3000 {
+		if got := c.ask(t, poll); !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %s", got)
+		}
+	}
+	for range 500 {
+		c := h.dialBack(t)
+		io.WriteString(c.Conn, poll)
+		c.Close()
+	}
+	c.Close()
+	eventually(t, "no connection is left", func() bool { return h.poller.open() == 0 })
+}
