@@ -19,9 +19,6 @@ func (x *response) park(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	if has(x.w.Header()["Connection"], "close") {
-		conn.Last()
-	}
 	head := netpoll.AppendHead(nil, http.StatusOK, x.w.Header(), conn.Returns())
 	x.conn, x.w, x.woken = conn, nil, nil
 	conn.Own(x)

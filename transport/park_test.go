@@ -117,6 +117,10 @@ func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
 			l.ask(t, "POST", "/0/"+id+"/xhr", "", "o\n")
 			l.request("POST", "/0/"+id+"/xhr", "")
 		},
+		"a connection that sends": func(l *line, id string) {
+			p.dial(t).ask(t, "POST", "/0/"+id+"/xhr", "", "o\n")
+			l.ask(t, "POST", "/0/"+id+"/xhr_send", `["x"]`, "")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, opened := runtime.NumGoroutine(), p.Stats().Opened

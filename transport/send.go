@@ -13,14 +13,28 @@ import (
 
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/transport/netpoll"
 )
 
 // xhrSend takes messages for a session (sockjs-protocol, XhrPolling).
 func (e *Endpoint) xhrSend(w http.ResponseWriter, r *http.Request, key string) {
 	e.send(w, r, key, func(body []byte) []byte { return body }, func() {
 		w.Header()["Content-Type"] = plainText
-		w.WriteHeader(http.StatusNoContent)
+		e.answerSend(w, r)
 	})
+}
+
+// answerSend answers a request whose messages are taken. Its connection is
+// parked until the next one, where it can be: a client keeps one for what it
+// sends, and net/http would keep a goroutine and two buffers for it.
+func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
+	c, err := e.poller.Hijack(w, r)
+	if err != nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	out := netpoll.AppendHead(nil, http.StatusNoContent, w.Header(), c.Returns())
+	c.Finish(append(netpoll.AppendDate(out), "\r\n"...))
 }
 
 // jsonpSend takes messages for a session, as a form's field d or as they are

@@ -173,9 +173,9 @@ func (c *Conn) work(come bool) {
 func (c *Conn) come(b *Buffer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.waits == input {
+	for c.waits == input || c.waits == request {
 		if c.err != nil || b.Buffered() > 0 {
-			c.waits = nothing
+			c.found()
 			return true
 		}
 		if c.fd >= 0 && !c.lively && len(c.head) == 0 {
@@ -189,7 +189,7 @@ func (c *Conn) come(b *Buffer) bool {
 			c.works = true
 		}
 		if c.linger(b) {
-			c.waits = nothing
+			c.found()
 			return true
 		}
 		c.lively = false
@@ -198,13 +198,18 @@ func (c *Conn) come(b *Buffer) bool {
 		c.stare(b)
 	}
 	c.works = false
-	switch {
-	case c.err != nil:
+	if c.err != nil {
 		c.rouse() // for a watch that the end came before
-	case c.waits == request && !c.arm():
-		c.pass()
 	}
 	return false
+}
+
+// found ends a wait. c.mu is held.
+func (c *Conn) found() {
+	if c.waits == request {
+		c.reuse.drop(c)
+	}
+	c.waits = nothing
 }
 
 // linger waits for bytes in b, on the Go runtime's poller. It is false when the

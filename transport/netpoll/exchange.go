@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 )
 
 // An exchange is one request on a connection that http.Server had given away,
@@ -48,7 +47,7 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	r, err := http.ReadRequest(b.Reader)
 	if err != nil {
-		c.Last()
+		c.reuse = nil
 		c.Finish([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"))
 		return
 	}
@@ -102,6 +101,9 @@ func (e *exchange) hijack(p *Poller) (*Conn, error) {
 	if u == nil || e.status != 0 {
 		return nil, ErrServed
 	}
+	if closes(e.header) {
+		u = nil
+	}
 	e.request.Body.Close() // nothing of it may be read as the next request
 	if !e.conn.move(p, u) {
 		return nil, ErrServed
@@ -141,10 +143,8 @@ func (e *exchange) WriteHeader(status int) {
 		return
 	}
 	e.status, e.declared = status, -1
-	for _, v := range e.header["Connection"] {
-		if strings.EqualFold(v, "close") {
-			e.conn.Last()
-		}
+	if closes(e.header) {
+		e.conn.reuse = nil
 	}
 	if n, err := strconv.Atoi(e.header.Get("Content-Length")); err == nil {
 		e.declared = n

@@ -104,6 +104,16 @@ func isToken(name []byte) bool {
 	return len(name) > 0
 }
 
+// closes tells whether a response is to be its connection's last.
+func closes(h http.Header) bool {
+	for _, v := range h["Connection"] {
+		if strings.EqualFold(v, "close") {
+			return true
+		}
+	}
+	return false
+}
+
 // AppendHead appends a status line and headers, but for those of each message
 // and the empty line.
 func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {

@@ -18,10 +18,10 @@ var ErrServed = errors.New("netpoll: net/http keeps the connection")
 const responseType = "*http.response"
 
 // Hijack takes a request's connection, whose response the caller then writes
-// itself. Finish gives it back to the request's http.Server. It returns
-// ErrServed where that cannot be: for HTTP/1.0, HTTP/2 and TLS, for a
-// ResponseWriter that is wrapped, and where the server's listener wraps its
-// connections.
+// itself. Finish gives it back to the request's http.Server, unless the client or
+// a header of w wants the connection closed. Hijack returns ErrServed where that
+// cannot be: for HTTP/1.0, HTTP/2 and TLS, for a ResponseWriter that is wrapped,
+// and where the server's listener wraps its connections.
 func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	if e, ok := w.(*exchange); ok {
 		return e.hijack(p)
@@ -44,7 +44,7 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 		u.setWraps()
 		return c, nil // its response is its last
 	}
-	if !r.Close {
+	if !r.Close && !closes(w.Header()) {
 		c.reuse = u
 	}
 	return c, nil
@@ -52,9 +52,6 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 
 // Returns tells whether Finish will give the connection back.
 func (c *Conn) Returns() bool { return c.reuse != nil }
-
-// Last has Finish close the connection.
-func (c *Conn) Last() { c.reuse = nil }
 
 // A reuse is where connections wait for their next request, and the listener by
 // which they go back to their http.Server for what is not served here.
@@ -278,7 +275,7 @@ func (c *Conn) goBack() {
 		c.fail(errClosed)
 		return
 	case len(c.head) == 0:
-		c.waits = request
+		c.waits, c.lively = request, true
 		if c.works || c.arm() {
 			return
 		}
@@ -288,8 +285,8 @@ func (c *Conn) goBack() {
 
 // serve has the request served that has come. c.mu is held.
 func (c *Conn) serve() {
-	c.reuse.drop(c)
-	c.waits, c.works = nothing, true
+	c.found()
+	c.works = true
 	c.poller.work.Add(1)
 	go c.work(true)
 }
