@@ -18,95 +18,103 @@ import (
 
 // A poll that follows at once finds the one before it detached.
 func TestSequentialClosesAreNeverRefused(t *testing.T) {
-	s := serve(t, session.Shared(handler.Close{}), Options{})
-	for i := range 300 {
-		id := newID()
-		for _, want := range []string{"o\n", `c[3000,"Go away!"]` + "\n", `c[3000,"Go away!"]` + "\n"} {
-			if got := s.poll(t, id); got != want {
-				t.Fatalf("session %d: got %q, want %q", i, got, want)
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Close{}), Options{})
+		for i := range 300 {
+			id := newID()
+			for _, want := range []string{"o\n", `c[3000,"Go away!"]` + "\n", `c[3000,"Go away!"]` + "\n"} {
+				if got := s.poll(t, id); got != want {
+					t.Fatalf("session %d: got %q, want %q", i, got, want)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestStreamsRotateWithoutLoss(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 64})
-	id := newID()
-	next := 0
-	for rotation := 0; rotation < 200; rotation++ {
-		res, err := s.client.Post(s.url+"/000/"+id+"/xhr_streaming", "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			switch line := lines.Text(); {
-			case line == "o" && rotation == 0, strings.HasPrefix(line, "hh"):
-			case line == fmt.Sprintf(`a["%040d"]`, next):
-				next++
-			default:
-				t.Fatalf("rotation %d: got %q, want message %d", rotation, line, next)
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 64})
+		id := newID()
+		next := 0
+		for rotation := 0; rotation < 200; rotation++ {
+			res, err := s.client.Post(s.url+"/000/"+id+"/xhr_streaming", "", nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if strings.HasPrefix(lines.Text(), "hh") {
-				continue
+			for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+				switch line := lines.Text(); {
+				case line == "o" && rotation == 0, strings.HasPrefix(line, "hh"):
+				case line == fmt.Sprintf(`a["%040d"]`, next):
+					next++
+				default:
+					t.Fatalf("rotation %d: got %q, want message %d", rotation, line, next)
+				}
+				if strings.HasPrefix(lines.Text(), "hh") {
+					continue
+				}
+				s.ask(t, "POST", "/000/"+id+"/xhr_send", fmt.Sprintf(`["%040d"]`, next)).want(t, 204, "")
 			}
-			s.ask(t, "POST", "/000/"+id+"/xhr_send", fmt.Sprintf(`["%040d"]`, next)).want(t, 204, "")
+			res.Body.Close()
 		}
-		res.Body.Close()
-	}
-	if next < 200 {
-		t.Errorf("%d messages in 200 rotations", next)
-	}
+		if next < 200 {
+			t.Errorf("%d messages in 200 rotations", next)
+		}
+	})
 }
 
 // Two thousand clients poll again the instant a response ends, while messages
 // are sent to all of them: none is refused, none loses one.
 func TestConcurrentPollersLoseNothing(t *testing.T) {
-	const pollers, messages = 2000, 20
-	hub, err := handler.NewHub(handler.NewMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hub.Close()
-	s := serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: "all"}), Options{DisconnectDelay: 30 * time.Second})
-	var clients sync.WaitGroup
-	failures := make(chan error, pollers)
-	for i := range pollers {
-		clients.Go(func() {
-			if err := s.collect(fmt.Sprintf("poller%d", i), messages); err != nil {
-				failures <- fmt.Errorf("poller %d: %w", i, err)
-			}
-		})
-	}
-	eventually(t, "all have subscribed", func() bool { return hub.Subscribers("all") == pollers })
-	for i := range messages {
-		hub.Publish(t.Context(), "all", fmt.Append(nil, i))
-		time.Sleep(10 * time.Millisecond)
-	}
-	clients.Wait()
-	close(failures)
-	for err := range failures {
-		t.Error(err)
-	}
+	overWires(t, func(t *testing.T, w wire) {
+		const pollers, messages = 2000, 20
+		hub, err := handler.NewHub(handler.NewMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hub.Close()
+		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: "all"}), Options{DisconnectDelay: 30 * time.Second})
+		var clients sync.WaitGroup
+		failures := make(chan error, pollers)
+		for i := range pollers {
+			clients.Go(func() {
+				if err := s.collect(fmt.Sprintf("poller%d", i), messages); err != nil {
+					failures <- fmt.Errorf("poller %d: %w", i, err)
+				}
+			})
+		}
+		eventually(t, "all have subscribed", func() bool { return hub.Subscribers("all") == pollers })
+		for i := range messages {
+			hub.Publish(t.Context(), "all", fmt.Append(nil, i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		clients.Wait()
+		close(failures)
+		for err := range failures {
+			t.Error(err)
+		}
+	})
 }
 
 // A hundred sessions at once on each transport send and receive: each message
 // comes back once and in order, however many leave together.
 func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
-	for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
-		t.Run(transport, func(t *testing.T) {
-			s := serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: 30 * time.Second})
-			var clients sync.WaitGroup
-			for i := range 100 {
-				clients.Go(func() {
-					if err := s.converse(t.Context(), transport); err != nil {
-						t.Errorf("session %d: %v", i, err)
-					}
-				})
-			}
-			clients.Wait()
-			eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 || !strings.HasSuffix(transport, "websocket") })
-		})
-	}
+	overWires(t, func(t *testing.T, w wire) {
+		for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
+			t.Run(transport, func(t *testing.T) {
+				s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: 30 * time.Second})
+				var clients sync.WaitGroup
+				for i := range 100 {
+					clients.Go(func() {
+						if err := s.converse(t.Context(), transport); err != nil {
+							t.Errorf("session %d: %v", i, err)
+						}
+					})
+				}
+				clients.Wait()
+				eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 || !strings.HasSuffix(transport, "websocket") })
+			})
+		}
+	})
 }
 
 // converse opens a session and has 100 messages echoed.

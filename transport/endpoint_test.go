@@ -164,64 +164,68 @@ func TestPollsWithBodies(t *testing.T) {
 
 // sockjs-protocol, HandlingClose.test_abort_*.
 func TestAbortedReceiversCloseTheirSession(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{})
-	for _, name := range []string{"xhr", "xhr_streaming"} {
-		path := s.openPolling(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		r, _ := http.NewRequestWithContext(ctx, "POST", s.url+path+"/"+name, nil)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			if res, err := s.client.Do(r); err == nil {
-				io.Copy(io.Discard, res.Body)
-				res.Body.Close()
-			}
-		}()
-		time.Sleep(50 * time.Millisecond)
-		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[2010,"Another connection still open"]`+"\n")
-		cancel()
-		<-done
-		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[1002,"Connection interrupted"]`+"\n")
-	}
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
+		for _, name := range []string{"xhr", "xhr_streaming"} {
+			path := s.openPolling(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			r, _ := http.NewRequestWithContext(ctx, "POST", s.url+path+"/"+name, nil)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if res, err := s.client.Do(r); err == nil {
+					io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+			}()
+			time.Sleep(50 * time.Millisecond)
+			s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[2010,"Another connection still open"]`+"\n")
+			cancel()
+			<-done
+			s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[1002,"Connection interrupted"]`+"\n")
+		}
+	})
 }
 
 func TestShutdownEndsEverythingCleanly(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{})
-	res, err := s.client.Post(s.url+"/0/"+newID()+"/xhr_streaming", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	stream := bufio.NewReader(res.Body)
-	stream.ReadString('\n')
-	stream.ReadString('\n')
-	path := s.openPolling(t)
-	polled := make(chan answer)
-	go func() { polled <- s.ask(t, "POST", path+"/xhr", "") }()
-	framed, native := s.dial(t, "/0/0/websocket"), s.dial(t, "/websocket")
-	read(t, framed, "o")
-	eventually(t, "four sessions", func() bool { return s.Stats().Sessions == 4 })
-	time.Sleep(20 * time.Millisecond)
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
+		res, err := s.client.Post(s.url+"/0/"+newID()+"/xhr_streaming", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		stream := bufio.NewReader(res.Body)
+		stream.ReadString('\n')
+		stream.ReadString('\n')
+		path := s.openPolling(t)
+		polled := make(chan answer)
+		go func() { polled <- s.ask(t, "POST", path+"/xhr", "") }()
+		framed, native := s.dial(t, "/0/0/websocket"), s.dial(t, "/websocket")
+		read(t, framed, "o")
+		eventually(t, "four sessions", func() bool { return s.Stats().Sessions == 4 })
+		time.Sleep(20 * time.Millisecond)
 
-	down := make(chan error)
-	go func() { down <- s.Shutdown(t.Context()) }()
-	const bye = `c[1001,"Server is going away"]`
-	if rest, err := io.ReadAll(stream); string(rest) != bye+"\n" || err != nil {
-		t.Errorf("stream: got %q, %v", rest, err)
-	}
-	(<-polled).want(t, 200, bye+"\n")
-	read(t, framed, bye)
-	readClose(t, framed, 1001, "Server is going away")
-	readClose(t, native, 1001, "Server is going away")
-	if err := <-down; err != nil {
-		t.Error(err)
-	}
-	if a := s.ask(t, "GET", "/info", ""); a.status != 503 {
-		t.Errorf("/info: got %d", a.status)
-	}
-	if a := s.ask(t, "POST", "/0/"+newID()+"/xhr", ""); a.status != 503 {
-		t.Errorf("new session: got %d", a.status)
-	}
+		down := make(chan error)
+		go func() { down <- s.Shutdown(t.Context()) }()
+		const bye = `c[1001,"Server is going away"]`
+		if rest, err := io.ReadAll(stream); string(rest) != bye+"\n" || err != nil {
+			t.Errorf("stream: got %q, %v", rest, err)
+		}
+		(<-polled).want(t, 200, bye+"\n")
+		read(t, framed, bye)
+		readClose(t, framed, 1001, "Server is going away")
+		readClose(t, native, 1001, "Server is going away")
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		if a := s.ask(t, "GET", "/info", ""); a.status != 503 {
+			t.Errorf("/info: got %d", a.status)
+		}
+		if a := s.ask(t, "POST", "/0/"+newID()+"/xhr", ""); a.status != 503 {
+			t.Errorf("new session: got %d", a.status)
+		}
+	})
 }
 
 // Peers that do not answer are cut at the deadline.

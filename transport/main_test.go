@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,16 +27,49 @@ type served struct {
 	client *http.Client
 }
 
+// A wire is what is between an endpoint and its clients.
+type wire string
+
+const (
+	bare       wire = "bare"       // HTTP/1.1 over TCP: responses and WebSockets are parked
+	unparkable wire = "unparkable" // HTTP/1.1 over connections that the server's listener wraps
+	secure     wire = "TLS"        // HTTP/1.1 over TLS
+	http2      wire = "HTTP/2"     // for all but WebSockets
+)
+
+// overWires runs a test over each wire.
+func overWires(t *testing.T, f func(t *testing.T, w wire)) {
+	for _, w := range []wire{bare, unparkable, secure, http2} {
+		t.Run(string(w), func(t *testing.T) { f(t, w) })
+	}
+}
+
 // serve serves an endpoint at /echo until the end of the test, which finds it
 // shut down.
 func serve(t testing.TB, opener session.Opener, o Options) *served {
+	t.Helper()
+	return bare.serve(t, opener, o)
+}
+
+func (w wire) serve(t testing.TB, opener session.Opener, o Options) *served {
 	t.Helper()
 	e, err := NewEndpoint("/echo", opener, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(e)
+	server := httptest.NewUnstartedServer(e)
 	pool := &http.Transport{MaxIdleConnsPerHost: 10000, MaxIdleConns: 10000}
+	if w == secure || w == http2 {
+		pool.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		pool.ForceAttemptHTTP2 = w == http2
+		server.EnableHTTP2 = w == http2
+		server.StartTLS()
+	} else {
+		if w == unparkable {
+			server.Listener = wrapping{server.Listener}
+		}
+		server.Start()
+	}
 	s := &served{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -103,7 +137,11 @@ func (a answer) want(t testing.TB, status int, body string) {
 // dial opens a WebSocket.
 func (s *served) dial(t testing.TB, path string) *websocket.Conn {
 	t.Helper()
-	c, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+path, nil)
+	d := websocket.Dialer{TLSClientConfig: s.client.Transport.(*http.Transport).TLSClientConfig}
+	if d.TLSClientConfig != nil {
+		d.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // without HTTP/2
+	}
+	c, _, err := d.Dial("ws"+strings.TrimPrefix(s.url, "http")+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -253,37 +252,3 @@ func TestSubprotocolIsTheClientsChoice(t *testing.T) {
 type speaker struct{ session.Opener }
 
 func (speaker) Subprotocols() []string { return []string{"v12.stomp", "v11.stomp"} }
-
-// HTTP/2 and TLS take the goroutine path behind the same interface.
-func TestOverTLSAndHTTP2(t *testing.T) {
-	e, err := NewEndpoint("/echo", session.Shared(handler.Echo{}), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(e)
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	s := &served{e, server.URL + "/echo", server, server.Client()}
-	defer server.Close()
-	defer e.Shutdown(t.Context())
-
-	id := newID()
-	a := s.ask(t, "POST", "/0/"+id+"/xhr", "")
-	if a.body != "o\n" {
-		t.Fatalf("got %+v", a)
-	}
-	s.ask(t, "POST", "/0/"+id+"/xhr_send", `["x"]`).want(t, 204, "")
-	s.ask(t, "POST", "/0/"+id+"/xhr", "").want(t, 200, `a["x"]`+"\n")
-
-	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	conn, _, err := d.Dial("wss"+s.url[5:]+"/0/0/websocket", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	read(t, conn, "o")
-	for range 100 {
-		conn.WriteMessage(websocket.TextMessage, []byte(`["secure"]`))
-		read(t, conn, `a["secure"]`)
-	}
-}

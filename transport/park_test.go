@@ -257,6 +257,20 @@ func (l wrapping) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{c}, nil
 }
 
+func TestWiresAreWhatTheySay(t *testing.T) {
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
+		res, err := s.client.Post(s.url+"/0/0/xhr", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.Close != (w == unparkable) || (res.TLS != nil) != (w == secure || w == http2) || (res.ProtoMajor == 2) != (w == http2) {
+			t.Errorf("got %+v", res)
+		}
+	})
+}
+
 // Where connections are wrapped, net/http keeps them, once that is known.
 func TestWrappedConnections(t *testing.T) {
 	p := servePlain(t, Options{}, nil, func(l net.Listener) net.Listener { return wrapping{l} })

@@ -60,8 +60,8 @@ func TestProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	play := func(engine string, start func(t *testing.T) string) {
-		t.Run(engine, func(t *testing.T) {
+	play := func(name, engine string, start func(t *testing.T) string) {
+		t.Run(name, func(t *testing.T) {
 			to := target{engine, start(t), 5 * time.Second}
 			for name, sc := range scripts {
 				t.Run(name, func(t *testing.T) {
@@ -74,16 +74,29 @@ func TestProtocol(t *testing.T) {
 		})
 	}
 	if *protocolAddr != "" {
-		play(*protocolEngine, func(*testing.T) string { return *protocolAddr })
+		play(*protocolEngine, *protocolEngine, func(*testing.T) string { return *protocolAddr })
 		return
 	}
 	for _, e := range engines {
-		play(e.name, e.serve)
+		play(e.name, e.name, func(t *testing.T) string { return e.serve(t, func(h http.Handler) http.Handler { return h }) })
 	}
+	own := engines[0]
+	play("behind a middleware", own.name, func(t *testing.T) string { return own.serve(t, wrapWriters) })
 }
 
-// serve serves the services until the end of the test, and returns the address.
-func (e engine) serve(t *testing.T) string {
+// wrapWriters is a middleware whose ResponseWriters are its own: responses are
+// then written by their requests' goroutines, and never parked.
+func wrapWriters(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(writer{w}, r) })
+}
+
+type writer struct{ http.ResponseWriter }
+
+func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// serve serves the services behind a middleware until the end of the test, and
+// returns the address.
+func (e engine) serve(t *testing.T, middleware func(http.Handler) http.Handler) string {
 	before := goleak.IgnoreCurrent()
 	endpoints := make(map[string]endpoint)
 	for prefix, s := range services {
@@ -96,7 +109,7 @@ func (e engine) serve(t *testing.T) string {
 		}
 		endpoints[prefix] = mounted
 	}
-	server := httptest.NewServer(byPrefix(endpoints))
+	server := httptest.NewServer(middleware(byPrefix(endpoints)))
 	t.Cleanup(func() {
 		for _, e := range endpoints {
 			shutdown(t, e)

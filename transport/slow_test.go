@@ -2,9 +2,11 @@ package transport
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"runtime"
 	"runtime/metrics"
 	"strings"
@@ -43,39 +45,67 @@ func (f *flood) OnClose(_ session.Session, err error) { f.ended <- err }
 // A client that reads nothing costs its queue and nothing else, on each
 // transport.
 func TestSlowReaderHarmsNoOne(t *testing.T) {
-	for name, request := range map[string]string{
-		"websocket":     "GET /echo/0/%s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
-		"raw-websocket": "GET /echo/websocket?%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
-		"xhr-streaming": "POST /echo/0/%s/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-		"xhr-polling":   "POST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nPOST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-		"eventsource":   "GET /echo/0/%s/eventsource HTTP/1.1\r\nHost: x\r\n\r\n",
-		"htmlfile":      "GET /echo/0/%s/htmlfile?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
-		"jsonp-polling": "GET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\nGET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := &flood{ended: make(chan error, 1)}
-			s := serve(t, session.Shared(f), Options{WriteTimeout: time.Second, AllowedOrigins: []string{"*"}})
-			others := serve(t, session.Shared(handler.Echo{}), Options{})
-			other := others.dial(t, "/0/0/websocket")
-			read(t, other, "o")
+	for _, w := range []wire{bare, unparkable, secure} {
+		for name, request := range map[string]string{
+			"websocket":     "GET /echo/0/%s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+			"raw-websocket": "GET /echo/websocket?%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+			"xhr-streaming": "POST /echo/0/%s/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+			"xhr-polling":   "POST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nPOST /echo/0/%[1]s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+			"eventsource":   "GET /echo/0/%s/eventsource HTTP/1.1\r\nHost: x\r\n\r\n",
+			"htmlfile":      "GET /echo/0/%s/htmlfile?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
+			"jsonp-polling": "GET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\nGET /echo/0/%[1]s/jsonp?c=f HTTP/1.1\r\nHost: x\r\n\r\n",
+		} {
+			t.Run(string(w)+"/"+name, func(t *testing.T) {
+				f := &flood{ended: make(chan error, 1)}
+				s := w.serve(t, session.Shared(f), Options{WriteTimeout: time.Second, AllowedOrigins: []string{"*"}})
+				others := serve(t, session.Shared(handler.Echo{}), Options{})
+				other := others.dial(t, "/0/0/websocket")
+				read(t, other, "o")
 
-			id := newID()
-			c := s.deafClient(t, fmt.Sprintf(request, id))
-			eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
-			before := heap()
-			if strings.HasSuffix(name, "websocket") {
-				c.Write(clientFrame(`["go"]`))
-			} else {
-				s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
-			}
-			most := watch(t, f, other, before)
-			if most > 8<<20 {
-				t.Errorf("process grew by %d KiB", most>>10)
-			}
-			if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
-				t.Errorf("stats: %+v", s.Stats())
-			}
-		})
+				id := newID()
+				c := s.deafClient(t, fmt.Sprintf(request, id))
+				eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
+				before := heap()
+				if strings.HasSuffix(name, "websocket") {
+					c.Write(clientFrame(`["go"]`))
+				} else {
+					s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
+				}
+				s.wantSlow(t, f, other, before)
+			})
+		}
+	}
+}
+
+// One connection carries all streams of an HTTP/2 client.
+func TestSlowReaderOverHTTP2(t *testing.T) {
+	f := &flood{ended: make(chan error, 1)}
+	s := http2.serve(t, session.Shared(f), Options{WriteTimeout: time.Second})
+	others := http2.serve(t, session.Shared(handler.Echo{}), Options{})
+	other := others.dial(t, "/0/0/websocket")
+	read(t, other, "o")
+	id := newID()
+	res, err := s.client.Post(s.url+"/0/"+id+"/xhr_streaming", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() // unread
+	eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
+	before := heap()
+	s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
+	s.wantSlow(t, f, other, before)
+}
+
+// wantSlow demands that the flood ends its session, and costs no more than the
+// session's queue.
+func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before uint64) {
+	t.Helper()
+	most := watch(t, f, other, before)
+	if most > 8<<20 {
+		t.Errorf("process grew by %d KiB", most>>10)
+	}
+	if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
+		t.Errorf("stats: %+v", s.Stats())
 	}
 }
 
@@ -128,6 +158,9 @@ func (s *served) deafClient(t *testing.T, request string) net.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	if config := s.client.Transport.(*http.Transport).TLSClientConfig; config != nil {
+		c = tls.Client(c, config)
+	}
 	if _, err := c.Write([]byte(request)); err != nil {
 		t.Fatal(err)
 	}
