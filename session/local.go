@@ -55,7 +55,7 @@ type Local struct {
 	end      *CloseError
 	context  *sessionContext // nil until Context is called
 
-	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; set with mu held
+	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
 }
 
 type sessionContext struct {

@@ -76,7 +76,8 @@ func (s *Local) woken() Receiver {
 // the cores wait for one another.
 const uncounted = 512
 
-// account brings the registry's count of memory up to date. s.mu is held.
+// account brings the registry's count of memory up to date, but for a small frame
+// that is taken just now: the next call does that. s.mu is held.
 func (s *Local) account() {
 	held := s.waiting() + s.pending
 	if s.inbox != nil {

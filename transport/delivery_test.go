@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -60,6 +61,40 @@ func TestStreamsRotateWithoutLoss(t *testing.T) {
 			t.Errorf("%d messages in 200 rotations", next)
 		}
 	})
+}
+
+// A greeter sends in OnOpen.
+type greeter struct {
+	handler.Echo
+	opened chan session.Session
+}
+
+func (g greeter) OnOpen(s session.Session) error {
+	g.opened <- s
+	return s.Send(bytes.Repeat([]byte{'x'}, 20<<10))
+}
+
+// What OnOpen sent leaves with the open frame, and then waits no more.
+func TestGreetingIsTaken(t *testing.T) {
+	for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
+		t.Run(transport, func(t *testing.T) {
+			g := greeter{opened: make(chan session.Session, 1)}
+			s := serve(t, session.Shared(g), Options{})
+			c, err := client.Dial(t.Context(), s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if text, err := c.Recv(t.Context()); len(text) != 20<<10 {
+				t.Fatalf("got %d bytes, %v", len(text), err)
+			}
+			opened := <-g.opened
+			eventually(t, "all is taken", func() bool { return opened.Queued() == 0 && s.Stats().Memory == 0 })
+			if err := opened.Send(make([]byte, 2<<20)); err != nil {
+				t.Errorf("one message of any size: %v", err)
+			}
+		})
+	}
 }
 
 // Two thousand clients poll again the instant a response ends, while messages

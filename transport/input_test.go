@@ -323,6 +323,27 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 	answers.Close()
 }
 
+// A peer that goes on sending what it may not does not put off its end.
+func TestClosingIsNotPutOff(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, CloseTimeout: 300 * time.Millisecond})
+	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /echo/0/0/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"+
+		"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U")
+	go io.Copy(io.Discard, c)
+	begun := time.Now()
+	for time.Since(begun) < 5*time.Second {
+		if _, err := c.Write([]byte{0x11}); err != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Error("the connection lives on")
+}
+
 // sockjs-protocol, RawWebsocket.test_close; Firefox loses frames where FIN
 // follows at once.
 func TestServerWaitsForThePeersCloseFrame(t *testing.T) {

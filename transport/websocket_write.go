@@ -22,8 +22,11 @@ func (k *socket) start(answer []byte) (err error) {
 		}
 		err = k.write(answer, end != nil)
 		answer = nil
-		if end != nil {
+		switch {
+		case end != nil:
 			k.session.Detach(k, nil)
+		case !k.conn.Pending():
+			k.session.Taken()
 		}
 	})
 	return err
@@ -67,7 +70,7 @@ func (k *socket) moveFrames() {
 			k.endpoint.stats.unanswered.Add(1)
 			err = errUnanswered
 		default:
-			_, err = k.conn.Write(*b)
+			err = k.write(*b, false)
 		}
 		if err != nil {
 			k.lose(err)
@@ -98,7 +101,9 @@ func (k *socket) lose(err error) {
 // that.
 func (k *socket) write(p []byte, closes bool) error {
 	if closes {
-		k.closed()
+		if !k.closing.Load() {
+			k.closed()
+		}
 		return k.conn.WriteLast(p)
 	}
 	_, err := k.conn.Write(p)
