@@ -24,11 +24,19 @@ func (e *Endpoint) xhrSend(w http.ResponseWriter, r *http.Request, key string) {
 	})
 }
 
+// smallBody is what fits into a netpoll.Buffer with its request's headers.
+const smallBody = 2 << 10
+
 // answerSend answers a request whose messages are taken. Its connection is
 // parked until the next one, where it can be: a client keeps one for what it
-// sends, and net/http would keep a goroutine and two buffers for it.
+// sends, and net/http would keep a goroutine and two buffers for it. A client of
+// large messages would be read by net/http again.
 func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
-	c, err := e.poller.Hijack(w, r)
+	var c *netpoll.Conn
+	err := netpoll.ErrServed
+	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
+		c, err = e.poller.Hijack(w, r)
+	}
 	if err != nil {
 		w.WriteHeader(http.StatusNoContent)
 		return
