@@ -111,7 +111,9 @@ func (e *Endpoint) Stats() Stats {
 // streams and polls, and closes WebSockets as RFC 6455 has it. It returns when
 // all of that is done. Shortly before the context's deadline it closes the
 // sessions of busy handlers, too; at the deadline, the connections that are
-// left, and returns the context's error.
+// left, and returns the context's error. http.Server's own Shutdown does not know
+// of WebSockets and of parked connections, whose requests it does not wait for:
+// call this, too.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	err := e.shutdownSessions(ctx)
 	return errors.Join(err, e.poller.Shutdown(ctx))

@@ -12,7 +12,7 @@ import (
 // errGone is why a session closes whose client has left its response.
 var errGone = errors.New("transport: client has left")
 
-// park takes the connection from net/http and carries the response on without
+// park takes the connection from its server and carries the response on without
 // a goroutine. It is false where that cannot be. The caller has the pump.
 func (x *response) park(r *http.Request) bool {
 	conn, err := x.endpoint.poller.Hijack(x.w, r)
@@ -35,8 +35,8 @@ func (x *response) park(r *http.Request) bool {
 // start writes the head and the prelude of a stream, with the frames that are
 // there already.
 func (x *response) start(head []byte) {
-	out := append(netpoll.AppendDate(head), "Transfer-Encoding: chunked\r\n\r\n"...)
-	out = netpoll.AppendChunk(out, x.carrier.prelude(x.callback))
+	out := netpoll.AppendField(netpoll.AppendDate(head), "Transfer-Encoding", "chunked")
+	out = netpoll.AppendChunk(append(out, "\r\n"...), x.carrier.prelude(x.callback))
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
@@ -84,10 +84,8 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 	if x.carrier.poll {
 		dst = append(dst, x.head.Value()...)
 		dst = netpoll.AppendDate(dst)
-		dst = append(dst, "Content-Length: "...)
-		dst = strconv.AppendInt(dst, int64(len(*b)), 10)
-		dst = append(dst, "\r\n\r\n"...)
-		return append(dst, *b...)
+		dst = netpoll.AppendField(dst, "Content-Length", strconv.Itoa(len(*b)))
+		return append(append(dst, "\r\n"...), *b...)
 	}
 	dst = netpoll.AppendChunk(dst, *b)
 	if x.done {
@@ -96,8 +94,8 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 	return dst
 }
 
-// send writes bytes. With the last, the connection goes back to net/http, to wait
-// for the next request. Of a failure Ready tells.
+// send writes bytes. With the last, the connection goes back to its server, to
+// wait for the next request. Of a failure Ready tells.
 func (x *response) send(p []byte) {
 	if x.done {
 		x.conn.Finish(p)

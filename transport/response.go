@@ -247,8 +247,9 @@ func (x *response) moveServed() error {
 	return nil
 }
 
-// next appends the next frame and tells whether there is another. The receiver is detached before the last bytes
-// of the response can be seen: a client polls again the moment it has them.
+// next appends the next frame and tells whether there is another. The receiver
+// is detached before the last bytes of the response can be seen: a client polls
+// again the moment it has them.
 func (x *response) next(dst []byte) (f []byte, more bool) {
 	f, more, err := x.session.Next(x, dst)
 	if len(f) == 0 {

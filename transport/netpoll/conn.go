@@ -18,7 +18,7 @@ const lingerFor = time.Second
 // with no lock held.
 type Owner interface {
 	// Ready is called once after each Arm, Linger or Watch, when what was
-	// waited for has come. After Arm and Linger b can be read: it has at least
+	// waited for has come, unless Finish came first. After Arm and Linger b can be read: it has at least
 	// a byte, or its error. It is lent until Ready returns. After Watch it is
 	// nil: the peer has gone, or the connection has failed.
 	Ready(b *Buffer)
@@ -70,7 +70,7 @@ const (
 	nothing waiting = iota
 	input           // bytes to read
 	hangup          // the peer's end of the connection
-	request         // bytes that are http.Server's
+	request         // the next request of an HTTP connection
 )
 
 // A next is what comes after everything is written.
@@ -159,10 +159,11 @@ func (p *Poller) tellGone(o Owner) {
 // work calls Ready each time that something has come, and at once if it has
 // come already. It ends when the connection is parked or waits for nothing.
 func (c *Conn) work(come bool) {
-	defer c.poller.work.Done()
+	p := c.poller
+	defer p.work.Done()
 	b := lend(c)
 	defer b.giveBack()
-	for come || c.come(b) {
+	for come || c.come(b, p) {
 		come = false
 		c.owner.Ready(b)
 	}
@@ -170,7 +171,7 @@ func (c *Conn) work(come bool) {
 
 // come waits, where the connection keeps its goroutine, and tells whether
 // something has come. After false the goroutine has ended.
-func (c *Conn) come(b *Buffer) bool {
+func (c *Conn) come(b *Buffer, p *Poller) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.waits == input || c.waits == request {
@@ -178,7 +179,7 @@ func (c *Conn) come(b *Buffer) bool {
 			c.found()
 			return true
 		}
-		if c.fd >= 0 && !c.lively && len(c.head) == 0 {
+		if c.fd >= 0 && (!c.lively || c.poller != p) && len(c.head) == 0 {
 			c.works = false
 			if c.arm() {
 				if c.readBy != 0 {

@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"time"
 )
 
 // An exchange is one request on a connection that http.Server had given away,
-// and the ResponseWriter for it. What is written is kept until the handler
-// returns or flushes.
+// and the ResponseWriter for it. To a handler it is as http.Server's own, but
+// that there are no interim responses, no trailers and no write deadlines, that
+// http.Hijacker is Poller.Hijack's, and that ConnContext is called for each
+// request.
 type exchange struct {
 	conn    *Conn
 	request *http.Request
@@ -20,13 +23,23 @@ type exchange struct {
 	header   http.Header
 	status   int // 0: not written yet
 	head     []byte
-	typed    bool // the head has a Content-Type
-	declared int  // Content-Length, as the handler has set it, or -1
-	body     []byte
-	sent     bool // the head is
+	typed    bool   // no Content-Type is to be found out
+	declared int    // Content-Length, as the handler has set it, or -1
+	written  int    // bytes of the body, those included that were too many
+	body     []byte // that is not sent
+	sent     bool   // the head is
 	chunked  bool
-	taken    bool // the connection has been hijacked
+	hijacked bool
 }
+
+// keepLimit is how much of a body is kept until the handler returns.
+const keepLimit = 64 << 10
+
+const badRequest = "HTTP/1.1 400 Bad Request\r\n" +
+	"Content-Type: text/plain; charset=utf-8\r\n" +
+	"Connection: close\r\n" +
+	"\r\n" +
+	"400 Bad Request"
 
 // Ready has the server's handler serve the request that has come, where it is a
 // plain one, and otherwise gives the connection to the server.
@@ -47,12 +60,12 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	r, err := http.ReadRequest(b.Reader)
 	if err != nil {
-		c.reuse = nil
-		c.Finish([]byte("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"))
+		c.setLast()
+		c.Finish([]byte(badRequest))
 		return
 	}
 	r.RemoteAddr = c.under.RemoteAddr().String()
-	ctx := u.base
+	ctx := u.base()
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})
 	}
@@ -68,19 +81,19 @@ func (*reuse) Flushed() {}
 
 // serve calls the handler, as http.Server does.
 func (e *exchange) serve(s *http.Server) {
+	returned := false
 	defer func() {
-		v := recover()
-		if v == nil {
+		if returned {
 			return
 		}
-		if v != http.ErrAbortHandler {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
 			logf := log.Printf
 			if s.ErrorLog != nil {
 				logf = s.ErrorLog.Printf
 			}
 			logf("http: panic serving %v: %v\n%s", e.request.RemoteAddr, v, debug.Stack())
 		}
-		if !e.taken {
+		if !e.hijacked {
 			e.conn.Close()
 		}
 	}()
@@ -89,7 +102,8 @@ func (e *exchange) serve(s *http.Server) {
 		h = http.DefaultServeMux
 	}
 	h.ServeHTTP(e, e.request)
-	if !e.taken {
+	returned = true
+	if !e.hijacked {
 		e.request.Body.Close()
 		e.finish()
 	}
@@ -98,7 +112,7 @@ func (e *exchange) serve(s *http.Server) {
 // hijack takes the connection from the exchange for p.
 func (e *exchange) hijack(p *Poller) (*Conn, error) {
 	u := p.reuseOf(e.request.Context().Value(http.ServerContextKey).(*http.Server), e.request)
-	if u == nil || e.status != 0 {
+	if u == nil || e.status != 0 || e.hijacked {
 		return nil, ErrServed
 	}
 	if closes(e.header) {
@@ -108,7 +122,7 @@ func (e *exchange) hijack(p *Poller) (*Conn, error) {
 	if !e.conn.move(p, u) {
 		return nil, ErrServed
 	}
-	e.taken = true
+	e.hijacked = true
 	return e.conn, nil
 }
 
@@ -139,26 +153,36 @@ func (e *exchange) Flushed() {
 func (e *exchange) Header() http.Header { return e.header }
 
 func (e *exchange) WriteHeader(status int) {
-	if e.status != 0 || status < 200 {
+	if e.status != 0 || status < 200 || e.hijacked {
 		return
 	}
 	e.status, e.declared = status, -1
-	if closes(e.header) {
-		e.conn.reuse = nil
+	if closes(e.header) || e.conn.serverEnds() {
+		e.conn.setLast()
 	}
-	if n, err := strconv.Atoi(e.header.Get("Content-Length")); err == nil {
+	if n, err := strconv.Atoi(e.header.Get("Content-Length")); err == nil && n >= 0 {
 		e.declared = n
 	}
-	e.typed = e.header["Content-Type"] != nil
+	_, typed := e.header["Content-Type"]
+	e.typed = typed || e.header.Get("Content-Encoding") != ""
 	e.head = AppendHead(nil, status, e.header, e.conn.Returns())
 }
 
 func (e *exchange) Write(p []byte) (int, error) {
+	if e.hijacked {
+		return 0, http.ErrHijacked
+	}
 	e.WriteHeader(http.StatusOK)
 	if !e.mayHaveBody() {
 		return 0, http.ErrBodyNotAllowed
 	}
+	if e.written += len(p); e.declared >= 0 && e.written > e.declared {
+		return 0, http.ErrContentLength
+	}
 	e.body = append(e.body, p...)
+	if len(e.body) > keepLimit {
+		return len(p), e.FlushError()
+	}
 	return len(p), nil
 }
 
@@ -171,8 +195,11 @@ func (e *exchange) Flush() { e.FlushError() }
 
 // FlushError writes what there is, and waits until the peer has taken it.
 func (e *exchange) FlushError() error {
+	if e.hijacked {
+		return http.ErrHijacked
+	}
 	e.WriteHeader(http.StatusOK)
-	e.chunked = e.chunked || !e.sent && e.mayHaveBody() && e.declared != len(e.body)
+	e.chunked = e.declared < 0 && e.mayHaveBody()
 	if _, err := e.conn.Write(e.take()); err != nil {
 		return err
 	}
@@ -187,12 +214,22 @@ func (e *exchange) FlushError() error {
 	return nil
 }
 
-// finish writes what is left, and has the connection wait for its next request.
+// SetReadDeadline does nothing: the body is here.
+func (e *exchange) SetReadDeadline(time.Time) error { return nil }
+
+// EnableFullDuplex does nothing: it is always enabled.
+func (e *exchange) EnableFullDuplex() error { return nil }
+
+// finish writes what is left, and has the connection wait for its next request,
+// unless the body is not as long as was declared.
 func (e *exchange) finish() {
 	e.WriteHeader(http.StatusOK)
 	out := e.take()
 	if e.chunked {
 		out = append(out, LastChunk...)
+	}
+	if e.mayHaveBody() && e.declared >= 0 && e.written != e.declared {
+		e.conn.setLast()
 	}
 	e.conn.Finish(out)
 }
@@ -211,7 +248,7 @@ func (e *exchange) take() []byte {
 		case e.chunked:
 			out = AppendField(out, "Transfer-Encoding", "chunked")
 		case e.mayHaveBody():
-			out = AppendField(out, "Content-Length", strconv.Itoa(len(body)))
+			out = AppendField(out, "Content-Length", strconv.Itoa(max(e.declared, len(body))))
 		}
 		out = append(out, "\r\n"...)
 	}

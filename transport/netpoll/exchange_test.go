@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -142,6 +143,7 @@ func TestExchangeIsAsHTTPServersIs(t *testing.T) {
 			w.Header().Set("Content-Type", "text/x")
 			w.Header()["X-Two"] = []string{"a", "b"}
 			w.Header().Set("X-Evil", "a\r\nX-More: b")
+			w.Header()["X-Evil\r\nX-More"] = []string{"c"}
 			w.WriteHeader(500)
 			w.Header().Set("X-Late", "no")
 			io.WriteString(w, "error\n")
@@ -153,6 +155,38 @@ func TestExchangeIsAsHTTPServersIs(t *testing.T) {
 				t.Error(err)
 			}
 		},
+		"no type": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Content-Type"] = nil
+			io.WriteString(w, "hello")
+		},
+		"an encoding": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			io.WriteString(w, "\x1f\x8b\x08")
+		},
+		"less than said": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "9")
+			io.WriteString(w, "hello")
+		},
+		"less than said, flushed": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "9")
+			io.WriteString(w, "hello")
+			w.(http.Flusher).Flush()
+			io.WriteString(w, "x")
+		},
+		"more than said": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "5")
+			io.WriteString(w, "hello")
+			w.(http.Flusher).Flush()
+			if _, err := io.WriteString(w, "HTTP/1.1 200 OK\r\n\r\n"); err != http.ErrContentLength {
+				t.Errorf("got %v", err)
+			}
+		},
+		"deadlines": func(w http.ResponseWriter, r *http.Request) {
+			rc := http.NewResponseController(w)
+			b, err := io.ReadAll(r.Body)
+			fmt.Fprint(w, rc.SetReadDeadline(time.Now().Add(time.Minute)), rc.EnableFullDuplex(), b, err)
+		},
+		"the goroutine's end": func(http.ResponseWriter, *http.Request) { runtime.Goexit() },
 		"close": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Connection", "close")
 			io.WriteString(w, "bye")
@@ -244,6 +278,8 @@ func TestOtherRequestsAreHTTPServers(t *testing.T) {
 		"a folded header":      "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: b\r\n Transfer-Encoding: chunked\r\n\r\n",
 		"a space before :":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n",
 		"not ASCII":            "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: \xe4\r\n\r\n",
+		"a host that is none":  "POST /echo/0/s/xhr HTTP/1.1\r\nHost: a b\r\n\r\n",
+		"another such host":    "POST /echo/0/s/xhr HTTP/1.1\r\nHost: evil/@x\r\n\r\n",
 		"too large a head":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 2100) + "\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,32 +400,33 @@ func TestContextOfAnExchange(t *testing.T) {
 	<-gone
 }
 
-// A peer that does not read what is flushed holds up the handler, until it has
+// A peer that does not read holds up the handler, flushed or not, until it has
 // gone.
-func TestFlushWaitsForThePeer(t *testing.T) {
-	ended := make(chan error, 1)
-	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rc := http.NewResponseController(w)
-		for {
-			w.Write(make([]byte, 1<<20))
-			if err := rc.Flush(); err != nil {
-				ended <- err
-				return
+func TestWritesWaitForThePeer(t *testing.T) {
+	for _, flush := range []bool{true, false} {
+		ended := make(chan error, 1)
+		h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for {
+				_, err := w.Write(make([]byte, 1<<20))
+				if err == nil && flush {
+					err = http.NewResponseController(w).Flush()
+				}
+				if err != nil {
+					ended <- err
+					return
+				}
 			}
+		})})
+		c := h.dialBack(t)
+		io.WriteString(c.Conn, poll)
+		if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
+			t.Fatal(err)
 		}
-	})})
-	c := h.dialBack(t)
-	io.WriteString(c.Conn, poll)
-	if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended: // within the write timeout of the Poller
-		if err == nil {
-			t.Error("no error")
+		select {
+		case <-ended: // within the write timeout of the Poller
+		case <-time.After(20 * time.Second):
+			t.Error("the handler goes on")
 		}
-	case <-time.After(20 * time.Second):
-		t.Error("the handler goes on")
 	}
 }
 
@@ -408,6 +445,14 @@ func TestAnotherPollerTakesTheConnection(t *testing.T) {
 		c.Own(owned{})
 		c.Watch()
 		c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nother"))
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusTeapot)
+		if _, err := io.WriteString(w, "x"); err != http.ErrHijacked {
+			t.Errorf("after that: %v", err)
+		}
+		if err := http.NewResponseController(w).Flush(); err != http.ErrHijacked {
+			t.Errorf("after that: %v", err)
+		}
 	})})
 	c := h.dialBack(t)
 	for range 3 {
@@ -453,6 +498,60 @@ func TestShutdownWaitsForExchanges(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
+}
+
+// The answer to a request that is being served while the server shuts down is
+// its connection's last, and says so.
+func TestServersShutdownIsToldByExchanges(t *testing.T) {
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-goOn
+		io.WriteString(w, "done")
+	})})
+	c := h.dialBack(t)
+	io.WriteString(c.Conn, poll)
+	<-begun
+	if err := h.Server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	close(goOn)
+	if got := c.answer(t); !strings.Contains(got, `"done"`) || !strings.Contains(got, "close:true") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A Poller that is down has no part in what goes on on a connection that
+// another has taken since.
+func TestShutdownIsOfOnePoller(t *testing.T) {
+	other := New(time.Second)
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := other.Hijack(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Own(owned{})
+		c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+	})})
+	c := h.dialBack(t)
+	c.ask(t, poll)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	down := make(chan error, 1)
+	go func() { down <- h.poller.Shutdown(ctx) }()
+	for asking := true; asking; {
+		select {
+		case err := <-down:
+			asking = false
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			c.ask(t, poll)
+		}
+	}
+	shutdown(t, other)
 }
 
 // Requests come the instant the answer to the last can be seen, thousands of

@@ -13,8 +13,9 @@ import (
 // plain returns the length of the request that p begins with, where it is one
 // that can be served without http.Server: a POST of a SockJS client that is here
 // whole, and that asks for nothing but its answer. Otherwise it returns 0. It is
-// stricter than http.ReadRequest, which parses the request then: what could be
-// read in two ways is not plain (RFC 9112, sections 2.2 and 5.1).
+// stricter than http.ReadRequest, which parses the request then, and than
+// http.Server: what they would refuse, or what could be read in two ways, is not
+// plain (RFC 9112, sections 2.2, 3.2 and 5.1).
 func plain(p []byte) int {
 	end := bytes.Index(p, []byte("\r\n\r\n"))
 	if end < 0 || !legible(p[:end]) {
@@ -34,10 +35,13 @@ func plain(p []byte) int {
 		case len(name) == len(field) || !isToken(name):
 			return 0
 		case is(name, "Host"):
+			if !isHost(value) {
+				return 0
+			}
 			hosts++
 		case is(name, "Content-Length"):
 			n, err := strconv.ParseUint(string(value), 10, 12)
-			if err != nil || value[0] == '+' {
+			if err != nil {
 				return 0
 			}
 			size = int(n)
@@ -93,29 +97,41 @@ func legible(head []byte) bool {
 	return true
 }
 
-func isToken(name []byte) bool {
-	for _, c := range name {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+// isToken tells names of headers, but for some with characters that nobody uses
+// in them (RFC 9110, section 5.6.2).
+func isToken[T string | []byte](name T) bool { return consists(name, "-_.") }
+
+// isHost tells names and addresses, with or without a port.
+func isHost(value []byte) bool { return consists(value, "-_.:[]") }
+
+// consists tells whether text is not empty and holds letters, digits and those
+// others only.
+func consists[T string | []byte](text T, others string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte(others, c) >= 0:
 		default:
 			return false
 		}
 	}
-	return len(name) > 0
+	return len(text) > 0
 }
 
 // closes tells whether a response is to be its connection's last.
 func closes(h http.Header) bool {
-	for _, v := range h["Connection"] {
-		if strings.EqualFold(v, "close") {
-			return true
+	for _, line := range h["Connection"] {
+		for v := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(v), "close") {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// AppendHead appends a status line and headers, but for those of each message
-// and the empty line.
+// AppendHead appends a status line and headers, but for those of each message,
+// for those whose names are none, and for the empty line.
 func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
 	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(status), 10)
 	dst = append(append(append(dst, ' '), http.StatusText(status)...), "\r\n"...)
@@ -125,6 +141,9 @@ func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
 		switch name {
 		case "Date", "Content-Length", "Transfer-Encoding", "Connection":
 			continue // set for each response
+		}
+		if !isToken(name) {
+			continue
 		}
 		for _, value := range h[name] {
 			dst = AppendField(dst, name, value)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// ErrServed is Hijack's answer for a request whose connection stays with
-// net/http: its response is to be written by the ResponseWriter.
-var ErrServed = errors.New("netpoll: net/http keeps the connection")
+// ErrServed is Hijack's answer for a request whose connection cannot be taken:
+// its response is to be written by the ResponseWriter.
+var ErrServed = errors.New("netpoll: the connection cannot be taken")
 
 // responseType is net/http's own ResponseWriter for HTTP/1.
 const responseType = "*http.response"
@@ -51,13 +51,31 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 }
 
 // Returns tells whether Finish will give the connection back.
-func (c *Conn) Returns() bool { return c.reuse != nil }
+func (c *Conn) Returns() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reuse != nil
+}
+
+// setLast has Finish close the connection.
+func (c *Conn) setLast() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reuse = nil
+}
+
+// serverEnds tells whether the connection's server shuts down.
+func (c *Conn) serverEnds() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reuse != nil && c.reuse.ended()
+}
 
 // A reuse is where connections wait for their next request, and the listener by
 // which they go back to their http.Server for what is not served here.
 type reuse struct {
 	server *http.Server
-	base   context.Context // of requests that are served here
+	base   func() context.Context // of requests that are served here
 	addr   net.Addr
 	idle   time.Duration // that a connection may wait; 0: for ever
 
@@ -89,28 +107,36 @@ func (p *Poller) reuseOf(server *http.Server, r *http.Request) *reuse {
 	if u == nil {
 		addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		u = &reuse{server: server, addr: addr, idle: server.IdleTimeout, wake: make(chan struct{}, 1)}
-		base := context.Background()
-		if server.BaseContext != nil {
-			base = server.BaseContext(u)
-		}
-		u.base = context.WithValue(base, http.ServerContextKey, server)
+		u.base = sync.OnceValue(func() context.Context {
+			base := context.Background()
+			if server.BaseContext != nil {
+				base = server.BaseContext(u)
+			}
+			return context.WithValue(base, http.ServerContextKey, server)
+		})
 		if u.idle == 0 {
 			u.idle = server.ReadTimeout
 		}
 		p.reuses[server] = u
 		p.work.Go(func() {
 			server.Serve(u)
-			p.drop(server)
+			p.forgetServer(server)
 		})
 	}
 	return u
 }
 
-// drop forgets a server that has ended.
-func (p *Poller) drop(server *http.Server) {
+// forgetServer forgets a server that has ended.
+func (p *Poller) forgetServer(server *http.Server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.reuses, server)
+}
+
+func (u *reuse) ended() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.closed
 }
 
 func (u *reuse) wraps() bool {

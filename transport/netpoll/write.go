@@ -157,8 +157,8 @@ func (c *Conn) put(p []byte) error {
 }
 
 // Finish writes the last bytes of a response and gives the connection back to
-// the http.Server that it came from, to wait there for its next request; it is
-// closed where it cannot go back. That the peer goes once it has the bytes is no
+// the http.Server that it came from: it waits, parked, for that server's next
+// request. It is closed where it cannot go back. That the peer goes once it has the bytes is no
 // end that Ready is called for; that it does not get them is.
 func (c *Conn) Finish(p []byte) {
 	c.mu.Lock()
