@@ -233,12 +233,14 @@ func (c *Conn) linger(b *Buffer) bool {
 }
 
 // stare watches for the peer's end of a connection that epoll cannot watch. It
-// keeps what comes instead. c.mu is held, but for the time it waits.
+// keeps what comes instead. While the last bytes are being written, the write
+// tells whether the peer gets them, and nothing is to be read from its end. c.mu
+// is held, but for the time it waits.
 func (c *Conn) stare(b *Buffer) {
 	c.mu.Unlock()
 	_, err := b.Peek(1)
 	c.mu.Lock()
-	if err != nil && c.waits == hangup {
+	if err != nil && c.waits == hangup && c.then != giveBack {
 		c.works = false
 		c.rouse()
 	}

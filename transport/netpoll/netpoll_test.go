@@ -402,6 +402,31 @@ func BenchmarkWrite(b *testing.B) {
 	shutdown(b, p)
 }
 
+// A counter counts how often it is told that the peer has gone.
+type counter struct{ gone atomic.Int32 }
+
+func (w *counter) Ready(*Buffer) { w.gone.Add(1) }
+func (w *counter) Flushed()      {}
+
+// A peer that has the last bytes may go.
+func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
+	each(t, func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn)) {
+		var w counter
+		for range 500 {
+			c, client := take(&w)
+			c.Watch()
+			go c.Finish([]byte("bye"))
+			io.ReadFull(client, make([]byte, 3))
+			client.Close()
+		}
+		eventually(t, "all are closed", func() bool { return p.open() == 0 })
+		p.work.Wait()
+		if n := w.gone.Load(); n > 0 {
+			t.Errorf("%d were told that the peer has gone", n)
+		}
+	})
+}
+
 // A connection that fails while it is watched tells its Owner, however soon.
 func TestFailureEndsAWatch(t *testing.T) {
 	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
