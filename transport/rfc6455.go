@@ -150,7 +150,8 @@ func (k *socket) peerCloses(code int, reason string) error {
 	return k.write(k.codec.appendClose(nil, code, ""), true)
 }
 
-// next reads a message with gorilla/websocket.
+// next reads a message: one that is here whole, in one frame, as it is, and any
+// other with gorilla/websocket.
 func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 	f, err := readHead(k)
 	switch {
@@ -166,6 +167,11 @@ func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 		return false, tooBig
 	case !f.final || k.buffer.Buffered() < f.header+f.size:
 		k.hurry()
+	case f.masked && (f.opcode == websocket.TextMessage || f.opcode == websocket.BinaryMessage):
+		p, _ := k.buffer.Peek(f.header + f.size)
+		body.Write(f.appendPayload(body.AvailableBuffer(), p))
+		k.buffer.Discard(len(p))
+		return f.opcode == websocket.BinaryMessage, nil
 	}
 	g := gorillaOf(k)
 	g.SetReadLimit(int64(k.limit()))
@@ -224,18 +230,29 @@ func readHead(k *socket) (f head, err error) {
 	return f, err
 }
 
+// appendPayload appends the payload of a masked frame (RFC 6455, section 5.3).
+func (f head) appendPayload(dst, frame []byte) []byte {
+	n := len(dst)
+	dst = append(dst, frame[f.header:]...)
+	mask, p := frame[f.header-maskSize:f.header], dst[n:]
+	twice := uint64(binary.NativeEndian.Uint32(mask)) * (1<<32 + 1)
+	for ; len(p) >= 8; p = p[8:] {
+		binary.NativeEndian.PutUint64(p, binary.NativeEndian.Uint64(p)^twice)
+	}
+	for i := range p {
+		p[i] ^= mask[i%maskSize]
+	}
+	return dst
+}
+
 // pong answers a ping (RFC 6455, section 5.5.3).
 func (f head) pong(k *socket) error {
 	p, err := k.peek(f.header + f.size)
 	if err != nil {
 		return err
 	}
-	mask, data := p[f.header-maskSize:f.header], p[f.header:]
-	answer := appendHeader(make([]byte, 0, 2+len(data)), websocket.PongMessage, len(data))
-	for i, c := range data {
-		answer = append(answer, c^mask[i%maskSize])
-	}
-	if err := k.write(answer, false); err != nil {
+	answer := appendHeader(make([]byte, 0, 2+f.size), websocket.PongMessage, f.size)
+	if err := k.write(f.appendPayload(answer, p), false); err != nil {
 		return err
 	}
 	return f.skip(k)

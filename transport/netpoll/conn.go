@@ -11,8 +11,9 @@ import (
 // addLimit is the number of bytes that Write takes while something is left over.
 const addLimit = 64 << 10
 
-// lingerFor is how long a connection that was busy keeps its goroutine.
-const lingerFor = time.Second
+// lingerLooks is how often the minder looks at a connection that was busy before
+// it takes its goroutine.
+const lingerLooks = int8(time.Second/mindEvery) + 1
 
 // An Owner is what a connection calls, on goroutines of the connection's and
 // with no lock held.
@@ -58,7 +59,7 @@ type Conn struct {
 	works   bool  // a goroutine is in Ready, or lingers
 	lively  bool  // linger before parking
 	kicked  bool  // the minder has ended the lingering
-	lingers int64 // since when, in nanoseconds, or 0
+	lingers int8  // looks of the minder that are left, or 0
 	readBy  int64 // the read deadline, or 0
 	place   place // among the idle connections of reuse
 }
@@ -216,7 +217,7 @@ func (c *Conn) found() {
 // linger waits for bytes in b, on the Go runtime's poller. It is false when the
 // minder has ended it. c.mu is held, but for the time it waits.
 func (c *Conn) linger(b *Buffer) bool {
-	c.lingers = time.Now().UnixNano()
+	c.lingers = lingerLooks
 	if c.fd >= 0 {
 		c.mindLater()
 	}
@@ -263,9 +264,11 @@ func (c *Conn) mind(now time.Time) {
 			c.fail(ErrTimeout)
 		}
 	}
-	if c.lingers != 0 && c.err == nil {
+	if c.lingers > 0 && c.err == nil {
 		more = true
-		if !c.kicked && at-c.lingers > int64(lingerFor) {
+		if c.lingers > 1 {
+			c.lingers--
+		} else if !c.kicked {
 			c.kicked = true
 			c.under.SetReadDeadline(past)
 		}
