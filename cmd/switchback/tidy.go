@@ -11,7 +11,7 @@ import (
 const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
-	leastGain   = 4 << 20   // bytes
+	leastGain   = 1 << 20   // bytes
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, which would otherwise run for each 4 MiB of garbage
@@ -36,7 +36,7 @@ func tidy(ctx context.Context) {
 		case <-tick.C:
 		}
 		allocated, live := heap()
-		if allocated-tidied > max(leastGain, live/4) {
+		if allocated-tidied > max(leastGain, live/8) {
 			passes = 2 // pools let go at the second
 		}
 		if allocated-last < quietAllocs && passes > 0 {
@@ -49,9 +49,9 @@ func tidy(ctx context.Context) {
 }
 
 // heap returns the bytes ever allocated, and those that the last collection has
-// left.
+// left, without the ballast.
 func heap() (allocated, live uint64) {
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(samples)
-	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
+	return samples[0].Value.Uint64(), max(samples[1].Value.Uint64(), ballastSize) - ballastSize
 }
