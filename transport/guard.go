@@ -42,8 +42,11 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 		return true
 	}
 	origin, known := pageOrigin(r, by)
+	if known && (origin == "" || g.origins.match(origin)) {
+		return true
+	}
 	c := g.proxies.caller(r)
-	if known && (origin == "" || g.origins.match(origin) || c.isOrigin(origin)) {
+	if known && c.isOrigin(origin) {
 		return true
 	}
 	g.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
@@ -78,8 +81,10 @@ func pageOrigin(r *http.Request, by Request) (origin string, known bool) {
 	case "same-origin", "none":
 		return "", true
 	}
-	if u, err := url.Parse(r.Referer()); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host, true
+	if referer := r.Referer(); referer != "" {
+		if u, err := url.Parse(referer); err == nil && u.Host != "" {
+			return u.Scheme + "://" + u.Host, true
+		}
 	}
 	return "", by == ByScript && r.Header.Get("Sec-Fetch-Site") == ""
 }
