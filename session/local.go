@@ -36,6 +36,8 @@ type Local struct {
 	number   uint64
 	timer    timer // guarded by the registry's wheel
 
+	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
+
 	mu       sync.Mutex // guards the rest
 	state    state
 	greeted  bool // the open frame has been taken
@@ -54,8 +56,6 @@ type Local struct {
 	pending  int    // bytes that they bring
 	end      *CloseError
 	context  *sessionContext // nil until Context is called
-
-	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
 }
 
 type sessionContext struct {
@@ -197,6 +197,7 @@ func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error
 		return dst, false, ErrDetached
 	}
 	s.inflight.Store(0)
+	defer s.account()
 	switch {
 	case !s.greeted && s.greet(&dst):
 	case s.queue.len() > 0:
@@ -208,16 +209,13 @@ func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error
 			s.told = true
 			s.left = s.registry.wheel.now()
 		}
-		s.account()
 		return s.framing.AppendClose(dst, s.end.Code, s.end.Reason), false, s.end
 	case s.beat:
 		dst = s.framing.AppendHeartbeat(dst)
 	default:
 		s.hungry = true
-		s.account()
 		return dst, false, nil
 	}
-	s.account()
 	s.beat = false
 	s.sent = s.registry.wheel.now()
 	more = s.queue.len() > 0 || s.state != open
