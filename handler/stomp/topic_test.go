@@ -358,18 +358,25 @@ func gated(t *testing.T, destination string, f func(w *world, first, second *cli
 	})
 }
 
+// wantSubscribed has the engine answer, and demands that c then hears of what is
+// sent.
+func (c *client) wantSubscribed(answers chan error) {
+	c.T.Helper()
+	answers <- nil
+	c.want("RECEIPT\nreceipt-id:ok\n\n^@")
+	if err := c.broker.Send(c.T.Context(), "/topic/a", "hello"); err != nil {
+		c.T.Error(err)
+	}
+	c.wantBodies("hello")
+}
+
 func TestFailedSubscribeDeafensNobodyElse(t *testing.T) {
 	for _, destination := range []string{"/topic/a", "/topic/*"} {
 		gated(t, destination, func(w *world, first, second *client, answers chan error) {
 			answers <- errLost
 			first.want(errorFrame("Broker not available.", "receipt-id:ok"), closed1002)
 			second.want()
-			answers <- nil
-			second.want("RECEIPT\nreceipt-id:ok\n\n^@")
-			if err := w.broker.Send(t.Context(), "/topic/a", "hello"); err != nil {
-				t.Error(err)
-			}
-			second.wantBodies("hello")
+			second.wantSubscribed(answers)
 		})
 	}
 }
@@ -378,12 +385,7 @@ func TestSubscribeOfAClientThatGoesDeafensNobodyElse(t *testing.T) {
 	gated(t, "/topic/a", func(w *world, first, second *client, answers chan error) {
 		first.session.Close(3000, "")
 		second.want()
-		answers <- nil
-		second.want("RECEIPT\nreceipt-id:ok\n\n^@")
-		if err := w.broker.Send(t.Context(), "/topic/a", "hello"); err != nil {
-			t.Error(err)
-		}
-		second.wantBodies("hello")
+		second.wantSubscribed(answers)
 	})
 }
 

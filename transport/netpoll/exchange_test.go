@@ -473,17 +473,24 @@ func TestAnotherPollerTakesTheConnection(t *testing.T) {
 	}
 }
 
-// Shutdown waits for a request that is being served.
-func TestShutdownWaitsForExchanges(t *testing.T) {
+// serving returns a host that is serving a request of c's, until goOn is closed.
+func serving(t *testing.T) (h *host, c *caller, goOn chan struct{}) {
+	t.Helper()
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h = serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(begun)
 		<-goOn
 		io.WriteString(w, "done")
 	})})
-	c := h.dialBack(t)
+	c = h.dialBack(t)
 	io.WriteString(c.Conn, poll)
 	<-begun
+	return h, c, goOn
+}
+
+// Shutdown waits for a request that is being served.
+func TestShutdownWaitsForExchanges(t *testing.T) {
+	h, c, goOn := serving(t)
 	down := make(chan error, 1)
 	go func() { down <- h.poller.Shutdown(t.Context()) }()
 	select {
@@ -503,15 +510,7 @@ func TestShutdownWaitsForExchanges(t *testing.T) {
 // The answer to a request that is being served while the server shuts down is
 // its connection's last, and says so.
 func TestServersShutdownIsToldByExchanges(t *testing.T) {
-	begun, goOn := make(chan struct{}), make(chan struct{})
-	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(begun)
-		<-goOn
-		io.WriteString(w, "done")
-	})})
-	c := h.dialBack(t)
-	io.WriteString(c.Conn, poll)
-	<-begun
+	h, c, goOn := serving(t)
 	if err := h.Server.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
