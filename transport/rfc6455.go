@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"switchback/session"
+	"switchback/transport/netpoll"
 )
 
 // rfc6455 is the framing of RFC 6455, as servers send it: not masked.
@@ -74,18 +75,7 @@ func newUpgrader(opener session.Opener, o Options) upgrader {
 	return u
 }
 
-func isUpgrade(r *http.Request) bool { return has(r.Header["Upgrade"], "websocket") }
-
-// has tells whether a header that is a list has a value, without regard to
-// case.
-func has(lines []string, value string) bool {
-	for _, v := range list(lines) {
-		if strings.EqualFold(v, value) {
-			return true
-		}
-	}
-	return false
-}
+func isUpgrade(r *http.Request) bool { return netpoll.ListHas(r.Header["Upgrade"], "websocket") }
 
 // check returns what keeps a request from being a handshake, or nothing
 // (sockjs-protocol, WebsocketHttpErrors).
@@ -93,7 +83,7 @@ func (u *upgrader) check(r *http.Request) string {
 	switch {
 	case !isUpgrade(r):
 		return `Can "Upgrade" only to "WebSocket".`
-	case !has(r.Header["Connection"], "upgrade"):
+	case !netpoll.ListHas(r.Header["Connection"], "upgrade"):
 		return `"Connection" must be "Upgrade".`
 	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
 		return "WebSocket needs HTTP/1.1."

@@ -119,10 +119,14 @@ func consists[T string | []byte](text T, others string) bool {
 }
 
 // closes tells whether a response is to be its connection's last.
-func closes(h http.Header) bool {
-	for _, line := range h["Connection"] {
+func closes(h http.Header) bool { return ListHas(h["Connection"], "close") }
+
+// ListHas tells whether a header that is a list has a value, without regard to
+// case.
+func ListHas(lines []string, value string) bool {
+	for _, line := range lines {
 		for v := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(v), "close") {
+			if strings.EqualFold(strings.TrimSpace(v), value) {
 				return true
 			}
 		}
