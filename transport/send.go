@@ -32,17 +32,14 @@ const smallBody = 2 << 10
 // sends, and net/http would keep a goroutine and two buffers for it. A client of
 // large messages would be read by net/http again.
 func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
-	var c *netpoll.Conn
-	err := netpoll.ErrServed
 	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
-		c, err = e.poller.Hijack(w, r)
+		if c, err := e.poller.Hijack(w, r); err == nil {
+			out := netpoll.AppendHead(nil, http.StatusNoContent, w.Header(), c.Returns())
+			c.Finish(append(netpoll.AppendDate(out), "\r\n"...))
+			return
+		}
 	}
-	if err != nil {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	out := netpoll.AppendHead(nil, http.StatusNoContent, w.Header(), c.Returns())
-	c.Finish(append(netpoll.AppendDate(out), "\r\n"...))
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // jsonpSend takes messages for a session, as a form's field d or as they are
