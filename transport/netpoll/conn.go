@@ -19,9 +19,10 @@ const lingerLooks = int8(time.Second/mindEvery) + 1
 // with no lock held.
 type Owner interface {
 	// Ready is called once after each Arm, Linger or Watch, when what was
-	// waited for has come, unless Finish came first. After Arm and Linger b can be read: it has at least
-	// a byte, or its error. It is lent until Ready returns. After Watch it is
-	// nil: the peer has gone, or the connection has failed.
+	// waited for has come, unless Finish came first. After Arm and Linger b can
+	// be read: it has at least a byte, or its error. It is lent until Ready
+	// returns. After Watch it is nil: the peer has gone, or the connection has
+	// failed.
 	Ready(b *Buffer)
 
 	// Flushed is called after each time that something was left over from
@@ -130,9 +131,7 @@ func (c *Conn) park() {
 			c.fail(errClosed)
 		}
 	case len(c.head) > 0 && c.waits == input, !c.arm():
-		c.works = true
-		c.poller.work.Add(1)
-		go c.work(false)
+		c.employ(false)
 	case c.readBy != 0 && c.waits == input:
 		c.mindLater()
 	}
@@ -146,10 +145,16 @@ func (c *Conn) rouse() {
 		c.poller.work.Add(1)
 		go c.poller.tellGone(c.owner)
 	case c.waits == input && !c.works:
-		c.waits, c.works = nothing, true
-		c.poller.work.Add(1)
-		go c.work(true)
+		c.waits = nothing
+		c.employ(true)
 	}
+}
+
+// employ gives the connection a goroutine. c.mu is held.
+func (c *Conn) employ(come bool) {
+	c.works = true
+	c.poller.work.Add(1)
+	go c.work(come)
 }
 
 func (p *Poller) tellGone(o Owner) {

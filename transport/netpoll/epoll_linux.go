@@ -99,7 +99,8 @@ func (c *Conn) event(stamp int32, events uint32) {
 	}
 	if events&^unix.EPOLLOUT != 0 {
 		if c.waits == request && !c.works {
-			c.serve()
+			c.found()
+			c.employ(true)
 		} else {
 			c.rouse()
 		}

@@ -157,7 +157,7 @@ func (e *exchange) WriteHeader(status int) {
 		return
 	}
 	e.status, e.declared = status, -1
-	if closes(e.header) || e.conn.serverEnds() {
+	if closes(e.header) {
 		e.conn.setLast()
 	}
 	if n, err := strconv.Atoi(e.header.Get("Content-Length")); err == nil && n >= 0 {

@@ -50,11 +50,12 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	return c, nil
 }
 
-// Returns tells whether Finish will give the connection back.
+// Returns tells whether Finish will give the connection back, unless the server
+// shuts down meanwhile.
 func (c *Conn) Returns() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reuse != nil
+	return c.reuse != nil && !c.reuse.ended()
 }
 
 // setLast has Finish close the connection.
@@ -62,13 +63,6 @@ func (c *Conn) setLast() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reuse = nil
-}
-
-// serverEnds tells whether the connection's server shuts down.
-func (c *Conn) serverEnds() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reuse != nil && c.reuse.ended()
 }
 
 // A reuse is where connections wait for their next request, and the listener by
@@ -307,14 +301,6 @@ func (c *Conn) goBack() {
 		}
 	}
 	c.pass()
-}
-
-// serve has the request served that has come. c.mu is held.
-func (c *Conn) serve() {
-	c.found()
-	c.works = true
-	c.poller.work.Add(1)
-	go c.work(true)
 }
 
 // pass gives the connection to http.Server, which reads its next request. c.mu

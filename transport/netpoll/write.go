@@ -16,9 +16,6 @@ func (c *Conn) Pending() bool { return c.flushes.Load() }
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last {
-		return len(p), nil
-	}
 	if err := c.offer(p); err != nil {
 		return 0, err
 	}
@@ -29,16 +26,17 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) WriteLast(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last {
-		return nil
-	}
+	err := c.offer(p)
 	c.last = true
-	return c.offer(p)
+	return err
 }
 
 // offer writes what the socket takes of p now, and has the rest written later.
 // c.mu is held.
 func (c *Conn) offer(p []byte) error {
+	if c.last {
+		return nil
+	}
 	if c.err != nil {
 		return c.err
 	}
@@ -158,8 +156,8 @@ func (c *Conn) put(p []byte) error {
 
 // Finish writes the last bytes of a response and gives the connection back to
 // the http.Server that it came from: it waits, parked, for that server's next
-// request. It is closed where it cannot go back. That the peer goes once it has the bytes is no
-// end that Ready is called for; that it does not get them is.
+// request. It is closed where it cannot go back. That the peer goes once it has
+// the bytes is no end that Ready is called for; that it does not get them is.
 func (c *Conn) Finish(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
