@@ -80,7 +80,7 @@ func TestGreetingIsTaken(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			g := greeter{opened: make(chan session.Session, 1)}
 			s := serve(t, session.Shared(g), Options{})
-			c, err := client.Dial(t.Context(), s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client})
+			c, err := s.open(t.Context(), transport)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,11 +156,17 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 	})
 }
 
+// open opens a session, which on a busy machine gets more time than /info's
+// round trip would leave it.
+func (s *served) open(ctx context.Context, transport string) (*client.Conn, error) {
+	return client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client, OpenTimeout: time.Minute})
+}
+
 // converse opens a session and has 100 messages echoed.
 func (s *served) converse(ctx context.Context, transport string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c, err := client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client})
+	c, err := s.open(ctx, transport)
 	if err != nil {
 		return err
 	}

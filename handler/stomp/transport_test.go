@@ -62,6 +62,7 @@ func dial(t *testing.T, url, transport string, subprotocols ...string) *peer {
 	defer cancel()
 	c, err := client.Dial(ctx, url, client.Options{
 		Transports: []string{transport}, HTTPClient: h, FrameLimit: 32 << 20, QueueLimit: 16 << 20, Subprotocols: subprotocols,
+		OpenTimeout: 10 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
