@@ -11,9 +11,14 @@ import (
 // addLimit is the number of bytes that Write takes while something is left over.
 const addLimit = 64 << 10
 
-// lingerLooks is how often the minder looks at a connection that was busy before
+// lingerTime is how long a busy connection keeps its goroutine, and how soon one
+// is given another to be busy. One that gets a message now and then would pay for
+// lingering and for parking each time.
+const lingerTime = time.Second
+
+// lingerLooks is how often the minder looks at a connection that lingers before
 // it takes its goroutine.
-const lingerLooks = int8(time.Second/mindEvery) + 1
+const lingerLooks = int8(lingerTime/mindEvery) + 1
 
 // An Owner is what a connection calls, on goroutines of the connection's and
 // with no lock held.
@@ -46,6 +51,7 @@ type Conn struct {
 	err   error      // for ever
 	fd    int32      // of a bare socket, otherwise -1; not to be used after err
 	known bool       // to the epoll set
+	armed uint32     // what the epoll set will report
 	stamp int32      // tells this connection's events from those of the fd's last one
 
 	// Write state.
@@ -60,7 +66,10 @@ type Conn struct {
 	works   bool  // a goroutine is in Ready, or lingers
 	lively  bool  // linger before parking
 	kicked  bool  // the minder has ended the lingering
+	early   bool  // the peer sent something while its end was waited for
 	lingers int8  // looks of the minder that are left, or 0
+	busy    bool  // it was employed twice within lingerTime
+	since   int64 // when it was last employed, in nanoseconds
 	readBy  int64 // the read deadline, or 0
 	place   place // among the idle connections of reuse
 }
@@ -99,23 +108,28 @@ func (c *Conn) Own(o Owner) {
 // parked until then.
 func (c *Conn) Arm() { c.await(input, false) }
 
-// Linger is Arm for a connection that is busy: it keeps its goroutine for a
-// moment before it is parked.
+// Linger is Arm for a connection that may be busy: if it is, it keeps its
+// goroutine for a moment before it is parked.
 func (c *Conn) Linger() { c.await(input, true) }
 
 // Watch has Ready called when the peer has gone. What the peer sends is left
 // unread.
 func (c *Conn) Watch() { c.await(hangup, false) }
 
+// watchSoon is Watch from the minder's next look on. Most requests are answered
+// before. c.works is true.
+func (c *Conn) watchSoon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = hangup
+	c.mindLater()
+}
+
 func (c *Conn) await(what waiting, lively bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	watch := what == hangup && c.fd >= 0 // which needs no goroutine
-	if watch && c.waits == hangup {
-		return
-	}
 	c.waits, c.lively = what, lively
-	if watch || !c.works {
+	if !c.works || what == hangup && c.fd >= 0 { // which needs no goroutine
 		c.park()
 	}
 }
@@ -153,6 +167,8 @@ func (c *Conn) rouse() {
 // employ gives the connection a goroutine. c.mu is held.
 func (c *Conn) employ(come bool) {
 	c.works = true
+	now := time.Now().UnixNano()
+	c.busy, c.since = now-c.since < int64(lingerTime), now
 	c.poller.work.Add(1)
 	go c.work(come)
 }
@@ -185,7 +201,7 @@ func (c *Conn) come(b *Buffer, p *Poller) bool {
 			c.found()
 			return true
 		}
-		if c.fd >= 0 && (!c.lively || c.poller != p) && len(c.head) == 0 {
+		if c.fd >= 0 && (!c.lively || !c.busy || c.poller != p) && len(c.head) == 0 {
 			c.works = false
 			if c.arm() {
 				if c.readBy != 0 {
@@ -216,7 +232,7 @@ func (c *Conn) found() {
 	if c.waits == request {
 		c.reuse.drop(c)
 	}
-	c.waits = nothing
+	c.waits, c.early = nothing, false
 }
 
 // linger waits for bytes in b, on the Go runtime's poller. It is false when the
@@ -268,6 +284,9 @@ func (c *Conn) mind(now time.Time) {
 		if more = at < c.writeBy; !more {
 			c.fail(ErrTimeout)
 		}
+	}
+	if c.waits == hangup && c.fd >= 0 && c.err == nil && !c.arm() {
+		c.fail(errClosed)
 	}
 	if c.lingers > 0 && c.err == nil {
 		more = true

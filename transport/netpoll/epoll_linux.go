@@ -66,18 +66,22 @@ func (c *Conn) arm() bool {
 	}
 	events := uint32(0)
 	switch {
-	case c.waits == hangup:
+	case c.waits == hangup && c.early:
 		events = unix.EPOLLRDHUP
-	case c.waits != nothing && !c.works:
-		events = unix.EPOLLIN | unix.EPOLLRDHUP
+	case c.waits == hangup, c.waits != nothing && !c.works:
+		events = unix.EPOLLRDHUP | unix.EPOLLIN // which then is armed for the next request
 	}
 	if c.flushes.Load() {
 		events |= unix.EPOLLOUT
 	}
-	if events == 0 {
+	if events&^c.armed == 0 {
 		return true
 	}
-	return parked.watch(c, events|unix.EPOLLONESHOT)
+	c.armed = 0
+	if parked.watch(c, events|unix.EPOLLONESHOT) {
+		c.armed = events
+	}
+	return c.armed != 0
 }
 
 // disarm takes the connection out of the epoll set, before it is closed. c.mu
@@ -94,16 +98,19 @@ func (c *Conn) event(stamp int32, events uint32) {
 	if c.err != nil || c.stamp != stamp || c.poller == nil {
 		return
 	}
+	c.armed = 0
 	if c.flushes.Load() {
 		c.flushSome()
 	}
-	if events&^unix.EPOLLOUT != 0 {
-		if c.waits == request && !c.works {
-			c.found()
-			c.employ(true)
-		} else {
-			c.rouse()
-		}
+	switch come := events &^ unix.EPOLLOUT; {
+	case come == 0:
+	case come == unix.EPOLLIN && c.waits == hangup:
+		c.early = true
+	case c.waits == request && !c.works:
+		c.found()
+		c.employ(true)
+	default:
+		c.rouse()
 	}
 	if c.err == nil && c.poller != nil && !c.arm() {
 		c.fail(errClosed)

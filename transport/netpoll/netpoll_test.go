@@ -238,7 +238,8 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-// A busy connection keeps its goroutine for a moment, and is then parked.
+// A busy connection keeps its goroutine for a moment, and is then parked. One to
+// which something comes now and then is parked at once.
 func TestLingeringEnds(t *testing.T) {
 	p := New(time.Second)
 	defer shutdown(t, p)
@@ -249,13 +250,27 @@ func TestLingeringEnds(t *testing.T) {
 	e.conn.Own(e)
 	e.conn.Arm()
 	for range 2 {
-		echoed(t, client, "x")
-		eventually(t, "it lingers", func() bool { return lingers(e.conn) })
-		eventually(t, "it is parked", func() bool { return !lingers(e.conn) })
+		echoed(t, client, "now and then")
+		eventually(t, "it is parked", func() bool { return !works(e.conn) })
+		before := time.Now()
+		eventually(t, "it lingers", func() bool {
+			echoed(t, client, "busy")
+			return lingers(e.conn)
+		})
+		eventually(t, "it is parked again", func() bool { return !works(e.conn) })
+		if lingered := time.Since(before); lingered < lingerTime-mindEvery {
+			t.Errorf("it lingered for %v", lingered)
+		}
 	}
 }
 
 func lingers(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lingers > 0
+}
+
+func works(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.works
