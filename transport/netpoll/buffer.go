@@ -14,6 +14,8 @@ type Buffer struct {
 	*bufio.Reader
 	Conn *Conn // that it is lent to
 	Tool any   // stays with the Buffer: what a transport reads it with
+
+	receiver receiver
 }
 
 var buffers = sync.Pool{New: func() any {
@@ -25,11 +27,20 @@ var buffers = sync.Pool{New: func() any {
 // reader is a Buffer's source: the connection that it is lent to.
 type reader struct{ b *Buffer }
 
-func (r reader) Read(p []byte) (int, error) { return r.b.Conn.Read(p) }
+func (r reader) Read(p []byte) (int, error) {
+	c := r.b.Conn
+	if c.fd >= 0 && len(c.head) == 0 {
+		return r.b.receiver.read(p)
+	}
+	return c.Read(p)
+}
 
 func lend(c *Conn) *Buffer {
 	b := buffers.Get().(*Buffer)
 	b.Conn = c
+	if c.fd >= 0 {
+		b.receiver.lend(c.under)
+	}
 	return b
 }
 
@@ -56,6 +67,6 @@ func (b *Buffer) Unread() {
 // giveBack ends a loan. What is left belongs to a connection that has ended.
 func (b *Buffer) giveBack() {
 	b.Reset(reader{b})
-	b.Conn = nil
+	b.Conn, b.receiver.raw = nil, nil
 	buffers.Put(b)
 }

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -56,6 +57,52 @@ func (c *Conn) try(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// A receiver reads from a bare socket as try writes: a read that has to wait for
+// its bytes makes two calls, and the scheduler is told of neither.
+type receiver struct {
+	raw  syscall.RawConn
+	once func(fd uintptr) bool // receive, as a value
+	p    []byte
+	n    int
+	err  error
+}
+
+func (r *receiver) lend(c net.Conn) {
+	r.raw, _ = c.(syscall.Conn).SyscallConn()
+	if r.once == nil {
+		r.once = r.receive
+	}
+}
+
+// read waits for bytes on the Go runtime's poller.
+func (r *receiver) read(p []byte) (int, error) {
+	r.p, r.n, r.err = p, 0, io.EOF
+	err := r.raw.Read(r.once)
+	r.p = nil
+	if err != nil {
+		return 0, err
+	}
+	return r.n, r.err
+}
+
+// receive reads what the socket has. It is false when there is nothing yet.
+func (r *receiver) receive(fd uintptr) bool {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&r.p[0])), uintptr(len(r.p)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == unix.EAGAIN:
+			return false
+		case errno == unix.EINTR:
+			continue
+		case errno != 0:
+			r.err = errno
+		case n > 0:
+			r.n, r.err = int(n), nil
+		}
+		return true
+	}
 }
 
 // arm has the epoll set report what the connection waits for, once. It is

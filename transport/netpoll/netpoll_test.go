@@ -334,6 +334,10 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 			t.Error("input is taken for the end")
 		case <-time.After(50 * time.Millisecond):
 		}
+		if c.fd >= 0 { // a goroutine does not read on
+			client.Close()
+			<-w.gone
+		}
 		c.CloseFlushed()
 	})
 }
