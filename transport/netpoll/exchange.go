@@ -35,12 +35,6 @@ type exchange struct {
 // keepLimit is how much of a body is kept until the handler returns.
 const keepLimit = 64 << 10
 
-const badRequest = "HTTP/1.1 400 Bad Request\r\n" +
-	"Content-Type: text/plain; charset=utf-8\r\n" +
-	"Connection: close\r\n" +
-	"\r\n" +
-	"400 Bad Request"
-
 // Ready has the server's handler serve the request that has come, where it is a
 // plain one, and otherwise gives the connection to the server.
 func (u *reuse) Ready(b *Buffer) {
@@ -51,20 +45,15 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	p, _ := b.Peek(b.Buffered())
 	s := u.server
-	if plain(p) != len(p) || s.WriteTimeout > 0 || s.MaxHeaderBytes > 0 && s.MaxHeaderBytes < len(p) {
+	r := http.Request{RemoteAddr: c.under.RemoteAddr().String()}
+	if s.WriteTimeout > 0 || s.MaxHeaderBytes > 0 && s.MaxHeaderBytes < len(p) || !parse(&r, p) {
 		b.Unread()
 		c.mu.Lock()
 		c.pass()
 		c.mu.Unlock()
 		return
 	}
-	r, err := http.ReadRequest(b.Reader)
-	if err != nil {
-		c.setLast()
-		c.Finish([]byte(badRequest))
-		return
-	}
-	r.RemoteAddr = c.under.RemoteAddr().String()
+	b.Discard(len(p))
 	ctx := u.base()
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})

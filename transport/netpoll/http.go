@@ -2,120 +2,152 @@ package netpoll
 
 import (
 	"bytes"
-	"maps"
+	"io"
 	"net/http"
+	"net/textproto"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// plain returns the length of the request that p begins with, where it is one
-// that can be served without http.Server: a POST of a SockJS client that is here
-// whole, and that asks for nothing but its answer. Otherwise it returns 0. It is
-// stricter than http.ReadRequest, which parses the request then, and than
-// http.Server: what they would refuse, or what could be read in two ways, is not
-// plain (RFC 9112, sections 2.2, 3.2 and 5.1).
-func plain(p []byte) int {
+// parse reads a request into r, where p is one that can be served without
+// http.Server: a POST of a SockJS client that is here whole, with nothing behind
+// it, and that asks for nothing but its answer. It is stricter than
+// http.ReadRequest, to which r is as it would read it, and than http.Server: what
+// they would refuse or change, or what could be read in two ways, is left to them
+// (RFC 9112, sections 2.2, 3.2 and 5.1). It keeps nothing of p.
+func parse(r *http.Request, p []byte) bool {
 	end := bytes.Index(p, []byte("\r\n\r\n"))
 	if end < 0 || !legible(p[:end]) {
-		return 0
-	}
-	line, fields, _ := bytes.Cut(p[:end], []byte("\r\n"))
-	if !forSession(line) {
-		return 0
-	}
-	size, hosts, sizes := 0, 0, 0
-	for len(fields) > 0 {
-		var field []byte
-		field, fields, _ = bytes.Cut(fields, []byte("\r\n"))
-		name, value, _ := bytes.Cut(field, []byte(":"))
-		value = bytes.TrimSpace(value)
-		switch {
-		case len(name) == len(field) || !isToken(name):
-			return 0
-		case is(name, "Host"):
-			if !isHost(value) {
-				return 0
-			}
-			hosts++
-		case is(name, "Content-Length"):
-			n, err := strconv.ParseUint(string(value), 10, 12)
-			if err != nil {
-				return 0
-			}
-			size = int(n)
-			sizes++
-		case is(name, "Connection") && !is(value, "keep-alive"),
-			is(name, "Expect"), is(name, "Trailer"), is(name, "Transfer-Encoding"), is(name, "Upgrade"):
-			return 0
-		}
-	}
-	if hosts != 1 || sizes > 1 || len(p) < end+4+size {
-		return 0
-	}
-	return end + 4 + size
-}
-
-// is tells whether a name or a value is a certain one, without regard to case.
-func is(p []byte, name string) bool {
-	return len(p) == len(name) && strings.EqualFold(string(p), name)
-}
-
-// forSession tells a request line of a SockJS client that opens a response or
-// sends messages, from any other.
-func forSession(line []byte) bool {
-	target, post := bytes.CutPrefix(line, []byte("POST /"))
-	target, http11 := bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if !post || !http11 || bytes.IndexByte(target, ' ') >= 0 {
 		return false
 	}
-	path, _, _ := bytes.Cut(target, []byte("?"))
-	switch string(path[bytes.LastIndexByte(path, '/')+1:]) {
-	case "xhr", "xhr_send", "xhr_streaming":
-		return true
+	text := string(p)
+	body := text[end+4:]
+	line, fields, _ := strings.Cut(text[:end], "\r\n")
+	target, ok := forSession(line)
+	if !ok || !parseFields(r, fields) || r.ContentLength != int64(len(body)) {
+		return false
 	}
-	return false
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return false
+	}
+	r.Method, r.URL, r.RequestURI = http.MethodPost, u, target
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	r.Body = http.NoBody
+	if body != "" {
+		r.Body = io.NopCloser(strings.NewReader(body))
+	}
+	return true
+}
+
+// parseFields reads the headers, and what they say of the request.
+func parseFields(r *http.Request, fields string) bool {
+	hosts, sizes := 0, 0
+	values := make([]string, 0, 16)
+	r.Header = make(http.Header, 16)
+	for fields != "" {
+		var field string
+		field, fields, _ = strings.Cut(fields, "\r\n")
+		name, value, colon := strings.Cut(field, ":")
+		if !colon || !isToken(name) {
+			return false
+		}
+		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
+		switch name {
+		case "Host":
+			if !consists(value, &hostBytes) {
+				return false
+			}
+			r.Host = value
+			hosts++
+			continue
+		case "Content-Length":
+			n, err := strconv.ParseUint(value, 10, 12)
+			if err != nil {
+				return false
+			}
+			r.ContentLength = int64(n)
+			sizes++
+		case "Connection":
+			if !strings.EqualFold(value, "keep-alive") {
+				return false
+			}
+		case "Expect", "Pragma", "Trailer", "Transfer-Encoding", "Upgrade":
+			return false
+		}
+		if _, again := r.Header[name]; again {
+			r.Header[name] = append(r.Header[name], value)
+			continue
+		}
+		values = append(values, value)
+		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return hosts == 1 && sizes <= 1
+}
+
+// forSession returns the target of a SockJS client that opens a response or sends
+// messages, from its request line. Any other is not ok.
+func forSession(line string) (target string, ok bool) {
+	target, post := strings.CutPrefix(line, "POST ")
+	target, http11 := strings.CutSuffix(target, " HTTP/1.1")
+	if !post || !http11 || !strings.HasPrefix(target, "/") || strings.IndexByte(target, ' ') >= 0 {
+		return "", false
+	}
+	path, _, _ := strings.Cut(target, "?")
+	switch path[strings.LastIndexByte(path, '/')+1:] {
+	case "xhr", "xhr_send", "xhr_streaming":
+		return target, true
+	}
+	return "", false
 }
 
 // legible tells whether a head is in ASCII, and its lines end as they should.
 func legible(head []byte) bool {
 	for i, c := range head {
 		switch {
-		case c == '\r':
-			if i+1 == len(head) || head[i+1] != '\n' {
-				return false
-			}
-		case c == '\n':
-			if i == 0 || head[i-1] != '\r' {
-				return false
-			}
-		case c < ' ' && c != '\t' || c > '~':
+		case c >= ' ' && c <= '~', c == '\t':
+		case c == '\r' && i+1 < len(head) && head[i+1] == '\n':
+		case c == '\n' && i > 0 && head[i-1] == '\r':
+		default:
 			return false
 		}
 	}
 	return true
 }
 
+// A byteSet holds characters.
+type byteSet [256]bool
+
+func setOf(others string) (s byteSet) {
+	for c := range s {
+		s[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+	}
+	for _, c := range []byte(others) {
+		s[c] = true
+	}
+	return s
+}
+
+var (
+	tokenBytes = setOf("-_.")
+	hostBytes  = setOf("-_.:[]")
+)
+
 // isToken tells names of headers, but for some with characters that nobody uses
 // in them (RFC 9110, section 5.6.2).
-func isToken[T string | []byte](name T) bool { return consists(name, "-_.") }
+func isToken(name string) bool { return consists(name, &tokenBytes) }
 
-// isHost tells names and addresses, with or without a port.
-func isHost(value []byte) bool { return consists(value, "-_.:[]") }
-
-// consists tells whether text is not empty and holds letters, digits and those
-// others only.
-func consists[T string | []byte](text T, others string) bool {
+// consists tells whether text is not empty and holds only what is in the set.
+func consists(text string, set *byteSet) bool {
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case strings.IndexByte(others, c) >= 0:
-		default:
+		if !set[text[i]] {
 			return false
 		}
 	}
-	return len(text) > 0
+	return text != ""
 }
 
 // closes tells whether a response is to be its connection's last.
@@ -139,7 +171,10 @@ func ListHas(lines []string, value string) bool {
 func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
 	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(status), 10)
 	dst = append(append(append(dst, ' '), http.StatusText(status)...), "\r\n"...)
-	names := slices.AppendSeq(make([]string, 0, 16), maps.Keys(h))
+	names := make([]string, 0, 16)
+	for name := range h {
+		names = append(names, name)
+	}
 	slices.Sort(names)
 	for _, name := range names {
 		switch name {
@@ -164,8 +199,11 @@ var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 // AppendField appends a header.
 func AppendField(dst []byte, name, value string) []byte {
+	if strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
+		value = oneLine.Replace(value)
+	}
 	dst = append(append(dst, name...), ": "...)
-	return append(append(dst, oneLine.Replace(value)...), "\r\n"...)
+	return append(append(dst, value...), "\r\n"...)
 }
 
 // AppendDate appends the header of that name.

@@ -14,10 +14,10 @@
 // A connection of which an HTTP response has taken possession goes back to the
 // http.Server that it came from, and is parked until its next request. That is
 // usually the next poll, or messages for a session: such a request, where it is
-// plain and here whole, is read by http.ReadRequest and served by the server's
-// own handler on the spot, since what http.Server does for a connection costs
-// more than all else that is done for a poll. Any other request goes to
-// http.Server, unread, so that its timeouts and limits hold.
+// plain and here whole, is parsed and served by the server's own handler on the
+// spot, since what http.Server does for a connection costs more than all else
+// that is done for a poll. Any other request goes to http.Server, unread, so that
+// its timeouts and limits hold.
 //
 // TLS, other wrapped connections and systems without epoll wait and write on
 // goroutines behind the same methods.
