@@ -28,10 +28,11 @@ type Endpoint struct {
 	guard    *Guard
 	cors     func(w http.ResponseWriter, r *http.Request)
 	iframe   page
-	upgrader upgrader
 	routes   map[string]route // of a session, by the last part of the path
 	statics  map[string]route // by the path
 	stats    counters
+
+	subprotocols []string // of native WebSockets
 }
 
 // counters are an endpoint's, from its start.
@@ -74,6 +75,8 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		poller:  netpoll.New(o.WriteTimeout),
 		guard:   guard,
 		iframe:  iframePage(o.ClientURL),
+
+		subprotocols: subprotocolsOf(opener),
 	}
 	e.registry = session.NewRegistry(opener, session.Config{
 		HeartbeatDelay:  o.HeartbeatDelay,
@@ -87,7 +90,6 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		Closed:          e.closed,
 	})
 	e.cors = newCORS()
-	e.upgrader = newUpgrader(opener, o)
 	e.statics, e.routes = e.table()
 	return e, nil
 }

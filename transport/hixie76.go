@@ -70,13 +70,10 @@ func hixieNumber(key string) (uint32, error) {
 }
 
 func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two uint32) error {
-	conn, err := k.endpoint.hijack(w)
-	if err != nil {
+	if err := k.hijack(w); err != nil {
 		return err
 	}
-	conn.Own(k)
-	k.conn = conn
-	b := conn.Lend()
+	b := k.conn.Lend()
 	defer b.GiveBack()
 	c := k.endpoint.guard.proxies.caller(r)
 	scheme := "ws"
@@ -104,7 +101,7 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 	case err != nil:
 		return false, unexpected(err)
 	case kind == 0xff:
-		k.peerCloses(session.CodeNormal, "")
+		k.peerEnd = &session.CloseError{Code: session.CodeNormal}
 		return false, io.EOF
 	case kind != 0x00:
 		return false, &session.CloseError{Code: session.CodeInvalid, Reason: "Broken frame"}

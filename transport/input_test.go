@@ -264,14 +264,17 @@ func TestForbiddenFrames(t *testing.T) {
 		"ping in fragments":     {0x09, 0x81, 0, 0, 0, 0, 'x'},
 		"ping not masked":       {0x89, 0x00},
 		"continuation of what?": {0x80, 0x81, 0, 0, 0, 0, 'x'},
+		"message in a message":  {0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0},
+		"ping of 0 in 16 bits":  {0x89, 0xfe, 0, 0, 0, 0, 0, 0},
 		"close with one byte":   {0x88, 0x81, 0, 0, 0, 0, 'x'},
+		"close with no UTF-8":   {0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff},
 		"close with 1005":       {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed},
 	} {
 		conn := s.dial(t, "/websocket")
 		conn.NetConn().Write(f)
 		_, _, err := conn.ReadMessage()
 		closed, ok := err.(*websocket.CloseError)
-		if !ok || closed.Code != 1002 && name != "close with one byte" {
+		if !ok || closed.Code != 1002 {
 			t.Errorf("%s: got %v, want close 1002", name, err)
 		}
 	}

@@ -1,24 +1,177 @@
 package transport
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"reflect"
 	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/session"
+	"switchback/transport/netpoll"
 )
 
 // RFC 6455, section 5.3: octet i of the payload is masked with octet i mod 4 of
 // the key.
-func TestPayloadIsUnmasked(t *testing.T) {
-	mask := []byte{0x37, 0xfa, 0x21, 0x3d}
+func TestUnmask(t *testing.T) {
+	mask := [maskSize]byte{0x37, 0xfa, 0x21, 0x3d}
 	for size := range 70 {
 		want := bytes.Repeat([]byte("Hello, SockJS! "), 5)[:size]
-		frame := append([]byte{0x81, 0x80 | byte(size)}, mask...)
-		for i, c := range want {
-			frame = append(frame, c^mask[i%4])
+		got := bytes.Clone(want)
+		for i := range got {
+			got[i] ^= mask[i%4]
 		}
-		sent := bytes.Clone(frame)
-		got := head{masked: true, header: 6, size: size}.appendPayload([]byte("before "), frame)
-		if string(got) != "before "+string(want) || !bytes.Equal(frame, sent) {
+		if unmask(got, mask); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: got %q, want %q", size, got, want)
 		}
 	}
+}
+
+// RFC 6455, section 1.3.
+func TestAcceptance(t *testing.T) {
+	if got := acceptance("dGhlIHNhbXBsZSBub25jZQ=="); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A script is a connection whose peer sends what Reader holds.
+type script struct {
+	net.Conn
+	io.Reader
+}
+
+func (s *script) Read(p []byte) (int, error)       { return s.Reader.Read(p) }
+func (s *script) Write(p []byte) (int, error)      { return len(p), nil }
+func (s *script) Close() error                     { return nil }
+func (s *script) SetDeadline(time.Time) error      { return nil }
+func (s *script) SetReadDeadline(time.Time) error  { return nil }
+func (s *script) SetWriteDeadline(time.Time) error { return nil }
+
+// nobody owns a connection without a session.
+type nobody struct{}
+
+func (nobody) Ready(*netpoll.Buffer) {}
+func (nobody) Flushed()              {}
+
+// heard is what comes of a peer's frames.
+type heard struct {
+	Messages []string
+	Code     int // of the close frame, or 0
+	Reason   string
+	Limit    bool // a message was too large
+}
+
+const fuzzLimit = 300
+
+// hear reads messages as a socket does.
+func hear(e *Endpoint, p []byte) (h heard) {
+	poller := netpoll.New(time.Second)
+	k := &socket{endpoint: e, codec: rfc6455{}, native: true, conn: poller.Take(&script{Reader: bytes.NewReader(p)}, nil)}
+	k.conn.Own(nobody{})
+	k.buffer = k.conn.Lend()
+	defer k.conn.Close()
+	for {
+		var body bytes.Buffer
+		binary, err := k.codec.next(k, &body)
+		if err == errNoMessage {
+			continue
+		}
+		switch end := (*session.CloseError)(nil); {
+		case k.peerEnd != nil:
+			h.Code, h.Reason = k.peerEnd.Code, k.peerEnd.Reason
+		case err == tooBig:
+			h.Limit = true
+		case err != nil && err != io.ErrUnexpectedEOF && !(errors.As(err, &end) && end.Code == codeProtocol):
+			panic(err)
+		}
+		if err != nil {
+			return h
+		}
+		h.Messages = append(h.Messages, describe(binary, body.Bytes()))
+	}
+}
+
+func describe(binary bool, data []byte) string {
+	if binary {
+		return "binary " + string(data)
+	}
+	return "text " + string(data)
+}
+
+// A handshaker lends a connection to gorilla/websocket.
+type handshaker struct{ script }
+
+func (*handshaker) Header() http.Header { return http.Header{} }
+func (*handshaker) WriteHeader(int)     {}
+func (h *handshaker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h, bufio.NewReadWriter(bufio.NewReader(h), bufio.NewWriter(h)), nil
+}
+
+// hearGorilla reads messages with gorilla/websocket.
+func hearGorilla(p []byte) (h heard) {
+	c, err := new(websocket.Upgrader).Upgrade(&handshaker{script{Reader: bytes.NewReader(p)}}, &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection":            {"Upgrade"},
+		"Upgrade":               {"websocket"},
+		"Sec-Websocket-Version": {"13"},
+		"Sec-Websocket-Key":     {"dGhlIHNhbXBsZSBub25jZQ=="},
+	}}, nil)
+	if err != nil {
+		panic(err)
+	}
+	c.SetReadLimit(fuzzLimit)
+	for {
+		kind, data, err := c.ReadMessage()
+		var closed *websocket.CloseError
+		switch {
+		case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+			h.Code, h.Reason = closed.Code, closed.Text
+		case err == websocket.ErrReadLimit:
+			h.Limit = true
+		}
+		if err != nil {
+			return h
+		}
+		h.Messages = append(h.Messages, describe(kind == websocket.BinaryMessage, data))
+	}
+}
+
+// gorilla/websocket hears the same of any bytes.
+func FuzzFrames(f *testing.F) {
+	for _, seed := range []string{
+		"\x81\x85\x01\x02\x03\x04Hello\x82\x80\x00\x00\x00\x00",
+		"\x01\x81\x00\x00\x00\x00a\x89\x81\x00\x00\x00\x00i\x00\x80\x00\x00\x00\x00\x80\x81\x00\x00\x00\x00b",
+		"\x8a\x80\x00\x00\x00\x00\x88\x85\x00\x00\x00\x00\x03\xe8bye",
+		"\x88\x80\x00\x00\x00\x00",
+		"\x88\x82\x00\x00\x00\x00\x03\xed",
+		"\x82\xfe\x00\x7e\x00\x00\x00\x00" + string(make([]byte, 126)),
+		"\x82\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00x",
+		"\x01\xfe\x01\x00\x00\x00\x00\x00" + string(make([]byte, 256)) + "\x80\xb0\x00\x00\x00\x00",
+		"\x01\x80\x00\x00\x00\x00\x81\x80\x00\x00\x00\x00",
+		"\x80\x80\x00\x00\x00\x00", "\xc1\x80\x00\x00\x00\x00", "\x83\x80\x00\x00\x00\x00", "\x81\x00", "\x09\x80\x00\x00\x00\x00",
+	} {
+		f.Add([]byte(seed))
+	}
+	e, err := NewEndpoint("", session.Shared(nil), Options{MessageLimit: fuzzLimit})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		p = append(bytes.Clone(p), make([]byte, 14)...) // it reads the whole header before it looks at it
+		got, want := hear(e, p), hearGorilla(p)
+		if want.Code == websocket.CloseNoStatusReceived && got.Code == 0 {
+			want.Code = 0 // it takes a close frame of one byte for an empty one
+		}
+		if got.Code == 1014 {
+			got.Code, got.Reason = 0, "" // which it does not know
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%q:\ngot  %+v\nwant %+v", p, got, want)
+		}
+	})
 }

@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/gorilla/websocket"
-
 	"switchback/session"
 	"switchback/session/frame"
 	"switchback/transport/netpoll"
@@ -71,14 +69,14 @@ func (e *Endpoint) rawWebSocket(w http.ResponseWriter, r *http.Request, _ string
 // client that the opener refuses is told so by HTTP.
 func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	hixie := e.options.Hixie76 && isHixie76(r)
-	if reason := e.upgrader.check(r); reason != "" && !hixie {
+	if reason := checkHandshake(r); reason != "" && !hixie {
 		e.stats.handshakes.Add(1)
 		refuse(w, http.StatusBadRequest, reason)
 		return
 	}
 	peer := e.guard.Peer(r, "websocket")
 	if k.native {
-		peer.Transport, peer.Subprotocol = "raw-websocket", e.upgrader.subprotocol(r)
+		peer.Transport, peer.Subprotocol = "raw-websocket", e.subprotocol(r)
 	}
 	var err error
 	if k.session, err = e.registry.Open("", r, peer, framingOf(hixie, k.native), k); err != nil {
@@ -134,7 +132,7 @@ func (k *socket) relax() {
 // at once.
 func (k *socket) Ready(b *netpoll.Buffer) {
 	k.buffer = b
-	defer k.forget(b)
+	defer func() { k.buffer = nil }()
 	k.silent.Store(false)
 	quiet := true
 	for {
@@ -151,14 +149,6 @@ func (k *socket) Ready(b *netpoll.Buffer) {
 		k.conn.Arm()
 	} else {
 		k.conn.Linger()
-	}
-}
-
-// forget ends the loan of a Buffer.
-func (k *socket) forget(b *netpoll.Buffer) {
-	k.buffer = nil
-	if g, ok := b.Tool.(*gorilla); ok {
-		g.link.socket = nil
 	}
 }
 
@@ -196,15 +186,13 @@ func (k *socket) end(err error) (goOn bool) {
 	var end *session.CloseError
 	switch {
 	case k.peerEnd != nil:
+		k.closing.Store(true)
 		k.session.Detach(k, k.peerEnd)
-		k.conn.CloseFlushed()
+		k.conn.End(k.codec.appendClose(nil, answering(k.peerEnd.Code), ""))
 	case errors.As(err, &end):
 		k.refuse(end)
 		k.write(k.codec.appendClose(nil, end.Code, end.Reason), true)
 		return true
-	case errors.Is(err, websocket.ErrReadLimit):
-		k.refuse(tooBig)
-		k.linger()
 	case k.closing.Load() && over(err):
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.conn.CloseFlushed()
@@ -213,9 +201,18 @@ func (k *socket) end(err error) (goOn bool) {
 			k.endpoint.stats.late.Add(1)
 		}
 		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
-		k.linger()
+		k.conn.CloseFlushed()
 	}
 	return false
+}
+
+// answering is the code of the answer to a peer's close frame: its own, if it
+// has one (RFC 6455, section 5.5.1).
+func answering(code int) int {
+	if code == codeNoStatus {
+		return session.CodeNormal
+	}
+	return code
 }
 
 // over tells the ends of a connection whose close frame is sent: the peer's has
@@ -241,14 +238,6 @@ func (k *socket) refuse(end *session.CloseError) {
 const lingerLimit = 4 << 20
 
 var errLinger = errors.New("transport: peer goes on sending after the close frame")
-
-// linger waits for the peer's end of a connection that cannot be read any more,
-// after gorilla has sent a close frame.
-func (k *socket) linger() {
-	k.closed()
-	io.CopyN(io.Discard, k.buffer, lingerLimit)
-	k.conn.CloseFlushed()
-}
 
 // receive brings the session what a message holds.
 func (k *socket) receive(binary bool, data []byte) error {

@@ -13,7 +13,6 @@ const bufferSize = 4096
 type Buffer struct {
 	*bufio.Reader
 	Conn *Conn // that it is lent to
-	Tool any   // stays with the Buffer: what a transport reads it with
 
 	receiver receiver
 }

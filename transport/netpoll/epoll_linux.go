@@ -42,10 +42,15 @@ func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
 
 // try writes as much of p as the socket takes now. The socket does not block, so
 // the scheduler is not told of the call, which would cost as much as all else
-// that is done for a frame. c.mu is held.
-func (c *Conn) try(p []byte) (n int, err error) {
+// that is done for a frame. With ends the socket keeps the last packet until it is
+// closed, for a while. c.mu is held.
+func (c *Conn) try(p []byte, ends bool) (n int, err error) {
+	flags := uintptr(unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT)
+	if ends {
+		flags |= unix.MSG_MORE
+	}
 	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
 		switch errno {
 		case 0:
 			n += int(m)
@@ -142,10 +147,13 @@ func (c *Conn) disarm() {
 func (c *Conn) event(stamp int32, events uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.stamp != stamp || c.poller == nil {
+	if c.err != nil || c.stamp != stamp {
 		return
 	}
 	c.armed = 0
+	if c.poller == nil {
+		return
+	}
 	if c.flushes.Load() {
 		c.flushSome()
 	}

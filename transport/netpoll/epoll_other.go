@@ -18,6 +18,6 @@ func (*receiver) read([]byte) (int, error) { return 0, errClosed }
 
 func bareSocket(net.Conn, time.Duration) int32 { return -1 }
 
-func (c *Conn) try([]byte) (int, error) { return 0, nil }
-func (c *Conn) arm() bool               { return false }
-func (c *Conn) disarm()                 {}
+func (c *Conn) try([]byte, bool) (int, error) { return 0, nil }
+func (c *Conn) arm() bool                     { return false }
+func (c *Conn) disarm()                       {}

@@ -16,7 +16,7 @@ func (c *Conn) Pending() bool { return c.flushes.Load() }
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.offer(p); err != nil {
+	if err := c.offer(p, false); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -26,14 +26,15 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) WriteLast(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.offer(p)
+	err := c.offer(p, false)
 	c.last = true
 	return err
 }
 
 // offer writes what the socket takes of p now, and has the rest written later.
-// c.mu is held.
-func (c *Conn) offer(p []byte) error {
+// With ends the connection is closed next, and both leave in one packet. c.mu is
+// held.
+func (c *Conn) offer(p []byte, ends bool) error {
 	if c.last {
 		return nil
 	}
@@ -43,7 +44,7 @@ func (c *Conn) offer(p []byte) error {
 	n := 0
 	if !c.flushes.Load() && c.fd >= 0 {
 		var err error
-		if n, err = c.try(p); err != nil {
+		if n, err = c.try(p, ends); err != nil {
 			c.fail(err)
 			return err
 		}
@@ -80,7 +81,7 @@ func (c *Conn) flushLater() {
 
 // flushSome writes what the socket takes. c.mu is held.
 func (c *Conn) flushSome() {
-	n, err := c.try(c.rest)
+	n, err := c.try(c.rest, c.then == leave)
 	if err != nil {
 		c.fail(err)
 		return
@@ -161,7 +162,7 @@ func (c *Conn) put(p []byte) error {
 func (c *Conn) Finish(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch err := c.offer(p); {
+	switch err := c.offer(p, false); {
 	case err != nil:
 	case c.flushes.Load():
 		c.then = giveBack
@@ -171,10 +172,24 @@ func (c *Conn) Finish(p []byte) {
 	}
 }
 
+// End writes the last bytes and closes the connection once they are written. It
+// writes nothing after WriteLast.
+func (c *Conn) End(p []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offer(p, true)
+	c.leave()
+}
+
 // CloseFlushed closes the connection once nothing is left over.
 func (c *Conn) CloseFlushed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.leave()
+}
+
+// leave closes the connection once nothing is left over. c.mu is held.
+func (c *Conn) leave() {
 	c.then = leave
 	if !c.flushes.Load() {
 		c.fail(errClosed)

@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"switchback/session"
+	"switchback/transport/netpoll"
+)
+
+// keySize is that of what Sec-WebSocket-Key encodes, and keyGUID what is hashed
+// with it (RFC 6455, sections 4.1 and 4.2.2).
+const (
+	keySize = 16
+	keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+)
+
+func isUpgrade(r *http.Request) bool { return netpoll.ListHas(r.Header["Upgrade"], "websocket") }
+
+// checkHandshake returns what keeps a request from being a handshake of RFC
+// 6455, or nothing (section 4.2.1; sockjs-protocol, WebsocketHttpErrors).
+func checkHandshake(r *http.Request) string {
+	switch {
+	case !isUpgrade(r):
+		return `Can "Upgrade" only to "WebSocket".`
+	case !netpoll.ListHas(r.Header["Connection"], "upgrade"):
+		return `"Connection" must be "Upgrade".`
+	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
+		return "WebSocket needs HTTP/1.1."
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		return `"Sec-WebSocket-Version" must be "13".`
+	}
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	if err != nil || len(key) != keySize {
+		return `"Sec-WebSocket-Key" must be 16 bytes in base64.`
+	}
+	return ""
+}
+
+// subprotocolsOf are those that an opener speaks.
+func subprotocolsOf(opener session.Opener) []string {
+	if s, ok := opener.(session.Subprotocoler); ok {
+		return s.Subprotocols()
+	}
+	return nil
+}
+
+// subprotocol returns the first of the client's sub-protocols that the opener
+// speaks.
+func (e *Endpoint) subprotocol(r *http.Request) string {
+	for _, asked := range list(r.Header["Sec-Websocket-Protocol"]) {
+		for _, spoken := range e.subprotocols {
+			if strings.EqualFold(asked, spoken) {
+				return strings.Clone(asked)
+			}
+		}
+	}
+	return ""
+}
+
+// upgradeRFC6455 makes k's connection of a request's. The answer leaves with the
+// first frames.
+func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subprotocol string) error {
+	answer := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+	answer = netpoll.AppendField(answer, "Sec-WebSocket-Accept", acceptance(r.Header.Get("Sec-WebSocket-Key")))
+	if subprotocol != "" {
+		answer = netpoll.AppendField(answer, "Sec-WebSocket-Protocol", subprotocol)
+	}
+	for _, cookie := range w.Header()["Set-Cookie"] {
+		answer = netpoll.AppendField(answer, "Set-Cookie", cookie)
+	}
+	if err := k.hijack(w); err != nil {
+		return err
+	}
+	return k.start(append(answer, "\r\n"...))
+}
+
+// acceptance is the answer to a key (RFC 6455, section 4.2.2).
+func acceptance(key string) string {
+	sum := sha1.Sum([]byte(key + keyGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// hijack takes a request's connection for good.
+func (k *socket) hijack(w http.ResponseWriter) error {
+	c, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "WebSocket is not possible here.")
+		return err
+	}
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	k.conn = k.endpoint.poller.Take(c, early)
+	k.conn.Own(k)
+	return nil
+}
