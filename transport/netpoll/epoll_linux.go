@@ -221,7 +221,7 @@ func (s *epollSet) remove(c *Conn) {
 	defer s.mu.Unlock()
 	s.conns[c.fd] = nil
 	if s.count--; s.count == 0 {
-		s.file.Close() // ends wait
+		s.file.SetReadDeadline(past) // ends wait
 	}
 }
 
@@ -243,27 +243,31 @@ func (s *epollSet) open() bool {
 		return false
 	}
 	s.fd, s.file, s.conns = fd, file, nil
-	go s.wait(raw)
+	go func() {
+		defer file.Close()
+		raw.Read(s.tell)
+	}()
 	return true
 }
 
-// wait tells the connections of their events, until the set is closed.
-func (s *epollSet) wait(raw syscall.RawConn) {
+// tell tells the connections of the events that there are. It returns false, for
+// raw.Read to wait for more: what comes meanwhile ends that wait at once. The call
+// does not block, and the scheduler is not told of it, which would wake the
+// runtime's monitor each time.
+func (s *epollSet) tell(fd uintptr) bool {
 	var events [128]unix.EpollEvent
 	for {
-		n := 0
-		err := raw.Read(func(fd uintptr) bool {
-			var err error
-			n, err = unix.EpollWait(int(fd), events[:], 0)
-			return n > 0 || err != nil && err != unix.EINTR
-		})
-		if err != nil {
-			return
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+		if errno != 0 {
+			n = 0
 		}
-		for _, e := range events[:max(n, 0)] {
+		for _, e := range events[:n] {
 			if c := s.find(e.Fd); c != nil {
 				c.event(e.Pad, e.Events)
 			}
+		}
+		if n < uintptr(len(events)) {
+			return false
 		}
 	}
 }
