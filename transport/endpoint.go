@@ -308,19 +308,24 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 
 // closed logs a session's end.
 func (e *Endpoint) closed(s *session.Local, err error) {
-	fields := []zap.Field{
+	level, event := zap.DebugLevel, "session closed"
+	var panicked *session.PanicError
+	var more []zap.Field
+	switch {
+	case errors.As(err, &panicked):
+		level, event, more = zap.ErrorLevel, "handler panicked", []zap.Field{zap.ByteString("stack", panicked.Stack)}
+	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
+		level = zap.WarnLevel
+	}
+	if entry := e.log.Check(level, event); entry != nil {
+		entry.Write(append(append(fieldsOf(s), zap.Error(err)), more...)...)
+	}
+}
+
+func fieldsOf(s *session.Local) []zap.Field {
+	return []zap.Field{
 		zap.String("session", s.ID()),
 		zap.String("transport", s.Peer().Transport),
 		zap.String("address", s.Peer().Address),
-		zap.Error(err),
-	}
-	var panicked *session.PanicError
-	switch {
-	case errors.As(err, &panicked):
-		e.log.Error("handler panicked", append(fields, zap.ByteString("stack", panicked.Stack))...)
-	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
-		e.log.Warn("session closed", fields...)
-	default:
-		e.log.Debug("session closed", fields...)
 	}
 }

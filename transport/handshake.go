@@ -29,10 +29,10 @@ func checkHandshake(r *http.Request) string {
 		return `"Connection" must be "Upgrade".`
 	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
 		return "WebSocket needs HTTP/1.1."
-	case r.Header.Get("Sec-WebSocket-Version") != "13":
+	case r.Header.Get("Sec-Websocket-Version") != "13":
 		return `"Sec-WebSocket-Version" must be "13".`
 	}
-	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key"))
 	if err != nil || len(key) != keySize {
 		return `"Sec-WebSocket-Key" must be 16 bytes in base64.`
 	}
@@ -64,7 +64,7 @@ func (e *Endpoint) subprotocol(r *http.Request) string {
 // first frames.
 func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subprotocol string) error {
 	answer := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
-	answer = netpoll.AppendField(answer, "Sec-WebSocket-Accept", acceptance(r.Header.Get("Sec-WebSocket-Key")))
+	answer = netpoll.AppendField(answer, "Sec-WebSocket-Accept", acceptance(r.Header.Get("Sec-Websocket-Key")))
 	if subprotocol != "" {
 		answer = netpoll.AppendField(answer, "Sec-WebSocket-Protocol", subprotocol)
 	}

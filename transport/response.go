@@ -162,8 +162,8 @@ func (x *response) attach(r *http.Request, key string) error {
 }
 
 func (e *Endpoint) opened(s *session.Local) {
-	if e.log.Core().Enabled(zap.DebugLevel) {
-		e.log.Debug("session opened", zap.String("session", s.ID()), zap.String("transport", s.Peer().Transport), zap.String("address", s.Peer().Address))
+	if entry := e.log.Check(zap.DebugLevel, "session opened"); entry != nil {
+		entry.Write(fieldsOf(s)...)
 	}
 }
 
