@@ -50,28 +50,26 @@ type Conn struct {
 	mu    sync.Mutex // guards the rest
 	err   error      // for ever
 	fd    int32      // of a bare socket, otherwise -1; not to be used after err
-	known bool       // to the epoll set
-	armed uint32     // what the epoll set will report
 	stamp int32      // tells this connection's events from those of the fd's last one
+	armed uint32     // what the epoll set will report
+	added int32      // bytes written since something is left over
+	known bool       // to the epoll set
 
-	// Write state.
-	then    next  // what to do once nothing is left over
-	last    bool  // nothing more may be written
-	writeBy int64 // when the peer must have taken some of it, in nanoseconds
-	rest    []byte
-	added   int // bytes, since something is
-
-	// Read state.
 	waits   waiting
-	works   bool  // a goroutine is in Ready, or lingers
-	lively  bool  // linger before parking
-	kicked  bool  // the minder has ended the lingering
-	early   bool  // the peer sent something while its end was waited for
-	lingers int8  // looks of the minder that are left, or 0
-	busy    bool  // it was employed twice within lingerTime
-	since   int64 // when it was last employed, in nanoseconds
-	readBy  int64 // the read deadline, or 0
-	place   place // among the idle connections of reuse
+	works   bool // a goroutine is in Ready, or lingers
+	busy    bool // it was employed twice within lingerTime
+	lively  bool // linger before parking, if busy
+	lingers int8 // looks of the minder that are left, or 0
+	kicked  bool // the minder has ended the lingering
+	early   bool // the peer sent something while its end was waited for
+	then    next // what to do once nothing is left over
+	last    bool // nothing more may be written
+
+	since   int64  // when it was last employed, in nanoseconds
+	readBy  int64  // the read deadline, or 0
+	writeBy int64  // when the peer must have taken some of rest, in nanoseconds
+	rest    []byte // what is left over
+	place   place  // among the idle connections of reuse
 }
 
 // A waiting is what a connection waits for.

@@ -53,10 +53,11 @@ func (c *Conn) offer(p []byte, ends bool) error {
 		return nil
 	}
 	if c.flushes.Load() {
-		if c.added += len(p); c.added > addLimit {
+		if len(p) > addLimit-int(c.added) {
 			c.fail(ErrFull)
 			return ErrFull
 		}
+		c.added += int32(len(p))
 	}
 	c.rest = append(c.rest, p[n:]...)
 	if !c.flushes.Load() {
