@@ -253,6 +253,19 @@ func TestTooLargeIsRefusedFromTheHeader(t *testing.T) {
 	}
 }
 
+// The rest of a large message is read: a reset could lose the close frame.
+func TestTooLargeIsReadToItsEnd(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	for _, size := range []int{5 << 20, lingerLimit - 100} {
+		conn := s.dial(t, "/websocket")
+		header := binary.BigEndian.AppendUint64([]byte{0x82, 0xff}, uint64(size))
+		if _, err := conn.NetConn().Write(append(header, make([]byte, maskSize+size)...)); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		readClose(t, conn, 1009, "Message is too large")
+	}
+}
+
 // Frames that RFC 6455 forbids: sections 5.1, 5.2, 5.4 and 5.5.
 func TestForbiddenFrames(t *testing.T) {
 	s := serve(t, session.Shared(handler.Echo{}), Options{CloseTimeout: 50 * time.Millisecond})
@@ -426,6 +439,9 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			got := s.raw(t, "GET /echo"+path+" HTTP/1.1\r\nHost: x\r\n"+c.headers+"\r\n")
 			if !strings.HasPrefix(got, "HTTP/1.1 "+c.want) {
 				t.Errorf("%q: got %q", c.headers, got)
+			}
+			if c.want[0] == '4' && !strings.Contains(got, "\r\nSec-Websocket-Version: 13\r\n") {
+				t.Errorf("%q: the version is not told: %q", c.headers, got)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"math"
 	"unicode/utf8"
 
 	"switchback/session"
@@ -80,7 +79,7 @@ func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 				return false, err
 			}
 			continue
-		case body.Len()+h.size > k.limit():
+		case h.size > k.limit()-body.Len():
 			return false, tooBig
 		}
 		if begun == opContinuation {
@@ -130,7 +129,7 @@ func readHead(k *socket) (h head, err error) {
 	case 127:
 		h.length = 10
 		if p, err = k.peek(h.length); err == nil {
-			h.size = int(min(binary.BigEndian.Uint64(p[2:]), math.MaxInt32))
+			h.size = int(min(binary.BigEndian.Uint64(p[2:]), 1<<30))
 		}
 	}
 	if h.masked {
@@ -244,13 +243,14 @@ const codeNoStatus = 1005
 // skip reads a frame that is not wanted. It returns io.EOF after a close frame,
 // otherwise errNoMessage.
 func (h head) skip(k *socket) error {
-	if k.skipped += h.length + h.size; k.skipped > lingerLimit {
-		return errLinger
-	}
-	if _, err := k.buffer.Discard(h.length + h.size); err != nil {
+	n, err := k.buffer.Discard(min(h.length+h.size, lingerLimit+1-k.skipped))
+	k.skipped += n
+	switch {
+	case err != nil:
 		return unexpected(err)
-	}
-	if h.opcode == opClose {
+	case k.skipped > lingerLimit:
+		return errLinger
+	case h.opcode == opClose:
 		return io.EOF
 	}
 	return errNoMessage

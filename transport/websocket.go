@@ -71,6 +71,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	hixie := e.options.Hixie76 && isHixie76(r)
 	if reason := checkHandshake(r); reason != "" && !hixie {
 		e.stats.handshakes.Add(1)
+		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455, section 4.4
 		refuse(w, http.StatusBadRequest, reason)
 		return
 	}
@@ -235,7 +236,7 @@ func (k *socket) refuse(end *session.CloseError) {
 // lingerLimit is what is read of a peer that goes on sending after its end: to
 // close a connection with something unread resets it, and the peer may lose the
 // close frame.
-const lingerLimit = 4 << 20
+const lingerLimit = 32 << 20
 
 var errLinger = errors.New("transport: peer goes on sending after the close frame")
 

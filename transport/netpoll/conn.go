@@ -51,7 +51,7 @@ type Conn struct {
 	err   error      // for ever
 	fd    int32      // of a bare socket, otherwise -1; not to be used after err
 	stamp int32      // tells this connection's events from those of the fd's last one
-	armed uint32     // what the epoll set will report
+	armed uint32     // what the epoll set will report; nobody reads before it has
 	added int32      // bytes written since something is left over
 	known bool       // to the epoll set
 
@@ -119,7 +119,10 @@ func (c *Conn) Watch() { c.await(hangup, false) }
 func (c *Conn) watchSoon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = hangup
+	if c.waits = hangup; c.err != nil {
+		c.rouse()
+		return
+	}
 	c.mindLater()
 }
 
@@ -199,7 +202,7 @@ func (c *Conn) come(b *Buffer, p *Poller) bool {
 			c.found()
 			return true
 		}
-		if c.fd >= 0 && (!c.lively || !c.busy || c.poller != p) && len(c.head) == 0 {
+		if c.fd >= 0 && (!c.lively || !c.busy || c.armed != 0 || c.poller != p) && len(c.head) == 0 {
 			c.works = false
 			if c.arm() {
 				if c.readBy != 0 {
@@ -299,7 +302,9 @@ func (c *Conn) mind(now time.Time) {
 		if at < c.readBy {
 			more = true
 		} else {
+			c.withdraw()
 			c.rouse()
+			c.arm() // for what is left over
 		}
 	}
 	c.minded.Store(more)
@@ -336,8 +341,7 @@ func (c *Conn) setReadDeadline() error {
 	return c.under.SetReadDeadline(time.Unix(0, c.readBy))
 }
 
-// Read reads past the Buffer, which reads by it. Only who has the Buffer may
-// call it.
+// Read reads past the Buffer. Only who has the Buffer may call it.
 func (c *Conn) Read(p []byte) (int, error) {
 	if len(c.head) == 0 {
 		return c.under.Read(p)

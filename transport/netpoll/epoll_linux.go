@@ -50,7 +50,7 @@ func (c *Conn) try(p []byte, ends bool) (n int, err error) {
 		flags |= unix.MSG_MORE
 	}
 	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
+		m, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
 		switch errno {
 		case 0:
 			n += int(m)
@@ -95,7 +95,7 @@ func (r *receiver) read(p []byte) (int, error) {
 // receive reads what the socket has. It is false when there is nothing yet.
 func (r *receiver) receive(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&r.p[0])), uintptr(len(r.p)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&r.p[0])), uintptr(len(r.p)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == unix.EAGAIN:
 			return false
@@ -139,21 +139,24 @@ func (c *Conn) arm() bool {
 // disarm takes the connection out of the epoll set, before it is closed. c.mu
 // is held.
 func (c *Conn) disarm() {
-	c.known = false
+	c.known, c.armed = false, 0
 	parked.remove(c)
+}
+
+// withdraw is disarm for a connection that stays open. c.mu is held.
+func (c *Conn) withdraw() {
+	unix.EpollCtl(parked.fd, unix.EPOLL_CTL_DEL, int(c.fd), nil)
+	c.disarm()
 }
 
 // event is called when what arm asked for has happened.
 func (c *Conn) event(stamp int32, events uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.stamp != stamp {
+	if c.err != nil || !c.known || c.stamp != stamp {
 		return
 	}
 	c.armed = 0
-	if c.poller == nil {
-		return
-	}
 	if c.flushes.Load() {
 		c.flushSome()
 	}
@@ -221,7 +224,7 @@ func (s *epollSet) remove(c *Conn) {
 	defer s.mu.Unlock()
 	s.conns[c.fd] = nil
 	if s.count--; s.count == 0 {
-		s.file.SetReadDeadline(past) // ends wait
+		s.file.SetReadDeadline(past) // ends its goroutine
 	}
 }
 
@@ -238,7 +241,7 @@ func (s *epollSet) open() bool {
 	}
 	file := os.NewFile(uintptr(fd), "epoll")
 	raw, err := file.SyscallConn()
-	if err != nil {
+	if err != nil || file.SetReadDeadline(time.Time{}) != nil { // it can have none where it cannot be waited for
 		file.Close()
 		return false
 	}
@@ -257,7 +260,7 @@ func (s *epollSet) open() bool {
 func (s *epollSet) tell(fd uintptr) bool {
 	var events [128]unix.EpollEvent
 	for {
-		n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 		if errno != 0 {
 			n = 0
 		}

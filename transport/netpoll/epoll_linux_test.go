@@ -7,42 +7,85 @@ import (
 	"time"
 )
 
-// A connection that lingers, and that epoll watches still, may be taken again
-// after http.Server has had it: its peer's end is told.
-func TestWatchAfterHTTPServerHadTheConnection(t *testing.T) {
-	const get = "GET /get HTTP/1.1\r\nHost: x\r\n\r\n"
-	p, w := New(time.Second), &watcher{make(chan struct{})}
-	defer shutdown(t, p)
-	served, goOn := make(chan struct{}), make(chan struct{})
-	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
-			close(served)
-			<-goOn
-		}
-		c, err := p.Hijack(rw, r)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if r.Method == http.MethodGet {
-			c.Own(w)
-			c.Watch()
-			return
-		}
-		c.Own(owned{})
-		c.Watch()
-		c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n"))
-	})})
-	c := h.dialBack(t)
-	for range 3 { // which makes it busy
-		c.ask(t, poll)
+// A taker is a handler that takes connections for a Poller, gives them to taken,
+// and answers.
+type taker struct {
+	*testing.T
+	poller *Poller
+	taken  func(*Conn)
+}
+
+func (h *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, err := h.poller.Hijack(w, r)
+	if err != nil {
+		h.Error(err)
+		return
 	}
-	parked.mu.Lock() // so that the request's event comes late
+	c.Own(owned{})
+	c.Watch()
+	h.taken(c)
+	c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n"))
+}
+
+// What epoll watches nobody reads, or its event would come late and be taken for
+// the next one: a busy connection does not linger after a watch.
+func TestWatchedConnectionsDoNotLinger(t *testing.T) {
+	p, conns := New(time.Second), make(chan *Conn, 1)
+	defer shutdown(t, p)
+	h := serveHTTP(t, &http.Server{Handler: &taker{t, p, func(c *Conn) { conns <- c }}})
+	c := h.dialBack(t)
+	for i := range 10 {
+		c.ask(t, poll)
+		k := <-conns
+		eventually(t, "it is parked", func() bool { return !works(k) })
+		k.mu.Lock()
+		if k.armed == 0 || i > 1 && !k.busy {
+			t.Errorf("armed %x, busy %v", k.armed, k.busy)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// A connection that goes to http.Server while epoll watches it, for a request that
+// came early, may be taken again: it is told of no event of before.
+func TestWatchIsTakenOffForHTTPServer(t *testing.T) {
+	const hold, get = "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /get HTTP/1.1\r\nHost: x\r\n\r\n"
+	p, e := New(time.Second), newEcho()
+	defer shutdown(t, p)
+	held, goOn, armed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	first := &taker{t, p, func(*Conn) {}}
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/hold":
+			close(held)
+			<-goOn
+		case "/get":
+			var err error
+			if e.conn, err = p.Hijack(w, r); err != nil {
+				t.Error(err)
+			}
+			e.conn.Own(e)
+			e.conn.Arm()
+			close(armed)
+		default:
+			first.ServeHTTP(w, r)
+		}
+	})})
+	c := h.dial(t)
+	io.WriteString(c.Conn, poll+hold)
+	c.answer(t)
+	<-held
+	parked.mu.Lock() // so that an event of the next request comes late
 	io.WriteString(c.Conn, get)
-	<-served
-	parked.mu.Unlock()
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond)
 	close(goOn)
-	c.Close()
-	<-w.gone
+	c.answer(t)
+	time.Sleep(20 * time.Millisecond)
+	parked.mu.Unlock()
+	<-armed
+	time.Sleep(20 * time.Millisecond)
+	if works(e.conn) || e.reads.Load() > 0 {
+		t.Error("an event of before is told")
+	}
+	echoed(t, c.Conn, "x")
 }

@@ -21,3 +21,4 @@ func bareSocket(net.Conn, time.Duration) int32 { return -1 }
 func (c *Conn) try([]byte, bool) (int, error) { return 0, nil }
 func (c *Conn) arm() bool                     { return false }
 func (c *Conn) disarm()                       {}
+func (c *Conn) withdraw()                     {}

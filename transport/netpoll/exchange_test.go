@@ -445,6 +445,25 @@ func TestWritesWaitForThePeer(t *testing.T) {
 	}
 }
 
+// A connection may end before its request is served: the request's context does.
+func TestContextOfAnEndedConnection(t *testing.T) {
+	ended := make(chan struct{})
+	h := serveHTTP(t, &http.Server{
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if s, back := c.(served); back {
+				s.Conn.Close()
+			}
+			return ctx
+		},
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			close(ended)
+		}),
+	})
+	io.WriteString(h.dialBack(t).Conn, poll)
+	<-ended
+}
+
 // A connection may be taken for another Poller than the one that gave it back,
 // and not for one that is down.
 func TestAnotherPollerTakesTheConnection(t *testing.T) {

@@ -487,6 +487,20 @@ func TestTakeOfAClosedConnection(t *testing.T) {
 	client.Close()
 }
 
+// Nothing follows the last bytes, although they wait.
+func TestEndIsTheLast(t *testing.T) {
+	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		c, client := take(newEcho())
+		c.Write(make([]byte, 8<<20))
+		c.End([]byte("end"))
+		c.Write([]byte("more"))
+		got, err := io.ReadAll(client)
+		if err != nil || len(got) != 8<<20+3 || string(got[8<<20:]) != "end" {
+			t.Errorf("got %d bytes, %v", len(got), err)
+		}
+	})
+}
+
 // What was read last is read first: what is left of before comes after it.
 func TestHeadKeepsItsOrder(t *testing.T) {
 	p := New(time.Second)

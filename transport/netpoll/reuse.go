@@ -308,6 +308,9 @@ func (c *Conn) goBack() {
 func (c *Conn) pass() {
 	c.reuse.drop(c)
 	c.waits = nothing
+	if c.armed != 0 {
+		c.withdraw()
+	}
 	p := c.poller
 	p.forget(c)
 	c.poller, c.readBy = nil, 0

@@ -179,6 +179,7 @@ func (c *Conn) End(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offer(p, true)
+	c.last = true
 	c.leave()
 }
 
