@@ -27,15 +27,19 @@ func TestTableHasRatiosToTheOthers(t *testing.T) {
 		results["switchback"][i].Flow.Server.PerUnit = us
 		results["igm"][i].Flow.Server.PerUnit = 2 * us
 	}
-	results["sockjs-node"][1].Sessions.Opened = 64
-	results["sockjs-node"][1].Sessions.Lost = 7
+	node := results["sockjs-node"]
+	node[0].Flow.Server.PerUnit, node[2].Flow.Server.PerUnit = 18, 6
+	node[1].Sessions.Opened, node[1].Sessions.Lost = 64, 7
 	table := &table{servers: []server{{name: "switchback"}, {name: "igm"}, {name: "sockjs-node"}}}
 	table.add(load{name: "echo", metrics: []metric{cpuPerUnit}}, results)
+	node[0].failure, node[2].failure = "a | b", "c"
+	table.add(load{name: "worse", metrics: []metric{cpuPerUnit}}, results)
 	var out strings.Builder
 	table.print(&out)
 	want := `|  | switchback | igm | sockjs-node | of igm | of sockjs-node |
 | --- | --- | --- | --- | --- | --- |
-| echo | 6.0 us | 12.0 us | broken: lost 7 of 64 sessions | 0.50 |  |
+| echo | 6.0 us | 12.0 us | 12.0 us; 1 of 3 runs broken: lost 7 of 64 sessions | 0.50 | 0.50 |
+| worse | 6.0 us | 12.0 us | broken: a / b | 0.50 |  |
 `
 	if out.String() != want {
 		t.Errorf("\n%s", out.String())

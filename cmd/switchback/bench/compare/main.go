@@ -4,7 +4,8 @@
 //
 //	go run ./cmd/switchback/bench/compare --help
 //
-// Each figure is the median of some runs. In a run the servers take turns, and
+// Each figure is the median of some runs, but for those in which a server lost
+// something: what it lost stands beside it. In a run the servers take turns, and
 // each begins as a new process, so that all of them find the machine alike.
 package main
 

@@ -18,28 +18,48 @@ type table struct {
 func (t *table) add(l load, results map[string][]result) {
 	for _, m := range l.metrics {
 		row, ratios := []string{l.name + m.name}, []string{}
-		first, _ := l.median(m, results[t.servers[0].name])
+		first := l.of(m, results[t.servers[0].name])
 		for i, s := range t.servers {
-			value, broken := l.median(m, results[s.name])
-			row = append(row, cell(m, value, broken))
+			f := l.of(m, results[s.name])
+			row = append(row, f.cell(m))
 			if i > 0 {
-				ratios = append(ratios, ratio(first, value, broken))
+				ratios = append(ratios, ratio(first.median, f.median))
 			}
 		}
 		t.rows = append(t.rows, append(row, ratios...))
 	}
 }
 
-// median is of all runs, or what was broken in one of them.
-func (l load) median(m metric, runs []result) (value float64, broken string) {
+// A figure is what runs gave for a metric.
+type figure struct {
+	median float64 // of the runs in which nothing was broken; 0 where there are none
+	runs   int
+	broken []string // what was, in the others
+}
+
+func (l load) of(m metric, runs []result) figure {
+	f := figure{runs: len(runs)}
 	var values []float64
 	for i := range runs {
 		if broken := l.broken(&runs[i]); broken != "" {
-			return 0, broken
+			f.broken = append(f.broken, strings.ReplaceAll(broken, "|", "/"))
+			continue
 		}
 		values = append(values, m.of(&runs[i]))
 	}
-	return median(values), ""
+	f.median = median(values)
+	return f
+}
+
+func (f figure) cell(m metric) string {
+	value := strings.TrimSpace(fmt.Sprintf("%.*f %s", m.digits, f.median, m.unit))
+	switch {
+	case len(f.broken) == 0:
+		return value
+	case len(f.broken) == f.runs:
+		return "broken: " + f.broken[0]
+	}
+	return fmt.Sprintf("%s; %d of %d runs broken: %s", value, len(f.broken), f.runs, f.broken[0])
 }
 
 // median of nothing is 0.
@@ -55,15 +75,8 @@ func median(values []float64) float64 {
 	return (values[half-1] + values[half]) / 2
 }
 
-func cell(m metric, value float64, broken string) string {
-	if broken != "" {
-		return "broken: " + strings.ReplaceAll(broken, "|", "/")
-	}
-	return strings.TrimSpace(fmt.Sprintf("%.*f %s", m.digits, value, m.unit))
-}
-
-func ratio(first, other float64, broken string) string {
-	if broken != "" || first == 0 || other == 0 {
+func ratio(first, other float64) string {
+	if first == 0 || other == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%.2f", first/other)
