@@ -255,7 +255,7 @@ func TestTooLargeIsRefusedFromTheHeader(t *testing.T) {
 
 // The rest of a large message is read: a reset could lose the close frame.
 func TestTooLargeIsReadToItsEnd(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	s := serve(t, session.Shared(handler.Echo{}), Options{CloseTimeout: time.Minute})
 	for _, size := range []int{5 << 20, lingerLimit - 100} {
 		conn := s.dial(t, "/websocket")
 		header := binary.BigEndian.AppendUint64([]byte{0x82, 0xff}, uint64(size))
