@@ -168,8 +168,8 @@ func (k *socket) readMessage() error {
 	return nil
 }
 
-// peek returns the next n bytes, of which the first is there. The others must
-// come in time.
+// peek returns the next n bytes. Those after the first must come in time; so must
+// the first, within a message that is hurried already.
 func (k *socket) peek(n int) ([]byte, error) {
 	p, err := k.buffer.Peek(1)
 	if err == nil && n > 1 {

@@ -12,7 +12,7 @@ const bufferSize = 4096
 // while there is something to read, and then to another.
 type Buffer struct {
 	*bufio.Reader
-	Conn *Conn // that it is lent to
+	conn *Conn // that it is lent to
 
 	receiver receiver
 }
@@ -27,7 +27,7 @@ var buffers = sync.Pool{New: func() any {
 type reader struct{ b *Buffer }
 
 func (r reader) Read(p []byte) (int, error) {
-	c := r.b.Conn
+	c := r.b.conn
 	if c.fd >= 0 && len(c.head) == 0 {
 		return r.b.receiver.read(p)
 	}
@@ -36,7 +36,7 @@ func (r reader) Read(p []byte) (int, error) {
 
 func lend(c *Conn) *Buffer {
 	b := buffers.Get().(*Buffer)
-	b.Conn = c
+	b.conn = c
 	if c.fd >= 0 {
 		b.receiver.lend(c.under)
 	}
@@ -58,7 +58,7 @@ func (b *Buffer) GiveBack() {
 func (b *Buffer) Unread() {
 	if n := b.Buffered(); n > 0 {
 		left, _ := b.Peek(n)
-		b.Conn.head = append(append([]byte(nil), left...), b.Conn.head...)
+		b.conn.head = append(append([]byte(nil), left...), b.conn.head...)
 		b.Reset(reader{b})
 	}
 }
@@ -66,6 +66,6 @@ func (b *Buffer) Unread() {
 // giveBack ends a loan. What is left belongs to a connection that has ended.
 func (b *Buffer) giveBack() {
 	b.Reset(reader{b})
-	b.Conn, b.receiver.raw = nil, nil
+	b.conn, b.receiver.raw = nil, nil
 	buffers.Put(b)
 }

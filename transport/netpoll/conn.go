@@ -152,15 +152,16 @@ func (c *Conn) park() {
 	}
 }
 
-// rouse calls Ready where it is waited for. c.mu is held.
+// rouse calls Ready where it is waited for, but for a request that will not come.
+// c.mu is held.
 func (c *Conn) rouse() {
 	switch {
 	case c.waits == hangup:
 		c.waits = nothing
 		c.poller.work.Add(1)
 		go c.poller.tellGone(c.owner)
-	case c.waits == input && !c.works:
-		c.waits = nothing
+	case !c.works && (c.waits == input || c.waits == request && c.err == nil):
+		c.found()
 		c.employ(true)
 	}
 }

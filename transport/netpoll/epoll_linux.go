@@ -164,9 +164,6 @@ func (c *Conn) event(stamp int32, events uint32) {
 	case come == 0:
 	case come == unix.EPOLLIN && c.waits == hangup:
 		c.early = true
-	case c.waits == request && !c.works:
-		c.found()
-		c.employ(true)
 	default:
 		c.rouse()
 	}

@@ -7,26 +7,6 @@ import (
 	"time"
 )
 
-// A taker is a handler that takes connections for a Poller, gives them to taken,
-// and answers.
-type taker struct {
-	*testing.T
-	poller *Poller
-	taken  func(*Conn)
-}
-
-func (h *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, err := h.poller.Hijack(w, r)
-	if err != nil {
-		h.Error(err)
-		return
-	}
-	c.Own(owned{})
-	c.Watch()
-	h.taken(c)
-	c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n"))
-}
-
 // What epoll watches nobody reads, or its event would come late and be taken for
 // the next one: a busy connection does not linger after a watch.
 func TestWatchedConnectionsDoNotLinger(t *testing.T) {

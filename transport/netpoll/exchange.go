@@ -38,7 +38,7 @@ const keepLimit = 64 << 10
 // Ready has the server's handler serve the request that has come, where it is a
 // plain one, and otherwise gives the connection to the server.
 func (u *reuse) Ready(b *Buffer) {
-	c := b.Conn
+	c := b.conn
 	if _, err := b.Peek(1); err != nil {
 		c.Close()
 		return

@@ -24,6 +24,26 @@ type owned struct{}
 func (owned) Ready(*Buffer) {}
 func (owned) Flushed()      {}
 
+// A taker is a handler that takes connections for a Poller, gives them to taken,
+// and answers.
+type taker struct {
+	*testing.T
+	poller *Poller
+	taken  func(*Conn)
+}
+
+func (h *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, err := h.poller.Hijack(w, r)
+	if err != nil {
+		h.Error(err)
+		return
+	}
+	c.Own(owned{})
+	c.Watch()
+	h.taken(c)
+	c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+}
+
 // A host is an http.Server whose connections come back to it after a request
 // for /back.
 type host struct {
@@ -39,20 +59,13 @@ func serveHTTP(t *testing.T, s *http.Server) *host {
 		t.Fatal(err)
 	}
 	h := &host{s, New(time.Second), l.Addr().String()}
-	handler := s.Handler
+	handler, back := s.Handler, &taker{t, h.poller, func(*Conn) {}}
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/back" {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		c, err := h.poller.Hijack(w, r)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		c.Own(owned{})
-		c.Watch()
-		c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+		back.ServeHTTP(w, r)
 	})
 	done := make(chan struct{})
 	go func() { s.Serve(l); close(done) }()
