@@ -128,29 +128,18 @@ func (k *socket) relax() {
 	}
 }
 
-// Ready reads messages as long as some have come, and then waits for more. A
-// connection that brought nothing but an answer to a ping is quiet, and parked
-// at once.
+// Ready reads messages as long as some have come, and then waits for more.
 func (k *socket) Ready(b *netpoll.Buffer) {
 	k.buffer = b
 	defer func() { k.buffer = nil }()
 	k.silent.Store(false)
-	quiet := true
-	for {
+	for more := true; more; more = b.Buffered() > 0 {
 		err := k.readMessage()
 		if err != nil && err != errNoMessage && !k.end(err) {
 			return
 		}
-		quiet = quiet && err == errNoMessage
-		if b.Buffered() == 0 {
-			break
-		}
 	}
-	if quiet {
-		k.conn.Arm()
-	} else {
-		k.conn.Linger()
-	}
+	k.conn.Arm()
 }
 
 // readMessage reads one message for the session.

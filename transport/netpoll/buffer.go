@@ -12,13 +12,13 @@ const bufferSize = 4096
 // while there is something to read, and then to another.
 type Buffer struct {
 	*bufio.Reader
-	conn *Conn // that it is lent to
-
-	receiver receiver
+	conn   *Conn         // that it is lent to
+	hasty  bool          // reads of a bare socket do not wait
+	filled chan struct{} // holds one: the connection is roused
 }
 
 var buffers = sync.Pool{New: func() any {
-	b := new(Buffer)
+	b := &Buffer{filled: make(chan struct{}, 1)}
 	b.Reader = bufio.NewReaderSize(reader{b}, bufferSize)
 	return b
 }}
@@ -29,7 +29,7 @@ type reader struct{ b *Buffer }
 func (r reader) Read(p []byte) (int, error) {
 	c := r.b.conn
 	if c.fd >= 0 && len(c.head) == 0 {
-		return r.b.receiver.read(p)
+		return c.receive(r.b, p)
 	}
 	return c.Read(p)
 }
@@ -37,9 +37,6 @@ func (r reader) Read(p []byte) (int, error) {
 func lend(c *Conn) *Buffer {
 	b := buffers.Get().(*Buffer)
 	b.conn = c
-	if c.fd >= 0 {
-		b.receiver.lend(c.under)
-	}
 	return b
 }
 
@@ -66,6 +63,6 @@ func (b *Buffer) Unread() {
 // giveBack ends a loan. What is left belongs to a connection that has ended.
 func (b *Buffer) giveBack() {
 	b.Reset(reader{b})
-	b.conn, b.receiver.raw = nil, nil
+	b.conn = nil
 	buffers.Put(b)
 }

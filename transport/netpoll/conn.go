@@ -11,23 +11,13 @@ import (
 // addLimit is the number of bytes that Write takes while something is left over.
 const addLimit = 64 << 10
 
-// lingerTime is how long a busy connection keeps its goroutine, and how soon one
-// is given another to be busy. One that gets a message now and then would pay for
-// lingering and for parking each time.
-const lingerTime = time.Second
-
-// lingerLooks is how often the minder looks at a connection that lingers before
-// it takes its goroutine.
-const lingerLooks = int8(lingerTime/mindEvery) + 1
-
 // An Owner is what a connection calls, on goroutines of the connection's and
 // with no lock held.
 type Owner interface {
-	// Ready is called once after each Arm, Linger or Watch, when what was
-	// waited for has come, unless Finish came first. After Arm and Linger b can
-	// be read: it has at least a byte, or its error. It is lent until Ready
-	// returns. After Watch it is nil: the peer has gone, or the connection has
-	// failed.
+	// Ready is called once after each Arm or Watch, when what was waited for
+	// has come, unless Finish came first. After Arm b can be read: it has at
+	// least a byte, or its error. It is lent until Ready returns. After Watch it
+	// is nil: the peer has gone, or the connection has failed.
 	Ready(b *Buffer)
 
 	// Flushed is called after each time that something was left over from
@@ -49,23 +39,19 @@ type Conn struct {
 
 	mu    sync.Mutex // guards the rest
 	err   error      // for ever
-	fd    int32      // of a bare socket, otherwise -1; not to be used after err
+	fd    int32      // of a bare socket in the epoll set, otherwise -1; not to be used after err
+	set   *epollSet  // that the connection is in, or nil
 	stamp int32      // tells this connection's events from those of the fd's last one
-	armed uint32     // what the epoll set will report; nobody reads before it has
 	added int32      // bytes written since something is left over
-	known bool       // to the epoll set
 
-	waits   waiting
-	works   bool // a goroutine is in Ready, or lingers
-	busy    bool // it was employed twice within lingerTime
-	lively  bool // linger before parking, if busy
-	lingers int8 // looks of the minder that are left, or 0
-	kicked  bool // the minder has ended the lingering
-	early   bool // the peer sent something while its end was waited for
-	then    next // what to do once nothing is left over
-	last    bool // nothing more may be written
+	readable bool    // something has come that no read has found yet
+	ended    bool    // the peer has ended its side, or the connection is broken
+	asleep   *Buffer // that a goroutine waits to fill, or nil
+	waits    waiting
+	works    bool // a goroutine works for the connection
+	then     next // what to do once nothing is left over
+	last     bool // nothing more may be written
 
-	since   int64  // when it was last employed, in nanoseconds
 	readBy  int64  // the read deadline, or 0
 	writeBy int64  // when the peer must have taken some of rest, in nanoseconds
 	rest    []byte // what is left over
@@ -91,10 +77,6 @@ const (
 	giveBack
 )
 
-func newConn(under net.Conn, writeTimeout time.Duration) *Conn {
-	return &Conn{under: under, fd: bareSocket(under, writeTimeout)}
-}
-
 // Own has the connection call o from now on.
 func (c *Conn) Own(o Owner) {
 	c.mu.Lock()
@@ -104,75 +86,67 @@ func (c *Conn) Own(o Owner) {
 
 // Arm has Ready called when there is something to read. The connection is
 // parked until then.
-func (c *Conn) Arm() { c.await(input, false) }
-
-// Linger is Arm for a connection that may be busy: if it is, it keeps its
-// goroutine for a moment before it is parked.
-func (c *Conn) Linger() { c.await(input, true) }
+func (c *Conn) Arm() { c.await(input) }
 
 // Watch has Ready called when the peer has gone. What the peer sends is left
 // unread.
-func (c *Conn) Watch() { c.await(hangup, false) }
+func (c *Conn) Watch() { c.await(hangup) }
 
-// watchSoon is Watch from the minder's next look on. Most requests are answered
-// before. c.works is true.
-func (c *Conn) watchSoon() {
+func (c *Conn) await(what waiting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waits = hangup; c.err != nil {
-		c.rouse()
-		return
-	}
-	c.mindLater()
+	c.waits = what
+	c.park()
 }
 
-func (c *Conn) await(what waiting, lively bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waits, c.lively = what, lively
-	if !c.works || what == hangup && c.fd >= 0 { // which needs no goroutine
-		c.park()
-	}
-}
-
-// park has epoll watch for what is waited for or, where it cannot, a goroutine.
-// c.mu is held.
+// park has what is waited for rouse the connection: what has come already does
+// so now, the epoll set or, where that does not have the connection, a goroutine
+// of its own tells of what comes. c.mu is held.
 func (c *Conn) park() {
-	switch {
-	case c.err != nil:
-		c.rouse()
-	case c.waits == hangup && c.fd >= 0:
-		if !c.arm() {
-			c.fail(errClosed)
-		}
-	case len(c.head) > 0 && c.waits == input, !c.arm():
-		c.employ(false)
-	case c.readBy != 0 && c.waits == input:
+	if c.readBy != 0 && c.waits == input {
 		c.mindLater()
 	}
+	c.rouse()
 }
 
-// rouse calls Ready where it is waited for, but for a request that will not come.
-// c.mu is held.
+// rouse wakes who waits for what has come. c.mu is held.
 func (c *Conn) rouse() {
+	if p := c.roused(); p != nil {
+		go c.work(p)
+	}
+}
+
+// roused is rouse, but that the caller is to call work where the Poller is not nil.
+// c.mu is held.
+func (c *Conn) roused() *Poller {
 	switch {
-	case c.waits == hangup:
+	case c.asleep != nil:
+		c.asleep.filled <- struct{}{}
+		c.asleep = nil
+		return nil
+	case c.waits == hangup && (c.ended || c.err != nil):
 		c.waits = nothing
 		c.poller.work.Add(1)
 		go c.poller.tellGone(c.owner)
-	case !c.works && (c.waits == input || c.waits == request && c.err == nil):
-		c.found()
-		c.employ(true)
+		return nil
+	case c.works:
+		return nil
+	case c.waits == input && (c.come() || c.over()), c.waits == request && c.come() && c.err == nil:
+	case c.waits != nothing && c.fd < 0 && c.err == nil:
+	default:
+		return nil
 	}
+	c.works = true
+	c.poller.work.Add(1)
+	return c.poller
 }
 
-// employ gives the connection a goroutine. c.mu is held.
-func (c *Conn) employ(come bool) {
-	c.works = true
-	now := time.Now().UnixNano()
-	c.busy, c.since = now-c.since < int64(lingerTime), now
-	c.poller.work.Add(1)
-	go c.work(come)
+// come tells whether something may have come. c.mu is held.
+func (c *Conn) come() bool { return c.readable || c.ended || len(c.head) > 0 }
+
+// over tells whether all reads fail. c.mu is held.
+func (c *Conn) over() bool {
+	return c.err != nil || c.readBy != 0 && time.Now().UnixNano() >= c.readBy
 }
 
 func (p *Poller) tellGone(o Owner) {
@@ -180,51 +154,44 @@ func (p *Poller) tellGone(o Owner) {
 	o.Ready(nil)
 }
 
-// work calls Ready each time that something has come, and at once if it has
-// come already. It ends when the connection is parked or waits for nothing.
-func (c *Conn) work(come bool) {
-	p := c.poller
+// work calls Ready each time that something has come, until the connection is
+// parked or waits for nothing.
+func (c *Conn) work(p *Poller) {
 	defer p.work.Done()
 	b := lend(c)
 	defer b.giveBack()
-	for come || c.come(b, p) {
-		come = false
+	for c.next(b, p) {
 		c.owner.Ready(b)
 	}
 }
 
-// come waits, where the connection keeps its goroutine, and tells whether
-// something has come. After false the goroutine has ended.
-func (c *Conn) come(b *Buffer, p *Poller) bool {
+// next tells whether something is there to be read, and waits for that where the
+// epoll set does not. After false nobody works for the connection.
+func (c *Conn) next(b *Buffer, p *Poller) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.waits == input || c.waits == request {
-		if c.err != nil || b.Buffered() > 0 {
+	for c.poller == p && (c.waits == input || c.waits == request) {
+		switch {
+		case c.over() || c.ended || b.Buffered() > 0:
 			c.found()
 			return true
-		}
-		if c.fd >= 0 && (!c.lively || !c.busy || c.armed != 0 || c.poller != p) && len(c.head) == 0 {
-			c.works = false
-			if c.arm() {
-				if c.readBy != 0 {
-					c.mindLater()
-				}
-				return false
+		case c.fd < 0 || c.come():
+			if c.fill(b) != errNothing {
+				c.found()
+				return true
 			}
-			c.works = true
+		default:
+			c.works = false
+			c.park()
+			return false
 		}
-		if c.linger(b) {
-			c.found()
-			return true
-		}
-		c.lively = false
 	}
 	if c.waits == hangup && c.err == nil && c.fd < 0 {
 		c.stare(b)
 	}
 	c.works = false
-	if c.err != nil {
-		c.rouse() // for a watch that the end came before
+	if c.poller != p || c.err != nil {
+		c.park() // the new poller's goroutine, or for a watch that the end came before
 	}
 	return false
 }
@@ -234,26 +201,50 @@ func (c *Conn) found() {
 	if c.waits == request {
 		c.reuse.drop(c)
 	}
-	c.waits, c.early = nothing, false
+	c.waits = nothing
 }
 
-// linger waits for bytes in b, on the Go runtime's poller. It is false when the
-// minder has ended it. c.mu is held, but for the time it waits.
-func (c *Conn) linger(b *Buffer) bool {
-	c.lingers = lingerLooks
-	if c.fd >= 0 {
+// fill reads what has come to a bare socket, or waits for another connection's
+// bytes. c.mu is held, but for that time.
+func (c *Conn) fill(b *Buffer) error {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	b.hasty = true
+	_, err := b.Peek(1)
+	b.hasty = false
+	return err
+}
+
+// sleep waits until the connection is roused. c.mu is held, but for that time.
+func (c *Conn) sleep(b *Buffer) {
+	if c.readBy != 0 {
 		c.mindLater()
 	}
+	c.asleep = b
 	c.mu.Unlock()
-	_, err := b.Peek(1)
+	<-b.filled
 	c.mu.Lock()
-	c.lingers = 0
-	if !c.kicked {
-		return true
+}
+
+// receive reads from a bare socket. Where nothing has come it waits, or returns
+// errNothing if b is hasty.
+func (c *Conn) receive(b *Buffer, p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.err != nil:
+			return 0, c.err
+		case c.over():
+			return 0, os.ErrDeadlineExceeded
+		}
+		n, err := c.recv(p)
+		c.readable = n == len(p)
+		if err != errNothing || b.hasty {
+			return n, err
+		}
+		c.sleep(b)
 	}
-	c.kicked = false
-	c.setReadDeadline()
-	return !os.IsTimeout(err)
 }
 
 // stare watches for the peer's end of a connection that epoll cannot watch. It
@@ -265,7 +256,7 @@ func (c *Conn) stare(b *Buffer) {
 	_, err := b.Peek(1)
 	c.mu.Lock()
 	if err != nil && c.waits == hangup && c.then != giveBack {
-		c.works = false
+		c.ended = true
 		c.rouse()
 	}
 }
@@ -287,25 +278,11 @@ func (c *Conn) mind(now time.Time) {
 			c.fail(ErrTimeout)
 		}
 	}
-	if c.waits == hangup && c.fd >= 0 && c.err == nil && !c.arm() {
-		c.fail(errClosed)
-	}
-	if c.lingers > 0 && c.err == nil {
-		more = true
-		if c.lingers > 1 {
-			c.lingers--
-		} else if !c.kicked {
-			c.kicked = true
-			c.under.SetReadDeadline(past)
-		}
-	}
-	if !c.works && c.waits == input && c.readBy != 0 && c.err == nil {
+	if c.readBy != 0 && c.fd >= 0 && c.err == nil && (c.asleep != nil || !c.works && c.waits == input) {
 		if at < c.readBy {
 			more = true
 		} else {
-			c.withdraw()
 			c.rouse()
-			c.arm() // for what is left over
 		}
 	}
 	c.minded.Store(more)
@@ -325,21 +302,13 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.err != nil {
 		return c.err
 	}
-	if c.readBy != 0 && !c.works && c.waits == input {
+	if c.fd < 0 {
+		return c.under.SetReadDeadline(t)
+	}
+	if c.readBy != 0 {
 		c.mindLater()
 	}
-	return c.setReadDeadline()
-}
-
-// setReadDeadline brings the deadline to the socket. c.mu is held.
-func (c *Conn) setReadDeadline() error {
-	if c.kicked {
-		return nil // linger will
-	}
-	if c.readBy == 0 {
-		return c.under.SetReadDeadline(time.Time{})
-	}
-	return c.under.SetReadDeadline(time.Unix(0, c.readBy))
+	return nil
 }
 
 // Read reads past the Buffer. Only who has the Buffer may call it.
@@ -369,9 +338,7 @@ func (c *Conn) fail(err error) {
 	}
 	c.err, c.rest = err, nil
 	c.flushes.Store(false)
-	if c.known {
-		c.disarm()
-	}
+	c.delist()
 	c.under.Close()
 	if c.poller != nil {
 		c.rouse() // before Shutdown may find the poller empty

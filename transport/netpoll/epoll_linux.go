@@ -1,9 +1,8 @@
 package netpoll
 
 import (
-	"io"
-	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -12,200 +11,112 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPark tells whether this system can watch parked connections.
-const canPark = true
-
-// userTimeout is how many write timeouts a peer may leave written bytes without
-// an acknowledgement: then it has vanished, although the socket took them.
-const userTimeout = 3
-
-// bareSocket returns the descriptor of c where there is nothing between c and
-// its socket, otherwise -1.
-func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
-		return -1
-	}
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return -1
-	}
-	fd := int32(-1)
-	raw.Control(func(d uintptr) {
-		fd = int32(d)
-		// It fails for a Unix socket, whose peer cannot vanish.
-		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout*writeTimeout/time.Millisecond))
-	})
-	return fd
-}
-
-// try writes as much of p as the socket takes now. The socket does not block, so
-// the scheduler is not told of the call, which would cost as much as all else
-// that is done for a frame. With ends the socket keeps the last packet until it is
-// closed, for a while. c.mu is held.
-func (c *Conn) try(p []byte, ends bool) (n int, err error) {
-	flags := uintptr(unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT)
-	if ends {
-		flags |= unix.MSG_MORE
-	}
-	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
-		switch errno {
-		case 0:
-			n += int(m)
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return n, nil
-		default:
-			return n, errno
-		}
-	}
-	return n, nil
-}
-
-// A receiver reads from a bare socket as try writes: a read that has to wait for
-// its bytes makes two calls, and the scheduler is told of neither.
-type receiver struct {
-	raw  syscall.RawConn
-	once func(fd uintptr) bool // receive, as a value
-	p    []byte
-	n    int
-	err  error
-}
-
-func (r *receiver) lend(c net.Conn) {
-	r.raw, _ = c.(syscall.Conn).SyscallConn()
-	if r.once == nil {
-		r.once = r.receive
-	}
-}
-
-// read waits for bytes on the Go runtime's poller.
-func (r *receiver) read(p []byte) (int, error) {
-	r.p, r.n, r.err = p, 0, io.EOF
-	err := r.raw.Read(r.once)
-	r.p = nil
-	if err != nil {
-		return 0, err
-	}
-	return r.n, r.err
-}
-
-// receive reads what the socket has. It is false when there is nothing yet.
-func (r *receiver) receive(fd uintptr) bool {
-	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&r.p[0])), uintptr(len(r.p)), unix.MSG_DONTWAIT, 0, 0)
-		switch {
-		case errno == unix.EAGAIN:
+// enlist has the epoll set tell of what comes from now on, and of what has come
+// already. It is false where it cannot. c.mu is held.
+func (c *Conn) enlist() bool {
+	c.readable, c.ended = false, false
+	op := unix.EPOLL_CTL_MOD
+	if c.set == nil {
+		if c.set = parked.join(c); c.set == nil {
 			return false
-		case errno == unix.EINTR:
-			continue
-		case errno != 0:
-			r.err = errno
-		case n > 0:
-			r.n, r.err = int(n), nil
 		}
-		return true
+		op = unix.EPOLL_CTL_ADD
 	}
-}
-
-// arm has the epoll set report what the connection waits for, once. It is
-// false where it cannot. c.mu is held.
-func (c *Conn) arm() bool {
-	if c.fd < 0 {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | edges, Fd: c.fd, Pad: c.stamp}
+	if unix.EpollCtl(c.set.fd, op, int(c.fd), &event) != nil {
+		c.delist()
 		return false
 	}
-	events := uint32(0)
-	switch {
-	case c.waits == hangup && c.early:
-		events = unix.EPOLLRDHUP
-	case c.waits == hangup, c.waits != nothing && !c.works:
-		events = unix.EPOLLRDHUP | unix.EPOLLIN // which then is armed for the next request
-	}
-	if c.flushes.Load() {
-		events |= unix.EPOLLOUT
-	}
-	if events&^c.armed == 0 {
-		return true
-	}
-	c.armed = 0
-	if parked.watch(c, events|unix.EPOLLONESHOT) {
-		c.armed = events
-	}
-	return c.armed != 0
+	return true
 }
 
-// disarm takes the connection out of the epoll set, before it is closed. c.mu
-// is held.
-func (c *Conn) disarm() {
-	c.known, c.armed = false, 0
-	parked.remove(c)
+// edges is EPOLLET: an event for what comes, not for what is there.
+const edges = 1 << 31
+
+// delist takes the connection out of the epoll set, before it is closed. c.mu is
+// held.
+func (c *Conn) delist() {
+	if c.set != nil {
+		parked.leave(c)
+		c.set = nil
+	}
 }
 
-// withdraw is disarm for a connection that stays open. c.mu is held.
-func (c *Conn) withdraw() {
-	unix.EpollCtl(parked.fd, unix.EPOLL_CTL_DEL, int(c.fd), nil)
-	c.disarm()
-}
-
-// event is called when what arm asked for has happened.
-func (c *Conn) event(stamp int32, events uint32) {
+// event is called when something has come, or the socket can take more. It
+// returns the Poller for which the caller is to work, if for any.
+func (c *Conn) event(stamp int32, events uint32) *Poller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || !c.known || c.stamp != stamp {
-		return
+	if c.err != nil || c.set == nil || c.stamp != stamp {
+		return nil
 	}
-	c.armed = 0
-	if c.flushes.Load() {
+	if events&^unix.EPOLLOUT != 0 {
+		c.readable = true
+	}
+	if events&^(unix.EPOLLOUT|unix.EPOLLIN) != 0 {
+		c.ended = true
+	}
+	if c.flushes.Load() && events&unix.EPOLLOUT != 0 {
 		c.flushSome()
 	}
-	switch come := events &^ unix.EPOLLOUT; {
-	case come == 0:
-	case come == unix.EPOLLIN && c.waits == hangup:
-		c.early = true
-	default:
-		c.rouse()
-	}
-	if c.err == nil && c.poller != nil && !c.arm() {
-		c.fail(errClosed)
-	}
+	return c.roused()
 }
 
-// parked is the epoll set of all connections of the process. It exists while
-// there are any in it, and so does its goroutine.
-var parked epollSet
+// parked holds the epoll set of all connections of the process, while there are
+// any.
+var parked lot
 
+type lot struct {
+	mu  sync.Mutex // guards the rest, and conns and count of the sets
+	set *epollSet
+}
+
+// An epollSet watches connections, and has goroutines that work for those to
+// which something comes. They are leader and followers: the leader waits for an
+// event, and then works on it itself, since to wake another goroutine costs more
+// than most messages do. Meanwhile a follower watches for the next event, and
+// leads if there is one before the leader is done. So a handler that takes its
+// time keeps no event from another connection.
+//
+// Both wait on the Go runtime's poller. Which of the two an event is to wake, the
+// kernel knows: the follower waits for a second epoll set, whose only member is
+// the first one, and which watches only while nobody leads.
 type epollSet struct {
+	fd       int
+	second   int // the follower's set
+	leader   waiter
+	follower waiter
+
 	mu    sync.Mutex // guards the rest
-	fd    int
-	file  *os.File
+	led   bool       // a goroutine waits for the leader's next event
+	ended bool
+	crew  int // its goroutines
+
 	conns []*Conn // by descriptor
 	count int
 	stamp int32
 }
 
-// watch asks for events of c. c.mu is held.
-func (s *epollSet) watch(c *Conn, events uint32) bool {
-	op := unix.EPOLL_CTL_MOD
-	if !c.known {
-		if !s.add(c) {
-			return false
-		}
-		c.known = true
-		op = unix.EPOLL_CTL_ADD
-	}
-	event := unix.EpollEvent{Events: events, Fd: c.fd, Pad: c.stamp}
-	return unix.EpollCtl(s.fd, op, int(c.fd), &event) == nil
+// A waiter waits for the events of an epoll set on the Go runtime's poller, so
+// that it takes no thread.
+type waiter struct {
+	file *os.File
+	raw  syscall.RawConn
 }
 
-// add gives c a place, and the set its goroutine if c is the first.
-func (s *epollSet) add(c *Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count == 0 && !s.open() {
-		return false
+// join gives c a place in the set, of which there is none without connections.
+// It is nil where there can be none.
+func (l *lot) join(c *Conn) *epollSet {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.set == nil {
+		s, err := newEpollSet()
+		if err != nil {
+			return nil
+		}
+		l.set = s
 	}
+	s := l.set
 	for int(c.fd) >= len(s.conns) {
 		s.conns = append(s.conns, make([]*Conn, len(s.conns)+64)...)
 	}
@@ -213,70 +124,188 @@ func (s *epollSet) add(c *Conn) bool {
 	s.count++
 	s.stamp++
 	c.stamp = s.stamp
-	return true
+	return s
 }
 
-func (s *epollSet) remove(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// leave takes c's place.
+func (l *lot) leave(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := c.set
 	s.conns[c.fd] = nil
 	if s.count--; s.count == 0 {
-		s.file.SetReadDeadline(past) // ends its goroutine
+		l.set = nil
+		s.end()
 	}
 }
 
-// open makes the set and its goroutine, which waits on the Go runtime's poller,
-// so that it takes no thread. s.mu is held.
-func (s *epollSet) open() bool {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return false
-	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return false
-	}
-	file := os.NewFile(uintptr(fd), "epoll")
-	raw, err := file.SyscallConn()
-	if err != nil || file.SetReadDeadline(time.Time{}) != nil { // it can have none where it cannot be waited for
-		file.Close()
-		return false
-	}
-	s.fd, s.file, s.conns = fd, file, nil
-	go func() {
-		defer file.Close()
-		raw.Read(s.tell)
-	}()
-	return true
-}
-
-// tell tells the connections of the events that there are. It returns false, for
-// raw.Read to wait for more: what comes meanwhile ends that wait at once. The call
-// does not block, and the scheduler is not told of it, which would wake the
-// runtime's monitor each time.
-func (s *epollSet) tell(fd uintptr) bool {
-	var events [128]unix.EpollEvent
-	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
-		if errno != 0 {
-			n = 0
-		}
-		for _, e := range events[:n] {
-			if c := s.find(e.Fd); c != nil {
-				c.event(e.Pad, e.Events)
-			}
-		}
-		if n < uintptr(len(events)) {
-			return false
-		}
-	}
-}
-
-func (s *epollSet) find(fd int32) *Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (l *lot) find(s *epollSet, fd int32) *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if int(fd) >= len(s.conns) {
 		return nil
 	}
 	return s.conns[fd]
+}
+
+// newEpollSet makes a set and its goroutines, which end with it.
+func newEpollSet() (*epollSet, error) {
+	s := &epollSet{crew: 2}
+	var err error
+	if s.fd, err = s.leader.open(); err != nil {
+		return nil, err
+	}
+	if s.second, err = s.follower.open(); err == nil {
+		err = unix.EpollCtl(s.second, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{})
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	go s.work()
+	go s.follow()
+	return s, nil
+}
+
+// open makes an epoll set to wait for.
+func (w *waiter) open() (fd int, err error) {
+	if fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return 0, err
+	}
+	if err = unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	w.file = os.NewFile(uintptr(fd), "epoll")
+	if w.raw, err = w.file.SyscallConn(); err == nil {
+		err = w.file.SetReadDeadline(time.Time{}) // it can have none where it cannot be waited for
+	}
+	return fd, err
+}
+
+// end has the goroutines end.
+func (s *epollSet) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.leader.file.SetReadDeadline(past)
+	s.follower.file.SetReadDeadline(past)
+}
+
+// quit is the end of a goroutine. The last one closes the set.
+func (s *epollSet) quit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crew--; s.crew == 0 {
+		s.close()
+	}
+}
+
+func (s *epollSet) close() {
+	for _, w := range []waiter{s.leader, s.follower} {
+		if w.file != nil {
+			w.file.Close()
+		}
+	}
+}
+
+// helpAfter is how many events a goroutine finds one after another before it calls
+// another to work beside it.
+const helpAfter = 16
+
+// work tells connections of events, one at a time, as long as there are any. Then
+// it leads, or ends where another does.
+func (s *epollSet) work() {
+	defer s.quit()
+	var e unix.EpollEvent
+	found := func(fd uintptr) bool { return find(fd, &e) }
+	for {
+		for n := 1; find(uintptr(s.fd), &e); n++ {
+			s.tell(e)
+			if n == helpAfter {
+				s.help()
+			}
+		}
+		if !s.lead() {
+			return
+		}
+		err := s.leader.raw.Read(found)
+		s.leadNoMore()
+		if err != nil {
+			return
+		}
+		s.tell(e)
+	}
+}
+
+// find takes an event of a set, if there is one. The call does not block, and the
+// scheduler is not told of it, which would wake the runtime's monitor each time.
+func find(fd uintptr, e *unix.EpollEvent) bool {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(e)), 1, 0, 0, 0)
+	return errno == 0 && n > 0
+}
+
+// tell tells a connection of an event, and works for it.
+func (s *epollSet) tell(e unix.EpollEvent) {
+	if c := parked.find(s, e.Fd); c != nil {
+		if p := c.event(e.Pad, e.Events); p != nil {
+			c.work(p)
+		}
+	}
+}
+
+// lead makes the goroutine the leader, unless there is one or the set ends.
+func (s *epollSet) lead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.led || s.ended {
+		return false
+	}
+	s.led = true
+	s.watch(0)
+	return true
+}
+
+func (s *epollSet) leadNoMore() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.led = false
+	s.watch(unix.EPOLLIN | unix.EPOLLONESHOT)
+}
+
+// watch has the follower watch for events, or not. s.mu is held.
+func (s *epollSet) watch(events uint32) {
+	unix.EpollCtl(s.second, unix.EPOLL_CTL_MOD, s.fd, &unix.EpollEvent{Events: events})
+}
+
+// follow waits until there is an event and no leader for it. Then another
+// goroutine follows, and this one works.
+func (s *epollSet) follow() {
+	var e unix.EpollEvent
+	if s.follower.raw.Read(func(fd uintptr) bool { return find(fd, &e) }) != nil {
+		s.quit()
+		return
+	}
+	s.mu.Lock()
+	s.crew++
+	if !s.led {
+		s.watch(unix.EPOLLIN | unix.EPOLLONESHOT)
+	}
+	s.mu.Unlock()
+	go s.follow()
+	s.work()
+}
+
+// help has another goroutine work, if the processors are not all at work.
+func (s *epollSet) help() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := 1 // the follower
+	if s.led {
+		waiting++
+	}
+	if s.crew-waiting < runtime.GOMAXPROCS(0) {
+		s.crew++
+		go s.work()
+	}
 }

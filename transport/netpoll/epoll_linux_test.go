@@ -2,39 +2,17 @@ package netpoll
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// What epoll watches nobody reads, or its event would come late and be taken for
-// the next one: a busy connection does not linger after a watch.
-func TestWatchedConnectionsDoNotLinger(t *testing.T) {
-	p, conns := New(time.Second), make(chan *Conn, 1)
-	defer shutdown(t, p)
-	h := serveHTTP(t, &http.Server{Handler: &taker{t, p, func(c *Conn) { conns <- c }}})
-	c, busy := h.dialBack(t), 0
-	for range 10 {
-		c.ask(t, poll)
-		k := <-conns
-		eventually(t, "it is parked", func() bool { return !works(k) })
-		k.mu.Lock()
-		if k.armed == 0 {
-			t.Error("it is not watched")
-		}
-		if k.busy {
-			busy++
-		}
-		k.mu.Unlock()
-	}
-	if busy == 0 {
-		t.Error("it was never busy")
-	}
-}
-
-// A connection that goes to http.Server while epoll watches it, for a request that
-// came early, may be taken again: it is told of no event of before.
-func TestWatchIsTakenOffForHTTPServer(t *testing.T) {
+// A connection that goes to http.Server and is taken again is told of no event of
+// before, however late that comes.
+func TestLateEventsAreNotTold(t *testing.T) {
 	const hold, get = "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /get HTTP/1.1\r\nHost: x\r\n\r\n"
 	p, e := New(time.Second), newEcho()
 	defer shutdown(t, p)
@@ -74,4 +52,108 @@ func TestWatchIsTakenOffForHTTPServer(t *testing.T) {
 		t.Error("an event of before is told")
 	}
 	echoed(t, c.Conn, "x")
+}
+
+// A blocker is an owner whose Ready takes its time.
+type blocker struct {
+	conn    *Conn
+	entered *atomic.Int32
+	wait    func()
+}
+
+func (o *blocker) Ready(b *Buffer) {
+	if _, err := b.Discard(1); err != nil {
+		o.conn.Close()
+		return
+	}
+	o.entered.Add(1)
+	o.wait()
+	o.conn.Arm()
+}
+
+func (o *blocker) Flushed() {}
+
+// Owners that block, as many as there are, keep no event from others, and the
+// goroutines that they took are gone afterwards.
+func TestOwnersThatBlockKeepNobodyWaiting(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	before := runtime.NumGoroutine()
+	var entered atomic.Int32
+	goOn := make(chan struct{})
+	server, client := pair(t)
+	e := newEcho()
+	e.conn = p.Take(server, nil)
+	e.conn.Own(e)
+	e.conn.Arm()
+	for range 100 {
+		blocked, peer := pair(t)
+		o := &blocker{p.Take(blocked, nil), &entered, func() { <-goOn }}
+		o.conn.Own(o)
+		o.conn.Arm()
+		n := entered.Load()
+		io.WriteString(peer, "x")
+		eventually(t, "it is told", func() bool { return entered.Load() > n })
+		echoed(t, client, "x")
+	}
+	close(goOn)
+	eventually(t, "all are parked", func() bool { return runtime.NumGoroutine() <= before+2 })
+	echoed(t, client, "x")
+}
+
+// Where much comes at once, more than one processor works.
+func TestEventsAreWorkedOnInParallel(t *testing.T) {
+	if runtime.GOMAXPROCS(0) == 1 {
+		t.Skip("there is one processor")
+	}
+	p := New(time.Second)
+	defer shutdown(t, p)
+	var entered, inside, most atomic.Int32
+	spin := func() { // without giving the processor away
+		n := inside.Add(1)
+		for end := time.Now().Add(2 * time.Millisecond); time.Now().Before(end); {
+			if n > most.Load() {
+				most.Store(n)
+			}
+		}
+		inside.Add(-1)
+	}
+	var peers []net.Conn
+	for range 4 * helpAfter {
+		server, peer := pair(t)
+		o := &blocker{p.Take(server, nil), &entered, spin}
+		o.conn.Own(o)
+		o.conn.Arm()
+		peers = append(peers, peer)
+	}
+	for _, peer := range peers {
+		io.WriteString(peer, "x")
+	}
+	eventually(t, "all are told", func() bool { return int(entered.Load()) == len(peers) })
+	if most.Load() < 2 {
+		t.Error("one after another")
+	}
+}
+
+// A set ends with its last connection, and the next connection has another, also
+// while goroutines of the last set are still at work.
+func TestSetsEndWithTheirConnections(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	before := runtime.NumGoroutine()
+	var entered atomic.Int32
+	goOn := make(chan struct{})
+	for range 300 {
+		server, peer := pair(t)
+		o := &blocker{p.Take(server, nil), &entered, func() { <-goOn }}
+		o.conn.Own(o)
+		o.conn.Arm()
+		n := entered.Load()
+		io.WriteString(peer, "x")
+		eventually(t, "it is told", func() bool { return entered.Load() > n })
+		o.conn.Close()
+		peer.Close()
+	}
+	close(goOn)
+	eventually(t, "all have ended", func() bool { return runtime.NumGoroutine() <= before })
 }

@@ -62,7 +62,7 @@ func (u *reuse) Ready(b *Buffer) {
 	defer cancel()
 	e := &exchange{conn: c, request: r.WithContext(ctx), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
 	c.Own(e)
-	c.watchSoon()
+	c.Watch()
 	e.serve(s)
 }
 

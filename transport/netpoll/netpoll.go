@@ -6,10 +6,9 @@
 // bounded rest and nothing else: no caller of Write waits for it.
 //
 // A Conn that waits for its peer is parked: it has no goroutine and no buffer,
-// only a place in an epoll set. When bytes come, a goroutine and a [Buffer] are
-// lent to it. A connection that has just been busy keeps both for a moment, in
-// the hands of the Go runtime's own poller, so that busy ones do not pay for
-// parking.
+// only a place in an epoll set. When bytes come, a [Buffer] is lent to it, and the
+// goroutine that was told of them calls its [Owner]. Another one waits for the next
+// event meanwhile, so an Owner may take its time.
 //
 // A connection of which an HTTP response has taken possession goes back to the
 // http.Server that it came from, and is parked until its next request. That is
@@ -45,6 +44,9 @@ var (
 	ErrTimeout = errors.New("netpoll: peer does not take what is written in time")
 
 	errClosed = errors.New("netpoll: connection is closed")
+
+	// errNothing is what a hasty read returns where nothing has come.
+	errNothing = errors.New("netpoll: nothing has come")
 )
 
 // A Poller owns connections. Its methods may be called from any goroutine.
@@ -73,7 +75,7 @@ func New(writeTimeout time.Duration) *Poller {
 func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	k, back := c.(served)
 	if !back {
-		k.Conn = newConn(c, p.writeTimeout)
+		k.Conn = &Conn{under: c, fd: bareSocket(c, p.writeTimeout)}
 	}
 	c.SetDeadline(time.Time{})
 	k.mu.Lock()
@@ -82,8 +84,12 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	if len(read) > 0 {
 		k.head = append(bytes.Clone(read), k.head...)
 	}
-	if k.err == nil && !p.know(k.Conn) {
+	switch {
+	case k.err != nil:
+	case !p.know(k.Conn):
 		k.fail(errClosed)
+	case k.fd >= 0 && !k.enlist():
+		k.fd = -1
 	}
 	return k.Conn
 }

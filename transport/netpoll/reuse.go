@@ -295,10 +295,9 @@ func (c *Conn) goBack() {
 		c.fail(errClosed)
 		return
 	case len(c.head) == 0:
-		c.waits, c.lively = request, true
-		if c.works || c.arm() {
-			return
-		}
+		c.waits = request
+		c.park()
+		return
 	}
 	c.pass()
 }
@@ -308,9 +307,6 @@ func (c *Conn) goBack() {
 func (c *Conn) pass() {
 	c.reuse.drop(c)
 	c.waits = nothing
-	if c.armed != 0 {
-		c.withdraw()
-	}
 	p := c.poller
 	p.forget(c)
 	c.poller, c.readBy = nil, 0

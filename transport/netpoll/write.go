@@ -71,7 +71,7 @@ func (c *Conn) offer(p []byte, ends bool) error {
 // flushLater has what is left over written when the socket can take more. c.mu
 // is held.
 func (c *Conn) flushLater() {
-	if c.fd >= 0 && c.arm() {
+	if c.fd >= 0 {
 		c.writeBy = time.Now().Add(c.poller.writeTimeout).UnixNano()
 		c.mindLater()
 		return

@@ -1,0 +1,82 @@
+package netpoll
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canPark tells whether this system can watch parked connections.
+const canPark = true
+
+// userTimeout is how many write timeouts a peer may leave written bytes without
+// an acknowledgement: then it has vanished, although the socket took them.
+const userTimeout = 3
+
+// bareSocket returns the descriptor of c where there is nothing between c and
+// its socket, otherwise -1.
+func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return -1
+	}
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1
+	}
+	fd := int32(-1)
+	raw.Control(func(d uintptr) {
+		fd = int32(d)
+		// It fails for a Unix socket, whose peer cannot vanish.
+		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout*writeTimeout/time.Millisecond))
+	})
+	return fd
+}
+
+// try writes as much of p as the socket takes now. The socket does not block, so
+// the scheduler is not told of the call, which would cost as much as all else
+// that is done for a frame. With ends the socket keeps the last packet until it is
+// closed, for a while. c.mu is held.
+func (c *Conn) try(p []byte, ends bool) (n int, err error) {
+	flags := uintptr(unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT)
+	if ends {
+		flags |= unix.MSG_MORE
+	}
+	for n < len(p) {
+		m, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
+		switch errno {
+		case 0:
+			n += int(m)
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return n, nil
+		default:
+			return n, errno
+		}
+	}
+	return n, nil
+}
+
+// recv reads what the socket has, as try writes. It returns errNothing where that
+// is nothing. c.mu is held.
+func (c *Conn) recv(p []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			return 0, errNothing
+		case errno != 0:
+			return 0, errno
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return int(n), nil
+		}
+	}
+}
