@@ -18,6 +18,20 @@ func ExampleNewEndpoint() {
 	log.Fatal(http.ListenAndServe("127.0.0.1:8081", echo))
 }
 
+// A server whose connections cost least: they wait parked for their first request,
+// too. It serves whatever the http.Server does.
+func ExampleEndpoint_Serve() {
+	echo, err := transport.NewEndpoint("/echo", session.Shared(handler.Echo{}), transport.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := transport.Listen("127.0.0.1:8081")
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(echo.Serve(&http.Server{Handler: echo}, l))
+}
+
 // An endpoint beside other handlers, for pages of two origins, and only for
 // those who are logged in.
 func ExampleNewEndpoint_options() {

@@ -84,14 +84,11 @@ func acceptance(key string) string {
 }
 
 // hijack takes a request's connection for good.
-func (k *socket) hijack(w http.ResponseWriter) error {
-	c, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
+func (k *socket) hijack(w http.ResponseWriter) (err error) {
+	if k.conn, err = k.endpoint.poller.Upgrade(w); err != nil {
 		refuse(w, http.StatusInternalServerError, "WebSocket is not possible here.")
 		return err
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	k.conn = k.endpoint.poller.Take(c, early)
 	k.conn.Own(k)
 	return nil
 }

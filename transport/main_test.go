@@ -32,6 +32,7 @@ type wire string
 
 const (
 	bare       wire = "bare"       // HTTP/1.1 over TCP: responses and WebSockets are parked
+	fromStart  wire = "from start" // HTTP/1.1 over TCP by Endpoint.Serve: connections are parked from the start
 	unparkable wire = "unparkable" // HTTP/1.1 over connections that the server's listener wraps
 	secure     wire = "TLS"        // HTTP/1.1 over TLS
 	http2      wire = "HTTP/2"     // for all but WebSockets
@@ -39,7 +40,7 @@ const (
 
 // overWires runs a test over each wire.
 func overWires(t *testing.T, f func(t *testing.T, w wire)) {
-	for _, w := range []wire{bare, unparkable, secure, http2} {
+	for _, w := range []wire{bare, fromStart, unparkable, secure, http2} {
 		t.Run(string(w), func(t *testing.T) { f(t, w) })
 	}
 }
@@ -58,16 +59,25 @@ func (w wire) serve(t testing.TB, opener session.Opener, o Options) *served {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(e)
+	ended := make(chan struct{})
 	pool := &http.Transport{MaxIdleConnsPerHost: 10000, MaxIdleConns: 10000}
-	if w == secure || w == http2 {
+	switch w {
+	case secure, http2:
 		pool.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 		pool.ForceAttemptHTTP2 = w == http2
 		server.EnableHTTP2 = w == http2
 		server.StartTLS()
-	} else {
-		if w == unparkable {
-			server.Listener = wrapping{server.Listener}
+	case fromStart:
+		server.Listener.Close()
+		if server.Listener, err = Listen("127.0.0.1:0"); err != nil {
+			t.Fatal(err)
 		}
+		server.URL = "http://" + server.Listener.Addr().String()
+		go func() { e.Serve(server.Config, server.Listener); close(ended) }()
+	case unparkable:
+		server.Listener = wrapping{server.Listener}
+		server.Start()
+	default:
 		server.Start()
 	}
 	s := &served{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
@@ -78,6 +88,10 @@ func (w wire) serve(t testing.TB, opener session.Opener, o Options) *served {
 			t.Errorf("shutdown: %v", err)
 		}
 		pool.CloseIdleConnections()
+		if w == fromStart {
+			server.Config.Close()
+			<-ended
+		}
 		server.Close()
 	})
 	return s

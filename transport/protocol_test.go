@@ -78,10 +78,13 @@ func TestProtocol(t *testing.T) {
 		return
 	}
 	for _, e := range engines {
-		play(e.name, e.name, func(t *testing.T) string { return e.serve(t, func(h http.Handler) http.Handler { return h }) })
+		play(e.name, e.name, func(t *testing.T) string { return e.serve(t, startPlain) })
 	}
 	own := engines[0]
-	play("behind a middleware", own.name, func(t *testing.T) string { return own.serve(t, wrapWriters) })
+	play("behind a middleware", own.name, func(t *testing.T) string {
+		return own.serve(t, func(t *testing.T, h http.Handler, e endpoint) string { return startPlain(t, wrapWriters(h), e) })
+	})
+	play("parked from the start", own.name, func(t *testing.T) string { return own.serve(t, startParked) })
 }
 
 // wrapWriters is a middleware whose ResponseWriters are its own: responses are
@@ -94,9 +97,27 @@ type writer struct{ http.ResponseWriter }
 
 func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// serve serves the services behind a middleware until the end of the test, and
-// returns the address.
-func (e engine) serve(t *testing.T, middleware func(http.Handler) http.Handler) string {
+// startPlain starts a server and returns its address.
+func startPlain(t *testing.T, h http.Handler, _ endpoint) string {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// startParked starts a server by one of its endpoints.
+func startParked(t *testing.T, h http.Handler, e endpoint) string {
+	l, err := transport.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, ended := &http.Server{Handler: h}, make(chan struct{})
+	go func() { e.(*transport.Endpoint).Serve(server, l); close(ended) }()
+	t.Cleanup(func() { server.Close(); <-ended })
+	return l.Addr().String()
+}
+
+// serve serves the services until the end of the test, and returns the address.
+func (e engine) serve(t *testing.T, start func(*testing.T, http.Handler, endpoint) string) string {
 	before := goleak.IgnoreCurrent()
 	endpoints := make(map[string]endpoint)
 	for prefix, s := range services {
@@ -109,17 +130,18 @@ func (e engine) serve(t *testing.T, middleware func(http.Handler) http.Handler) 
 		}
 		endpoints[prefix] = mounted
 	}
-	server := httptest.NewServer(middleware(byPrefix(endpoints)))
 	t.Cleanup(func() {
-		for _, e := range endpoints {
-			shutdown(t, e)
-		}
-		server.Close()
 		// igm's sessions keep goroutines until their disconnect delay has passed.
 		for end := time.Now().Add(10 * time.Second); goleak.Find(before) != nil && time.Now().Before(end); {
 		}
 	})
-	return server.Listener.Addr().String()
+	addr := start(t, byPrefix(endpoints), endpoints["/echo"])
+	t.Cleanup(func() {
+		for _, e := range endpoints {
+			shutdown(t, e)
+		}
+	})
+	return addr
 }
 
 // byPrefix gives an endpoint the requests below its prefix as they are. An

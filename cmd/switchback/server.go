@@ -19,6 +19,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp"
+	"switchback/transport"
 	"switchback/web"
 )
 
@@ -107,10 +108,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 
 // listen opens addr. The error says what to do.
 func listen(addr string) (net.Listener, error) {
-	// Sessions have heartbeats and idle connections a timeout: TCP's own
-	// keep-alive would be four system calls for each connection.
-	quiet := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
-	ln, err := quiet.Listen(context.Background(), "tcp", addr)
+	ln, err := transport.Listen(addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program; stop it, or choose another address with --addr "+
@@ -131,9 +129,19 @@ func (s *server) start(ln net.Listener) <-chan error {
 			ended <- s.http.ServeTLS(ln, "", "")
 			return
 		}
-		ended <- s.http.Serve(ln)
+		ended <- s.serve(ln)
 	}()
 	return ended
+}
+
+// serve serves by an endpoint that can, since that costs less.
+func (s *server) serve(ln net.Listener) error {
+	for _, e := range s.endpoints {
+		if e, ok := e.(*transport.Endpoint); ok {
+			return e.Serve(s.http, ln)
+		}
+	}
+	return s.http.Serve(ln)
 }
 
 // url is where a client on this machine finds the server.

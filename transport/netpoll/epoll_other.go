@@ -19,3 +19,17 @@ func (c *Conn) try([]byte, bool) (int, error) { return 0, nil }
 func (c *Conn) recv([]byte) (int, error)      { return 0, errNothing }
 func (c *Conn) enlist() bool                  { return false }
 func (c *Conn) delist()                       {}
+
+// A Listener is of connections that can be parked, of which there are none.
+type Listener struct{ net.Listener }
+
+func (*Listener) accept() (*tcp, error)      { return nil, errClosed }
+func (*Listener) vanish(time.Duration) error { return errClosed }
+
+type tcp struct {
+	net.Conn
+	fd int
+}
+
+// Listen listens at addr, a host and a port.
+func Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }

@@ -1,8 +1,9 @@
 package netpoll
 
 import (
+	"bufio"
 	"context"
-	"log"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -11,9 +12,8 @@ import (
 
 // An exchange is one request on a connection that http.Server had given away,
 // and the ResponseWriter for it. To a handler it is as http.Server's own, but
-// that there are no interim responses, no trailers and no write deadlines, that
-// http.Hijacker is Poller.Hijack's, and that ConnContext is called for each
-// request.
+// that there are no interim responses, no trailers and no write deadlines, and that
+// ConnContext is called for each request.
 type exchange struct {
 	conn    *Conn
 	request *http.Request
@@ -58,9 +58,9 @@ func (u *reuse) Ready(b *Buffer) {
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, http.LocalAddrContextKey, c.under.LocalAddr()))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := &exchange{conn: c, request: r.WithContext(ctx), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
+	e := &exchange{conn: c, request: r.WithContext(exchangeContext{ctx, c}), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -76,11 +76,7 @@ func (e *exchange) serve(s *http.Server) {
 			return
 		}
 		if v := recover(); v != nil && v != http.ErrAbortHandler {
-			logf := log.Printf
-			if s.ErrorLog != nil {
-				logf = s.ErrorLog.Printf
-			}
-			logf("http: panic serving %v: %v\n%s", e.request.RemoteAddr, v, debug.Stack())
+			logf(s, "http: panic serving %v: %v\n%s", e.request.RemoteAddr, v, debug.Stack())
 		}
 		if !e.hijacked {
 			e.conn.Close()
@@ -98,35 +94,63 @@ func (e *exchange) serve(s *http.Server) {
 	}
 }
 
-// hijack takes the connection from the exchange for p.
-func (e *exchange) hijack(p *Poller) (*Conn, error) {
-	u := p.reuseOf(e.request.Context().Value(http.ServerContextKey).(*http.Server), e.request)
-	if u == nil || e.status != 0 || e.hijacked {
-		return nil, ErrServed
-	}
-	if closes(e.header) {
-		u = nil
-	}
-	e.request.Body.Close() // nothing of it may be read as the next request
-	if !e.conn.move(p, u) {
-		return nil, ErrServed
-	}
-	e.hijacked = true
-	return e.conn, nil
+// An exchangeContext knows the connection's local address, for which the socket is
+// to be asked.
+type exchangeContext struct {
+	context.Context
+	conn *Conn
 }
 
-// move gives a connection to p. It is false after p's Shutdown.
-func (c *Conn) move(p *Poller, u *reuse) bool {
+func (c exchangeContext) Value(key any) any {
+	if key == http.LocalAddrContextKey {
+		return c.conn.under.LocalAddr()
+	}
+	return c.Context.Value(key)
+}
+
+// Hijack gives the connection to the handler (http.Hijacker), unless a response
+// has begun.
+func (e *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if err := e.hijack(nil, nil); err != nil {
+		return nil, nil, err
+	}
+	s := served{e.conn}
+	return s, bufio.NewReadWriter(bufio.NewReader(s), bufio.NewWriter(s)), nil
+}
+
+// hijack takes the connection from the exchange, for p if not nil. It goes back to
+// u, if that is not nil.
+func (e *exchange) hijack(p *Poller, u *reuse) error {
+	switch {
+	case e.hijacked:
+		return http.ErrHijacked
+	case e.status != 0:
+		return ErrServed
+	}
+	e.request.Body.Close() // nothing of it may be read as the next request
+	if err := e.conn.move(p, u); err != nil {
+		return err
+	}
+	e.hijacked = true
+	return nil
+}
+
+// move gives a connection that is no longer watched to p, if that is not nil. It
+// is ErrServed after p's Shutdown.
+func (c *Conn) move(p *Poller, u *reuse) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.poller != p && c.err == nil {
-		if !p.know(c) {
-			return false
-		}
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.poller == p:
+	case p != nil && !p.know(c):
+		return ErrServed
+	default:
 		c.poller.forget(c)
 	}
-	c.poller, c.reuse = p, u
-	return true
+	c.poller, c.reuse, c.waits = p, u, nothing
+	return nil
 }
 
 // Ready is called when the client has gone.

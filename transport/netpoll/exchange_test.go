@@ -130,6 +130,9 @@ func (c *caller) answer(t *testing.T) string {
 	return fmt.Sprintf("%s %v %v %q %v close:%v length:%d", res.Status, res.Header, res.TransferEncoding, body, err, res.Close, res.ContentLength)
 }
 
+const handshake = "GET /echo/0/s/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
 const poll = "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
 // What a handler writes to a connection that has come back is what http.Server
@@ -321,34 +324,43 @@ func TestRequestsThatAreParsed(t *testing.T) {
 		head + "content-length: 2\r\n\r\nab": true,
 		head + "Connection: Keep-Alive\r\nCookie: a=b; c=\"d\"\r\n\r\n":             true,
 		"POST /echo/0/s/xhr_streaming?t=1 HTTP/1.1\r\nHost: x\r\nX_1-y: \t\r\n\r\n": true,
+		handshake: true,
+		"GET /echo/0/s/websocket HTTP/1.1\r\nHost: x\r\nPragma: no-cache\r\nCache-Control: no-cache\r\nConnection: keep-alive, upgrade\r\nUpgrade: websocket\r\n\r\n": true,
 
-		"":                                     false,
-		head + "content-length: 2\r\n\r\nabc":  false,
-		head + "Content-Length: 2\r\n\r\na":    false,
-		head + "\r\nab":                        false,
-		head + "Content-Length: +2\r\n\r\nab":  false,
-		head + "Content-Length: 2,2\r\n\r\nab": false,
-		head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nab": false,
-		head + "Content-Length: 99999\r\n\r\n":                    false,
-		head + "Content-Length:\r\n\r\n":                          false,
-		head + "Transfer-Encoding: identity\r\n\r\n":              false,
-		head + "Connection: close\r\n\r\n":                        false,
-		head + "Host: y\r\n\r\n":                                  false,
-		head + " folded: a\r\n\r\n":                               false,
-		head + "X : a\r\n\r\n":                                    false,
-		head + "X\r\n\r\n":                                        false,
-		head + ": a\r\n\r\n":                                      false,
-		head + "X: \x7f\r\n\r\n":                                  false,
-		"POST /echo/0/s/xhr HTTP/1.1\r\nHost: x/y\r\n\r\n":        false,
-		"POST /echo/0/s/xhr HTTP/1.1\r\nX: y\r\n\r\n":             false,
-		"POST  /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":         false,
-		"POST /echo/0/s/xhr  HTTP/1.1\r\nHost: x\r\n\r\n":         false,
-		"POST http://x/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":       false,
-		"POST /echo/0/s/xhr HTTP/1.1 \r\nHost: x\r\n\r\n":         false,
-		"POST /%zz/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":           false,
-		"POST /echo/0/s/jsonp_send HTTP/1.1\r\nHost: x\r\n\r\n":   false,
-		"POST /echo/0/s/xhr HTTP/1.1\r\n\rHost: x\r\n\r\n":        false,
-		"POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\n\r\n\r\n":        false,
+		"": false,
+		"GET /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                                 false,
+		"POST /echo/0/s/websocket HTTP/1.1\r\nHost: x\r\n\r\n":                          false,
+		"GET /echo/websocket HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\n\r\n": false,
+		"GET /echo/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade,\r\n\r\n":       false,
+		"GET /echo/websocket HTTP/1.1\r\nHost: x\r\nPragma: no-cache\r\n\r\n":           false,
+		head + "Connection: Upgrade\r\n\r\n":                                            false,
+		head + "Upgrade: websocket\r\n\r\n":                                             false,
+		head + "content-length: 2\r\n\r\nabc":                                           false,
+		head + "Content-Length: 2\r\n\r\na":                                             false,
+		head + "\r\nab":                                                                 false,
+		head + "Content-Length: +2\r\n\r\nab":                                           false,
+		head + "Content-Length: 2,2\r\n\r\nab":                                          false,
+		head + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nab":                       false,
+		head + "Content-Length: 99999\r\n\r\n":                                          false,
+		head + "Content-Length:\r\n\r\n":                                                false,
+		head + "Transfer-Encoding: identity\r\n\r\n":                                    false,
+		head + "Connection: close\r\n\r\n":                                              false,
+		head + "Host: y\r\n\r\n":                                                        false,
+		head + " folded: a\r\n\r\n":                                                     false,
+		head + "X : a\r\n\r\n":                                                          false,
+		head + "X\r\n\r\n":                                                              false,
+		head + ": a\r\n\r\n":                                                            false,
+		head + "X: \x7f\r\n\r\n":                                                        false,
+		"POST /echo/0/s/xhr HTTP/1.1\r\nHost: x/y\r\n\r\n":                              false,
+		"POST /echo/0/s/xhr HTTP/1.1\r\nX: y\r\n\r\n":                                   false,
+		"POST  /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                               false,
+		"POST /echo/0/s/xhr  HTTP/1.1\r\nHost: x\r\n\r\n":                               false,
+		"POST http://x/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                             false,
+		"POST /echo/0/s/xhr HTTP/1.1 \r\nHost: x\r\n\r\n":                               false,
+		"POST /%zz/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n":                                 false,
+		"POST /echo/0/s/jsonp_send HTTP/1.1\r\nHost: x\r\n\r\n":                         false,
+		"POST /echo/0/s/xhr HTTP/1.1\r\n\rHost: x\r\n\r\n":                              false,
+		"POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\n\r\n\r\n":                              false,
 	} {
 		if got := parse(new(http.Request), []byte(request)); got != want {
 			t.Errorf("%q: got %v, want %v", request, got, want)
@@ -359,6 +371,8 @@ func TestRequestsThatAreParsed(t *testing.T) {
 // What is parsed http.ReadRequest would parse alike.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(poll))
+	f.Add([]byte(handshake))
+	f.Add([]byte("GET /websocket? HTTP/1.1\r\nHost: x\r\nConnection: keep-alive,Upgrade\r\nCache-Control: a\r\nPragma: no-cache\r\n\r\n"))
 	f.Add([]byte("POST //a/xhr_send?b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\ncookie: a=b \r\nCookie: c\r\n\r\nab"))
 	f.Add([]byte("POST /%zz/xhr HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, p []byte) {

@@ -13,11 +13,12 @@ import (
 )
 
 // parse reads a request into r, where p is one that can be served without
-// http.Server: a POST of a SockJS client that is here whole, with nothing behind
-// it, and that asks for nothing but its answer. It is stricter than
-// http.ReadRequest, to which r is as it would read it, and than http.Server: what
-// they would refuse or change, or what could be read in two ways, is left to them
-// (RFC 9112, sections 2.2, 3.2 and 5.1). It keeps nothing of p.
+// http.Server: a SockJS client's for a WebSocket, for a response or with messages,
+// that is here whole, with nothing behind it, and that asks for nothing but its
+// answer. It is stricter than http.ReadRequest, to which r is as it would read it,
+// and than http.Server: what they would refuse or change, or what could be read in
+// two ways, is left to them (RFC 9112, sections 2.2, 3.2 and 5.1). It keeps nothing
+// of p.
 func parse(r *http.Request, p []byte) bool {
 	end := bytes.Index(p, []byte("\r\n\r\n"))
 	if end < 0 || !legible(p[:end]) {
@@ -26,7 +27,7 @@ func parse(r *http.Request, p []byte) bool {
 	text := string(p)
 	body := text[end+4:]
 	line, fields, _ := strings.Cut(text[:end], "\r\n")
-	target, ok := forSession(line)
+	target, ok := forSession(r, line)
 	if !ok || !parseFields(r, fields) || r.ContentLength != int64(len(body)) {
 		return false
 	}
@@ -34,7 +35,7 @@ func parse(r *http.Request, p []byte) bool {
 	if err != nil {
 		return false
 	}
-	r.Method, r.URL, r.RequestURI = http.MethodPost, u, target
+	r.URL, r.RequestURI = u, target
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
 	r.Body = http.NoBody
 	if body != "" {
@@ -72,10 +73,14 @@ func parseFields(r *http.Request, fields string) bool {
 			r.ContentLength = int64(n)
 			sizes++
 		case "Connection":
-			if !strings.EqualFold(value, "keep-alive") {
+			if !connects(r, value) {
 				return false
 			}
-		case "Expect", "Pragma", "Trailer", "Transfer-Encoding", "Upgrade":
+		case "Upgrade":
+			if r.Method != http.MethodGet {
+				return false
+			}
+		case "Expect", "Trailer", "Transfer-Encoding":
 			return false
 		}
 		if _, again := r.Header[name]; again {
@@ -85,21 +90,38 @@ func parseFields(r *http.Request, fields string) bool {
 		values = append(values, value)
 		r.Header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
+	if r.Header["Pragma"] != nil && r.Header["Cache-Control"] == nil {
+		return false // http.ReadRequest would add it
+	}
 	return hosts == 1 && sizes <= 1
 }
 
-// forSession returns the target of a SockJS client that opens a response or sends
-// messages, from its request line. Any other is not ok.
-func forSession(line string) (target string, ok bool) {
-	target, post := strings.CutPrefix(line, "POST ")
-	target, http11 := strings.CutSuffix(target, " HTTP/1.1")
-	if !post || !http11 || !strings.HasPrefix(target, "/") || strings.IndexByte(target, ' ') >= 0 {
+// connects tells whether a Connection header asks for no more than the method does.
+func connects(r *http.Request, value string) bool {
+	for v := range strings.SplitSeq(value, ",") {
+		v = strings.Trim(v, " \t")
+		if !strings.EqualFold(v, "keep-alive") && (r.Method != http.MethodGet || !strings.EqualFold(v, "Upgrade")) {
+			return false
+		}
+	}
+	return true
+}
+
+// forSession reads the method from the request line of a SockJS client that opens a
+// WebSocket or a response, or sends messages, and returns the target. Any other line
+// is not ok.
+func forSession(r *http.Request, line string) (target string, ok bool) {
+	r.Method, target, _ = strings.Cut(line, " ")
+	target, ok = strings.CutSuffix(target, " HTTP/1.1")
+	if !ok || !strings.HasPrefix(target, "/") || strings.IndexByte(target, ' ') >= 0 {
 		return "", false
 	}
 	path, _, _ := strings.Cut(target, "?")
 	switch path[strings.LastIndexByte(path, '/')+1:] {
+	case "websocket":
+		return target, r.Method == http.MethodGet
 	case "xhr", "xhr_send", "xhr_streaming":
-		return target, true
+		return target, r.Method == http.MethodPost
 	}
 	return "", false
 }

@@ -16,7 +16,9 @@
 // plain and here whole, is parsed and served by the server's own handler on the
 // spot, since what http.Server does for a connection costs more than all else
 // that is done for a poll. Any other request goes to http.Server, unread, so that
-// its timeouts and limits hold.
+// its timeouts and limits hold. Where [Poller.Serve] serves a [Listener], all of
+// that is so from a connection's first request on, and the Go runtime's poller does
+// not get to know the connection.
 //
 // TLS, other wrapped connections and systems without epoll wait and write on
 // goroutines behind the same methods.
@@ -113,8 +115,10 @@ func (p *Poller) Shutdown(ctx context.Context) error {
 	reuses := p.reuses
 	p.reuses = nil
 	p.mu.Unlock()
-	for _, r := range reuses {
-		r.Close()
+	for _, u := range reuses {
+		if u.retire(); u.listener == nil {
+			u.Close()
+		}
 	}
 	var err error
 	for wait := time.Millisecond; err == nil && p.open() > 0; wait = min(2*wait, 50*time.Millisecond) {

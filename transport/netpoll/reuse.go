@@ -23,10 +23,17 @@ const responseType = "*http.response"
 // cannot be: for HTTP/1.0, HTTP/2 and TLS, for a ResponseWriter that is wrapped,
 // and where the server's listener wraps its connections.
 func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
-	if e, ok := w.(*exchange); ok {
-		return e.hijack(p)
-	}
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if e, ok := w.(*exchange); ok {
+		u := p.reuseOf(server, r)
+		if u == nil {
+			return nil, ErrServed
+		}
+		if closes(e.header) {
+			u = nil
+		}
+		return e.conn, e.hijack(p, u)
+	}
 	if !ok || !canPark || r.TLS != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || reflect.TypeOf(w).String() != responseType {
 		return nil, ErrServed
 	}
@@ -50,6 +57,28 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	return c, nil
 }
 
+// Upgrade takes a request's connection for good, whatever its kind. It looks for it
+// as http.ResponseController does.
+func (p *Poller) Upgrade(w http.ResponseWriter) (*Conn, error) {
+	for {
+		switch t := w.(type) {
+		case *exchange:
+			return t.conn, t.hijack(p, nil)
+		case http.Hijacker:
+			c, rw, err := t.Hijack()
+			if err != nil {
+				return nil, err
+			}
+			early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+			return p.Take(c, early), nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil, http.ErrNotSupported
+		}
+	}
+}
+
 // Returns tells whether Finish will give the connection back, unless the server
 // shuts down meanwhile.
 func (c *Conn) Returns() bool {
@@ -65,28 +94,57 @@ func (c *Conn) setLast() {
 	c.reuse = nil
 }
 
-// A reuse is where connections wait for their next request, and the listener by
-// which they go back to their http.Server for what is not served here.
+// A reuse is where connections of an http.Server wait for a request, and the
+// listener by which they go to it for what is not served here.
 type reuse struct {
-	server *http.Server
-	base   func() context.Context // of requests that are served here
-	addr   net.Addr
-	idle   time.Duration // that a connection may wait; 0: for ever
+	server   *http.Server
+	base     func() context.Context // of requests that are served here
+	addr     net.Addr
+	listener net.Listener  // whose connections wait here from the start, or nil
+	done     chan struct{} // closed when err is set
 
 	mu      sync.Mutex // guards the rest
 	wrapped bool       // the server's listener wraps its connections
-	closed  bool
+	retired bool       // nothing waits any more
+	err     error      // that Accept ends with
 	ready   []*Conn
-	wake    chan struct{} // holds one: ready or closed has changed
-	first   *Conn         // of the idle connections: the one that has waited longest
-	last    *Conn
+	wake    chan struct{} // holds one: ready or err has changed
+	fresh   line          // waiting for their first request
+	idle    line          // waiting for another
 	clock   *time.Timer
 }
 
-// A place is a connection's among the idle ones.
+// A line holds connections that wait, the one that has waited longest first.
+type line struct {
+	limit       time.Duration // that they may wait; 0: for ever
+	first, last *Conn
+}
+
+// A place is a connection's in a line.
 type place struct {
+	line       *line // nil: in none
 	next, prev *Conn
 	since      int64
+}
+
+// newReuse returns the reuse of a server with a listener or, where that is nil,
+// an address.
+func newReuse(server *http.Server, l net.Listener, addr net.Addr) *reuse {
+	u := &reuse{server: server, listener: l, addr: addr, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	u.base = sync.OnceValue(func() context.Context {
+		base := context.Background()
+		if server.BaseContext != nil {
+			base = server.BaseContext(u)
+		}
+		return context.WithValue(base, http.ServerContextKey, server)
+	})
+	if u.idle.limit = server.IdleTimeout; u.idle.limit == 0 {
+		u.idle.limit = server.ReadTimeout
+	}
+	if u.fresh.limit = server.ReadHeaderTimeout; u.fresh.limit == 0 {
+		u.fresh.limit = server.ReadTimeout
+	}
+	return u
 }
 
 // reuseOf returns the reuse of a server. The server serves it, on a goroutine
@@ -100,17 +158,7 @@ func (p *Poller) reuseOf(server *http.Server, r *http.Request) *reuse {
 	u := p.reuses[server]
 	if u == nil {
 		addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		u = &reuse{server: server, addr: addr, idle: server.IdleTimeout, wake: make(chan struct{}, 1)}
-		u.base = sync.OnceValue(func() context.Context {
-			base := context.Background()
-			if server.BaseContext != nil {
-				base = server.BaseContext(u)
-			}
-			return context.WithValue(base, http.ServerContextKey, server)
-		})
-		if u.idle == 0 {
-			u.idle = server.ReadTimeout
-		}
+		u = newReuse(server, nil, addr)
 		p.reuses[server] = u
 		p.work.Go(func() {
 			server.Serve(u)
@@ -130,7 +178,7 @@ func (p *Poller) forgetServer(server *http.Server) {
 func (u *reuse) ended() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.closed
+	return u.retired
 }
 
 func (u *reuse) wraps() bool {
@@ -151,8 +199,8 @@ func (u *reuse) Addr() net.Addr { return u.addr }
 func (u *reuse) Accept() (net.Conn, error) {
 	for {
 		u.mu.Lock()
-		closed := u.closed
-		if !closed && len(u.ready) > 0 {
+		err := u.err
+		if err == nil && len(u.ready) > 0 {
 			c := u.ready[0]
 			u.ready[0] = nil
 			u.ready = u.ready[1:]
@@ -161,32 +209,67 @@ func (u *reuse) Accept() (net.Conn, error) {
 		}
 		u.ready = nil
 		u.mu.Unlock()
-		if closed {
-			return nil, net.ErrClosed
+		if err != nil {
+			return nil, err
 		}
 		<-u.wake
 	}
 }
 
-// Close closes the connections that wait. The server calls it, too, when it
-// shuts down.
-func (u *reuse) Close() error {
+// Close closes the listener and the connections that wait. The server calls it
+// when it shuts down.
+func (u *reuse) Close() error { return u.end(net.ErrClosed) }
+
+// end is Close, but for the error that Accept ends with.
+func (u *reuse) end(err error) error {
 	u.mu.Lock()
-	u.closed = true
+	if u.err == nil {
+		u.err = err
+		close(u.done)
+	}
 	conns := u.ready
 	u.ready = nil
-	for c := u.first; c != nil; c = c.place.next {
-		conns = append(conns, c)
-	}
-	if u.clock != nil {
-		u.clock.Stop()
-	}
 	u.mu.Unlock()
 	u.signal()
 	for _, c := range conns {
 		c.Close()
 	}
+	u.retire()
+	if u.listener != nil {
+		return u.listener.Close()
+	}
 	return nil
+}
+
+// retire closes the connections that wait: no other will.
+func (u *reuse) retire() {
+	u.mu.Lock()
+	u.retired = true
+	var conns []*Conn
+	for _, l := range []*line{&u.fresh, &u.idle} {
+		for c := l.first; c != nil; c = c.place.next {
+			conns = append(conns, c)
+		}
+	}
+	if u.clock != nil {
+		u.clock.Stop()
+	}
+	u.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// sleep waits, and is false when the reuse ends before.
+func (u *reuse) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-u.done:
+		return false
+	}
 }
 
 func (u *reuse) signal() {
@@ -200,58 +283,58 @@ func (u *reuse) signal() {
 // more.
 func (u *reuse) push(c *Conn) bool {
 	u.mu.Lock()
-	closed := u.closed
-	if !closed {
+	open := u.err == nil
+	if open {
 		u.ready = append(u.ready, c)
 	}
 	u.mu.Unlock()
 	u.signal()
-	return !closed
+	return open
 }
 
-// keep adds a connection to the idle ones. It is false when the reuse is
-// closed.
-func (u *reuse) keep(c *Conn) bool {
+// keep adds a connection to a line. It is false when the reuse has retired.
+func (u *reuse) keep(c *Conn, l *line) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed {
+	if u.retired {
 		return false
 	}
-	c.place = place{prev: u.last, since: time.Now().UnixNano()}
-	if u.last != nil {
-		u.last.place.next = c
+	c.place = place{line: l, prev: l.last, since: time.Now().UnixNano()}
+	if l.last != nil {
+		l.last.place.next = c
 	} else {
-		u.first = c
+		l.first = c
 		u.tick()
 	}
-	u.last = c
+	l.last = c
 	return true
 }
 
-// drop takes a connection out of the idle ones.
+// drop takes a connection out of its line.
 func (u *reuse) drop(c *Conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if c.place.since == 0 {
+	l := c.place.line
+	if l == nil {
 		return
 	}
 	if c.place.prev != nil {
 		c.place.prev.place.next = c.place.next
 	} else {
-		u.first = c.place.next
+		l.first = c.place.next
 	}
 	if c.place.next != nil {
 		c.place.next.place.prev = c.place.prev
 	} else {
-		u.last = c.place.prev
+		l.last = c.place.prev
 	}
 	c.place = place{}
 }
 
-// tick has the idle connections looked at in a second. u.mu is held.
+// tick has the lines looked at in a second. u.mu is held.
 func (u *reuse) tick() {
 	switch {
-	case u.idle <= 0 || u.closed:
+	case u.retired || u.idle.limit <= 0 && u.fresh.limit <= 0:
 	case u.clock == nil:
 		u.clock = time.AfterFunc(time.Second, u.expire)
 	default:
@@ -262,18 +345,25 @@ func (u *reuse) tick() {
 // expire closes those that have waited too long. It runs on the clock's
 // goroutine, which ends with it.
 func (u *reuse) expire() {
-	limit := time.Now().Add(-u.idle).UnixNano()
-	u.mu.Lock()
-	var over []*Conn
-	for c := u.first; c != nil && c.place.since < limit; c = c.place.next {
-		over = append(over, c)
+	now := time.Now()
+	type late struct {
+		*Conn
+		limit int64
 	}
-	if u.first != nil {
+	var over []late
+	u.mu.Lock()
+	for _, l := range []*line{&u.fresh, &u.idle} {
+		limit := now.Add(-l.limit).UnixNano()
+		for c := l.first; c != nil && l.limit > 0 && c.place.since < limit; c = c.place.next {
+			over = append(over, late{c, limit})
+		}
+	}
+	if u.fresh.first != nil || u.idle.first != nil {
 		u.tick()
 	}
 	u.mu.Unlock()
 	for _, c := range over {
-		c.expire(limit)
+		c.expire(c.limit)
 	}
 }
 
@@ -291,15 +381,14 @@ func (c *Conn) expire(limit int64) {
 func (c *Conn) goBack() {
 	c.owner, c.then = c.reuse, stay
 	switch {
-	case c.reuse == nil || !c.reuse.keep(c):
+	case c.reuse == nil || !c.reuse.keep(c, &c.reuse.idle):
 		c.fail(errClosed)
-		return
-	case len(c.head) == 0:
+	case len(c.head) > 0:
+		c.pass()
+	default:
 		c.waits = request
 		c.park()
-		return
 	}
-	c.pass()
 }
 
 // pass gives the connection to http.Server, which reads its next request. c.mu

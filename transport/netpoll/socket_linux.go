@@ -13,15 +13,22 @@ import (
 // canPark tells whether this system can watch parked connections.
 const canPark = true
 
-// userTimeout is how many write timeouts a peer may leave written bytes without
-// an acknowledgement: then it has vanished, although the socket took them.
-const userTimeout = 3
+// vanished is how long a peer may leave written bytes without an acknowledgement, in
+// milliseconds: then it has vanished, although the socket took them.
+func vanished(writeTimeout time.Duration) int { return int(3 * writeTimeout / time.Millisecond) }
+
+// vanish sets that for all connections of a listener.
+func (l *Listener) vanish(writeTimeout time.Duration) error {
+	return l.set(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, vanished(writeTimeout))
+}
 
 // bareSocket returns the descriptor of c where there is nothing between c and
 // its socket, otherwise -1.
 func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
-	switch c.(type) {
+	switch c := c.(type) {
 	case *net.TCPConn, *net.UnixConn:
+	case *tcp:
+		return int32(c.fd)
 	default:
 		return -1
 	}
@@ -33,7 +40,7 @@ func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
 	raw.Control(func(d uintptr) {
 		fd = int32(d)
 		// It fails for a Unix socket, whose peer cannot vanish.
-		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout*writeTimeout/time.Millisecond))
+		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, vanished(writeTimeout))
 	})
 	return fd
 }
