@@ -105,7 +105,8 @@ func over(transport string, rest ...string) []string {
 }
 
 // scaleLoads are the same with few sessions and with many: as many as the
-// system allows.
+// system allows. Few have as many messages and deliveries a second as many have, so
+// that no frame holds more of them.
 func scaleLoads(quick bool) []load {
 	hold, timing := "--hold=35s", "--time=5s"
 	if quick {
@@ -128,8 +129,8 @@ func scaleLoads(quick bool) []load {
 				flags: over(t, "--sessions="+strconv.Itoa(n), "--rate=5000", timing), metrics: []metric{cpuPerUnit}})
 		}
 		for _, n := range []int{100, 10000} {
-			all = append(all, load{name: fmt.Sprintf("CPU per delivery, broadcast to %d, %s", n, t), command: "fanout",
-				flags: over(t, "--sessions="+strconv.Itoa(n), timing), metrics: []metric{cpuPerUnit}})
+			all = append(all, load{name: fmt.Sprintf("CPU per delivery, 10,000 /s to %d, %s", n, t), command: "fanout",
+				flags: over(t, "--sessions="+strconv.Itoa(n), "--rate="+strconv.Itoa(10000/n), timing), metrics: []metric{cpuPerUnit}})
 		}
 	}
 	return all
