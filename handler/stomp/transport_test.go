@@ -268,7 +268,11 @@ func TestMessagesGoBetweenTransports(t *testing.T) {
 			}
 		}
 	}
-	if s := b.Stats(); s.Clients != 5 || s.Messages != 25 {
-		t.Errorf("%+v", s)
+	counted := func() bool { s := b.Stats(); return s.Clients == 5 && s.Messages == 25 }
+	for end := time.Now().Add(10 * time.Second); !counted() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // messages are counted once they are sent
+	}
+	if !counted() {
+		t.Errorf("%+v", b.Stats())
 	}
 }
