@@ -15,6 +15,8 @@ type Buffer struct {
 	conn   *Conn         // that it is lent to
 	hasty  bool          // reads of a bare socket do not wait
 	filled chan struct{} // holds one: the connection is roused
+
+	dismissed bool // its goroutine is not counted among a Poller's any more
 }
 
 var buffers = sync.Pool{New: func() any {
@@ -63,6 +65,6 @@ func (b *Buffer) Unread() {
 // giveBack ends a loan. What is left belongs to a connection that has ended.
 func (b *Buffer) giveBack() {
 	b.Reset(reader{b})
-	b.conn = nil
+	b.conn, b.dismissed = nil, false
 	buffers.Put(b)
 }

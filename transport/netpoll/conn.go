@@ -39,7 +39,7 @@ type Conn struct {
 
 	mu    sync.Mutex // guards the rest
 	err   error      // for ever
-	fd    int32      // of a bare socket in the epoll set, otherwise -1; not to be used after err
+	fd    int32      // of a bare socket that epoll can watch, otherwise -1; not to be used after err
 	set   *epollSet  // that the connection is in, or nil
 	stamp int32      // tells this connection's events from those of the fd's last one
 	added int32      // bytes written since something is left over
@@ -48,9 +48,10 @@ type Conn struct {
 	ended    bool    // the peer has ended its side, or the connection is broken
 	asleep   *Buffer // that a goroutine waits to fill, or nil
 	waits    waiting
-	works    bool // a goroutine works for the connection
-	then     next // what to do once nothing is left over
-	last     bool // nothing more may be written
+	works    bool  // a goroutine works for the connection
+	shift    int32 // tells that goroutine from those before it
+	then     next  // what to do once nothing is left over
+	last     bool  // nothing more may be written
 
 	readBy  int64  // the read deadline, or 0
 	writeBy int64  // when the peer must have taken some of rest, in nanoseconds
@@ -103,7 +104,7 @@ func (c *Conn) await(what waiting) {
 // so now, the epoll set or, where that does not have the connection, a goroutine
 // of its own tells of what comes. c.mu is held.
 func (c *Conn) park() {
-	if c.readBy != 0 && c.waits == input {
+	if c.readBy != 0 && c.fd >= 0 && c.waits == input {
 		c.mindLater()
 	}
 	c.rouse()
@@ -155,43 +156,58 @@ func (p *Poller) tellGone(o Owner) {
 }
 
 // work calls Ready each time that something has come, until the connection is
-// parked or waits for nothing.
+// parked, waits for nothing, or is another goroutine's.
 func (c *Conn) work(p *Poller) {
-	defer p.work.Done()
 	b := lend(c)
 	defer b.giveBack()
-	for c.next(b, p) {
+	defer func() {
+		if !b.dismissed {
+			p.work.Done()
+		}
+	}()
+	c.mu.Lock()
+	shift := c.shift
+	c.mu.Unlock()
+	for c.next(b, shift) {
 		c.owner.Ready(b)
 	}
 }
 
+// dismiss ends a goroutine's work for the connection, although it is still in
+// Ready. c.mu is held.
+func (c *Conn) dismiss() {
+	c.works = false
+	c.shift++
+}
+
 // next tells whether something is there to be read, and waits for that where the
 // epoll set does not. After false nobody works for the connection.
-func (c *Conn) next(b *Buffer, p *Poller) bool {
+func (c *Conn) next(b *Buffer, shift int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.poller == p && (c.waits == input || c.waits == request) {
+	come := false
+	for c.shift == shift && (c.waits == input || c.waits == request) {
 		switch {
-		case c.over() || c.ended || b.Buffered() > 0:
+		case come || c.over() || c.ended || b.Buffered() > 0:
 			c.found()
 			return true
 		case c.fd < 0 || c.come():
-			if c.fill(b) != errNothing {
-				c.found()
-				return true
-			}
+			come = c.fill(b) != errNothing
 		default:
 			c.works = false
 			c.park()
 			return false
 		}
 	}
+	if c.shift != shift {
+		return false
+	}
 	if c.waits == hangup && c.err == nil && c.fd < 0 {
 		c.stare(b)
 	}
 	c.works = false
-	if c.poller != p || c.err != nil {
-		c.park() // the new poller's goroutine, or for a watch that the end came before
+	if c.err != nil {
+		c.rouse() // for a watch that the end came before
 	}
 	return false
 }
@@ -268,7 +284,7 @@ func (c *Conn) mindLater() {
 	}
 }
 
-// mind looks at the deadlines.
+// mind looks at the deadlines of a bare socket.
 func (c *Conn) mind(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -278,7 +294,7 @@ func (c *Conn) mind(now time.Time) {
 			c.fail(ErrTimeout)
 		}
 	}
-	if c.readBy != 0 && c.fd >= 0 && c.err == nil && (c.asleep != nil || !c.works && c.waits == input) {
+	if c.readBy != 0 && c.err == nil && (c.asleep != nil || !c.works && c.waits == input) {
 		if at < c.readBy {
 			more = true
 		} else {
@@ -291,7 +307,8 @@ func (c *Conn) mind(now time.Time) {
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// SetReadDeadline sets when Ready is called at the latest, and reads fail.
+// SetReadDeadline sets when Ready is called at the latest, and reads of its Buffer
+// fail. It may be noticed 0.1 s late.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -42,6 +42,14 @@ func (c *Conn) delist() {
 	}
 }
 
+// withdraw is delist for a connection that stays open. c.mu is held.
+func (c *Conn) withdraw() {
+	if c.set != nil {
+		unix.EpollCtl(c.set.fd, unix.EPOLL_CTL_DEL, int(c.fd), nil)
+		c.delist()
+	}
+}
+
 // event is called when something has come, or the socket can take more. It
 // returns the Poller for which the caller is to work, if for any.
 func (c *Conn) event(stamp int32, events uint32) *Poller {
@@ -152,11 +160,11 @@ func (l *lot) find(s *epollSet, fd int32) *Conn {
 func newEpollSet() (*epollSet, error) {
 	s := &epollSet{crew: 2}
 	var err error
-	if s.fd, err = s.leader.open(); err != nil {
-		return nil, err
+	if s.fd, err = s.leader.open(); err == nil {
+		s.second, err = s.follower.open()
 	}
-	if s.second, err = s.follower.open(); err == nil {
-		err = unix.EpollCtl(s.second, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{})
+	if err == nil {
+		err = unix.EpollCtl(s.second, unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{Events: whileUnled})
 	}
 	if err != nil {
 		s.close()
@@ -270,8 +278,11 @@ func (s *epollSet) leadNoMore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.led = false
-	s.watch(unix.EPOLLIN | unix.EPOLLONESHOT)
+	s.watch(whileUnled)
 }
+
+// whileUnled is what the follower watches for while nobody leads.
+const whileUnled = unix.EPOLLIN | unix.EPOLLONESHOT
 
 // watch has the follower watch for events, or not. s.mu is held.
 func (s *epollSet) watch(events uint32) {
@@ -289,14 +300,15 @@ func (s *epollSet) follow() {
 	s.mu.Lock()
 	s.crew++
 	if !s.led {
-		s.watch(unix.EPOLLIN | unix.EPOLLONESHOT)
+		s.watch(whileUnled)
 	}
 	s.mu.Unlock()
 	go s.follow()
 	s.work()
 }
 
-// help has another goroutine work, if the processors are not all at work.
+// help has another goroutine work, if there are fewer than processors. Those that
+// block count, too: for them there is the follower.
 func (s *epollSet) help() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,9 +5,12 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A connection that goes to http.Server and is taken again is told of no event of
@@ -156,4 +159,83 @@ func TestSetsEndWithTheirConnections(t *testing.T) {
 	}
 	close(goOn)
 	eventually(t, "all have ended", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// The first event of a set may be worked on for long, too.
+func TestFirstOwnerOfASetMayBlock(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	for range 30 {
+		eventually(t, "there is no set", func() bool {
+			parked.mu.Lock()
+			defer parked.mu.Unlock()
+			return parked.set == nil
+		})
+		var entered atomic.Int32
+		goOn := make(chan struct{})
+		var owners []*blocker
+		for n := range int32(2) {
+			server, peer := pair(t)
+			o := &blocker{p.Take(server, nil), &entered, func() { <-goOn }}
+			o.conn.Own(o)
+			o.conn.Arm()
+			io.WriteString(peer, "x")
+			owners = append(owners, o)
+			eventually(t, "it is told", func() bool { return entered.Load() == n+1 })
+		}
+		close(goOn)
+		for _, o := range owners {
+			o.conn.Close()
+		}
+	}
+}
+
+// That epoll cannot watch a connection, for too many open files, is not taken for
+// what all connections of the server are.
+func TestRefusalOfEpollPasses(t *testing.T) {
+	const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	p := New(time.Second)
+	defer shutdown(t, p)
+	var accepted atomic.Int32
+	h := serveHTTP(t, &http.Server{Handler: &taker{t, p, func(*Conn) {}}, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			accepted.Add(1)
+		}
+	}})
+	first, last := h.dial(t), h.dial(t)
+	first.ask(t, request)
+	eventually(t, "both are accepted", func() bool { return accepted.Load() == 2 })
+	first.Close()
+	eventually(t, "the set has ended", func() bool {
+		parked.mu.Lock()
+		defer parked.mu.Unlock()
+		return parked.set == nil
+	})
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = 64
+	unix.Setrlimit(unix.RLIMIT_NOFILE, &low)
+	var files []int
+	for fd, err := 0, error(nil); err == nil; {
+		if fd, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
+			files = append(files, fd)
+		}
+	}
+	got := last.ask(t, request)
+	for _, fd := range files {
+		unix.Close(fd)
+	}
+	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	if !strings.HasPrefix(got, "204") {
+		t.Errorf("got %s", got)
+	}
+	c := h.dial(t)
+	for range 3 {
+		if got := c.ask(t, request); !strings.HasPrefix(got, "204") || strings.Contains(got, "close:true") {
+			t.Errorf("afterwards: got %s", got)
+		}
+	}
 }

@@ -13,12 +13,15 @@ type epollSet struct{}
 // canPark tells whether this system can watch parked connections.
 const canPark = false
 
+func isBare(net.Conn) bool { return false }
+
 func bareSocket(net.Conn, time.Duration) int32 { return -1 }
 
 func (c *Conn) try([]byte, bool) (int, error) { return 0, nil }
 func (c *Conn) recv([]byte) (int, error)      { return 0, errNothing }
 func (c *Conn) enlist() bool                  { return false }
 func (c *Conn) delist()                       {}
+func (c *Conn) withdraw()                     {}
 
 // A Listener is of connections that can be parked, of which there are none.
 type Listener struct{ net.Listener }

@@ -16,6 +16,7 @@ import (
 // ConnContext is called for each request.
 type exchange struct {
 	conn    *Conn
+	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
 	cancel  context.CancelFunc // of the request's context
 	flushed chan struct{}      // holds one: the peer has taken what was flushed
@@ -60,7 +61,7 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := &exchange{conn: c, request: r.WithContext(exchangeContext{ctx, c}), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
+	e := &exchange{conn: c, buffer: b, request: r.WithContext(exchangeContext{ctx, c}), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -128,29 +129,40 @@ func (e *exchange) hijack(p *Poller, u *reuse) error {
 		return ErrServed
 	}
 	e.request.Body.Close() // nothing of it may be read as the next request
-	if err := e.conn.move(p, u); err != nil {
+	from, err := e.conn.move(p, u)
+	if err != nil {
 		return err
 	}
 	e.hijacked = true
+	if p == nil { // what the handler does from now on may take for ever
+		e.buffer.dismissed = true
+		from.work.Done()
+	}
 	return nil
 }
 
-// move gives a connection that is no longer watched to p, if that is not nil. It
-// is ErrServed after p's Shutdown.
-func (c *Conn) move(p *Poller, u *reuse) error {
+// move gives a connection that is no longer watched to p, if that is not nil, and
+// returns the Poller that it comes from. It is ErrServed after p's Shutdown. The
+// goroutine that is still in the handler has no part in it any more.
+func (c *Conn) move(p *Poller, u *reuse) (from *Poller, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	from = c.poller
 	switch {
 	case c.err != nil:
-		return c.err
-	case c.poller == p:
+		return nil, c.err
+	case from == p:
 	case p != nil && !p.know(c):
-		return ErrServed
+		return nil, ErrServed
 	default:
-		c.poller.forget(c)
+		from.forget(c)
+	}
+	if p == nil {
+		c.withdraw()
 	}
 	c.poller, c.reuse, c.waits = p, u, nothing
-	return nil
+	c.dismiss()
+	return from, nil
 }
 
 // Ready is called when the client has gone.

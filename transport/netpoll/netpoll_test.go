@@ -302,6 +302,31 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 	})
 }
 
+// A deadline of reads does not end what is being written.
+func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
+	for name, wrap := range kinds {
+		t.Run(name, func(t *testing.T) {
+			p := New(20 * time.Second)
+			defer shutdown(t, p)
+			server, client := pair(t)
+			c, e := p.Take(wrap(server), nil), newEcho()
+			e.conn = c
+			c.Own(e)
+			c.Write(make([]byte, 8<<20))
+			if !c.Pending() {
+				t.Error("the socket has taken it all: nothing is tested")
+			}
+			c.SetReadDeadline(time.Now().Add(20 * time.Second))
+			c.Arm()
+			time.Sleep(3 * mindEvery)
+			if _, err := io.ReadFull(client, make([]byte, 8<<20)); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		})
+	}
+}
+
 // A byte comes just while the connection is being parked.
 func TestByteRacesParking(t *testing.T) {
 	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {

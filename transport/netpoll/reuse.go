@@ -48,7 +48,9 @@ func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	c := p.Take(under, early)
 	if c.fd < 0 {
-		u.setWraps()
+		if !isBare(under) {
+			u.setWraps()
+		}
 		return c, nil // its response is its last
 	}
 	if !r.Close && !closes(w.Header()) {

@@ -3,6 +3,7 @@ package netpoll
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -226,6 +227,89 @@ func TestHijackedConnectionsAreTaken(t *testing.T) {
 		io.WriteString(c.Conn, poll)
 		echoed(t, c.Conn, "hello") // before the handler hijacks, or after
 		c.Close()
+	}
+}
+
+// A connection that a handler has taken is its own at once: what comes is told while
+// the handler is still at work.
+func TestTakenConnectionsDoNotWaitForTheHandler(t *testing.T) {
+	var h *host
+	begin, goOn := make(chan struct{}), make(chan struct{})
+	h, _, _ = servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-begin
+		c, err := h.poller.Upgrade(w)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		e := newEcho()
+		e.conn = c
+		c.Own(e)
+		c.Arm()
+		<-goOn
+	})})
+	close(begin)
+	c := h.dial(t)
+	io.WriteString(c.Conn, poll)
+	eventually(t, "it is served", func() bool { return h.poller.open() > 0 })
+	time.Sleep(20 * time.Millisecond)
+	echoed(t, c.Conn, "hello")
+	close(goOn)
+	echoed(t, c.Conn, "hello")
+}
+
+// Nor does Shutdown wait for what a handler does with a connection that it has
+// hijacked, as http.Server does not.
+func TestShutdownDoesNotWaitForHijackers(t *testing.T) {
+	hijacked := make(chan struct{})
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		close(hijacked)
+		io.Copy(c, c)
+		c.Close()
+	})})
+	c := h.dial(t)
+	io.WriteString(c.Conn, handshake)
+	<-hijacked
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := h.poller.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	echoed(t, c.Conn, "hello")
+}
+
+// After a Poller's Shutdown none of its connections is told of anything, although
+// the handler that took one for it is still at work.
+func TestNothingIsToldAfterShutdown(t *testing.T) {
+	second := New(time.Second)
+	armed, goOn := make(chan *Conn), make(chan struct{})
+	var told counter
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := second.Upgrade(w)
+		if err != nil {
+			t.Error(err)
+		}
+		c.Own(&told)
+		c.Arm()
+		armed <- c
+		<-goOn
+	})})
+	io.WriteString(h.dial(t).Conn, poll)
+	(<-armed).Close()
+	if err := second.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := told.gone.Load(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	close(goOn)
+	time.Sleep(20 * time.Millisecond)
+	if n := told.gone.Load(); n != 1 {
+		t.Errorf("told %d times in the end", n)
 	}
 }
 

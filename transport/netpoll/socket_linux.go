@@ -22,14 +22,21 @@ func (l *Listener) vanish(writeTimeout time.Duration) error {
 	return l.set(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, vanished(writeTimeout))
 }
 
-// bareSocket returns the descriptor of c where there is nothing between c and
-// its socket, otherwise -1.
+// isBare tells whether there is nothing between c and its socket.
+func isBare(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn, *tcp, served:
+		return true
+	}
+	return false
+}
+
+// bareSocket returns the descriptor of c where it is bare, otherwise -1.
 func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
-	switch c := c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	case *tcp:
-		return int32(c.fd)
-	default:
+	if t, ok := c.(*tcp); ok {
+		return int32(t.fd)
+	}
+	if !isBare(c) {
 		return -1
 	}
 	raw, err := c.(syscall.Conn).SyscallConn()
