@@ -109,16 +109,21 @@ func (e *Endpoint) Stats() Stats {
 	}
 }
 
-// Listen listens at addr, a host and a port, as net.Listen does. Its connections cost
-// less if an [Endpoint] serves them, on Linux. They have TCP keep-alive, after a
-// minute.
+// Listen listens at addr, a host and a port, as net.Listen does, for
+// [Endpoint.Serve]. On Linux its connections are not of type *net.TCPConn, and have
+// no Multipath TCP. They have TCP keep-alive, after a minute.
 func Listen(addr string) (net.Listener, error) { return netpoll.Listen(addr) }
 
 // Serve is s.Serve(l) for a server that has the endpoint among its handlers. But
 // where l is of [Listen], a connection that waits for its first request costs no
-// goroutine and hardly any memory, and opening a session costs less. Of several
-// listeners of a server that is so for the first, and for none where the server has
-// a ConnState.
+// goroutine and hardly any memory, and opening a session costs less: a plain request
+// whose path ends in websocket, xhr, xhr_send or xhr_streaming is served without
+// http.Server, from the first one on a connection. So s.Shutdown does not wait for
+// it, as the endpoint's does; SetKeepAlivesEnabled does not reach it; BaseContext is
+// called a second time, and ConnContext for each such request. The server's timeouts
+// and limits hold; with a WriteTimeout no request is served so. Of several listeners
+// of a server only the first has such connections, and none where the server has a
+// ConnState.
 func (e *Endpoint) Serve(s *http.Server, l net.Listener) error { return e.poller.Serve(s, l) }
 
 // Shutdown ends the endpoint: it refuses new sessions and /info with 503, tells

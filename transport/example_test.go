@@ -3,6 +3,7 @@ package transport_test
 import (
 	"log"
 	"net/http"
+	"time"
 
 	"switchback/handler"
 	"switchback/session"
@@ -29,7 +30,7 @@ func ExampleEndpoint_Serve() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(echo.Serve(&http.Server{Handler: echo}, l))
+	log.Fatal(echo.Serve(&http.Server{Handler: echo, ReadHeaderTimeout: 10 * time.Second}, l))
 }
 
 // An endpoint beside other handlers, for pages of two origins, and only for

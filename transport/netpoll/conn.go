@@ -30,7 +30,7 @@ type Owner interface {
 type Conn struct {
 	under  net.Conn
 	owner  Owner
-	poller *Poller // nil while http.Server has the connection
+	poller *Poller // nil while http.Server or another has the connection
 	reuse  *reuse  // where it goes back to, or nil
 	head   []byte  // read before under is
 	minded atomic.Bool
@@ -43,6 +43,7 @@ type Conn struct {
 	set   *epollSet  // that the connection is in, or nil
 	stamp int32      // tells this connection's events from those of the fd's last one
 	added int32      // bytes written since something is left over
+	gone  int32      // the socket's TCP_USER_TIMEOUT, in milliseconds
 
 	readable bool    // something has come that no read has found yet
 	ended    bool    // the peer has ended its side, or the connection is broken
@@ -56,7 +57,7 @@ type Conn struct {
 	readBy  int64  // the read deadline, or 0
 	writeBy int64  // when the peer must have taken some of rest, in nanoseconds
 	rest    []byte // what is left over
-	place   place  // among the idle connections of reuse
+	place   place  // in a line of reuse
 }
 
 // A waiting is what a connection waits for.

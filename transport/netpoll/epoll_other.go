@@ -4,7 +4,6 @@ package netpoll
 
 import (
 	"net"
-	"time"
 )
 
 // An epollSet is what other systems do not have.
@@ -15,19 +14,21 @@ const canPark = false
 
 func isBare(net.Conn) bool { return false }
 
-func bareSocket(net.Conn, time.Duration) int32 { return -1 }
+func bareSocket(net.Conn) int32 { return -1 }
 
 func (c *Conn) try([]byte, bool) (int, error) { return 0, nil }
 func (c *Conn) recv([]byte) (int, error)      { return 0, errNothing }
 func (c *Conn) enlist() bool                  { return false }
 func (c *Conn) delist()                       {}
 func (c *Conn) withdraw()                     {}
+func (c *Conn) vanish(int32)                  {}
+
+func (*Poller) vanished() int32 { return 0 }
 
 // A Listener is of connections that can be parked, of which there are none.
 type Listener struct{ net.Listener }
 
-func (*Listener) accept() (*tcp, error)      { return nil, errClosed }
-func (*Listener) vanish(time.Duration) error { return errClosed }
+func (*Listener) accept() (*tcp, error) { return nil, errClosed }
 
 type tcp struct {
 	net.Conn

@@ -3,6 +3,7 @@ package netpoll
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -10,16 +11,18 @@ import (
 	"time"
 )
 
-// An exchange is one request on a connection that http.Server had given away,
-// and the ResponseWriter for it. To a handler it is as http.Server's own, but
+// An exchange is one request on a connection that waited for it here, and the
+// ResponseWriter for it. To a handler it is as http.Server's own, but
 // that there are no interim responses, no trailers and no write deadlines, and that
 // ConnContext is called for each request.
 type exchange struct {
 	conn    *Conn
 	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
-	cancel  context.CancelFunc // of the request's context
-	flushed chan struct{}      // holds one: the peer has taken what was flushed
+	input   io.Closer       // the request's body, whatever the handler makes of the request
+	ctx     context.Context // and its context
+	cancel  context.CancelFunc
+	flushed chan struct{} // holds one: the peer has taken what was flushed
 
 	header   http.Header
 	status   int // 0: not written yet
@@ -61,7 +64,7 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := &exchange{conn: c, buffer: b, request: r.WithContext(exchangeContext{ctx, c}), cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
+	e := &exchange{conn: c, buffer: b, request: r.WithContext(exchangeContext{ctx, c}), input: r.Body, ctx: ctx, cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -90,7 +93,7 @@ func (e *exchange) serve(s *http.Server) {
 	h.ServeHTTP(e, e.request)
 	returned = true
 	if !e.hijacked {
-		e.request.Body.Close()
+		e.input.Close()
 		e.finish()
 	}
 }
@@ -128,7 +131,7 @@ func (e *exchange) hijack(p *Poller, u *reuse) error {
 	case e.status != 0:
 		return ErrServed
 	}
-	e.request.Body.Close() // nothing of it may be read as the next request
+	e.input.Close() // nothing of it may be read as the next request
 	from, err := e.conn.move(p, u)
 	if err != nil {
 		return err
@@ -147,18 +150,21 @@ func (e *exchange) hijack(p *Poller, u *reuse) error {
 func (c *Conn) move(p *Poller, u *reuse) (from *Poller, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	from = c.poller
-	switch {
-	case c.err != nil:
+	if c.err != nil {
 		return nil, c.err
-	case from == p:
-	case p != nil && !p.know(c):
+	}
+	from = c.poller
+	if p != nil && p != from && !p.know(c) {
 		return nil, ErrServed
-	default:
+	}
+	if p != from {
 		from.forget(c)
 	}
 	if p == nil {
 		c.withdraw()
+		c.vanish(0)
+	} else {
+		c.vanish(p.vanished())
 	}
 	c.poller, c.reuse, c.waits = p, u, nothing
 	c.dismiss()
@@ -228,12 +234,12 @@ func (e *exchange) FlushError() error {
 	if _, err := e.conn.Write(e.take()); err != nil {
 		return err
 	}
-	ctx := e.request.Context()
 	for e.conn.Pending() {
 		select {
 		case <-e.flushed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-e.ctx.Done():
+			e.conn.Close() // or what follows would seem to be all
+			return context.Cause(e.ctx)
 		}
 	}
 	return nil

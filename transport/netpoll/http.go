@@ -93,7 +93,7 @@ func parseFields(r *http.Request, fields string) bool {
 	if r.Header["Pragma"] != nil && r.Header["Cache-Control"] == nil {
 		return false // http.ReadRequest would add it
 	}
-	return hosts == 1 && sizes <= 1
+	return hosts == 1 && sizes <= 1 && (r.Method == http.MethodPost || r.ContentLength == 0)
 }
 
 // connects tells whether a Connection header asks for no more than the method does.

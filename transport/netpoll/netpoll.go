@@ -77,7 +77,7 @@ func New(writeTimeout time.Duration) *Poller {
 func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	k, back := c.(served)
 	if !back {
-		k.Conn = &Conn{under: c, fd: bareSocket(c, p.writeTimeout)}
+		k.Conn = &Conn{under: c, fd: bareSocket(c)}
 	}
 	c.SetDeadline(time.Time{})
 	k.mu.Lock()
@@ -92,6 +92,8 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 		k.fail(errClosed)
 	case k.fd >= 0 && !k.enlist():
 		k.fd = -1
+	default:
+		k.vanish(p.vanished())
 	}
 	return k.Conn
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ErrServed is Hijack's answer for a request whose connection cannot be taken:
-// its response is to be written by the ResponseWriter.
+// ErrServed is the answer where a request's connection cannot be taken: its
+// response is to be written by the ResponseWriter.
 var ErrServed = errors.New("netpoll: the connection cannot be taken")
 
 // responseType is net/http's own ResponseWriter for HTTP/1.
@@ -301,12 +301,14 @@ func (u *reuse) keep(c *Conn, l *line) bool {
 	if u.retired {
 		return false
 	}
+	if u.fresh.first == nil && u.idle.first == nil {
+		u.tick()
+	}
 	c.place = place{line: l, prev: l.last, since: time.Now().UnixNano()}
 	if l.last != nil {
 		l.last.place.next = c
 	} else {
 		l.first = c
-		u.tick()
 	}
 	l.last = c
 	return true
@@ -401,6 +403,7 @@ func (c *Conn) pass() {
 	p := c.poller
 	p.forget(c)
 	c.poller, c.readBy = nil, 0
+	c.vanish(0)
 	if !c.reuse.push(c) {
 		c.fail(errClosed)
 	}

@@ -10,13 +10,13 @@ import (
 )
 
 // Serve is s.Serve(l), but that connections of a [Listener] wait parked for their
-// first request, too, and that it is served as one on a connection that came back.
+// first request, too, and that it is then served on the spot, as later ones are.
 // That is so for the first Listener of a server without a ConnState. As there, l is
 // closed when Serve returns.
 func (p *Poller) Serve(s *http.Server, l net.Listener) error {
 	own, ok := l.(*Listener)
 	u := newReuse(s, l, l.Addr())
-	if !ok || s.ConnState != nil || own.vanish(p.writeTimeout) != nil || !p.serves(s, u) {
+	if !ok || s.ConnState != nil || s.Protocols != nil && !s.Protocols.HTTP1() || !p.serves(s, u) {
 		return s.Serve(l)
 	}
 	defer p.forgetServer(s)

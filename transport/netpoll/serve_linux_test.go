@@ -139,6 +139,106 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 	}
 }
 
+// Connections that come and go keep no other from being timed.
+func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
+	silent, busy := h.dial(t), h.dial(t)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := silent.read.ReadByte()
+		ended <- err
+	}()
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		busy.ask(t, poll)
+		select {
+		case err := <-ended:
+			if err != io.EOF {
+				t.Errorf("got %v", err)
+			}
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is still open")
+		}
+	}
+}
+
+// What a handler makes of its request is its own business.
+func TestHandlersMayChangeTheirRequest(t *testing.T) {
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*r = http.Request{}
+		io.WriteString(w, "done")
+		w.(http.Flusher).Flush()
+	})})
+	c := h.dial(t)
+	for range 2 {
+		if got := c.ask(t, poll); !strings.Contains(got, `"done"`) {
+			t.Errorf("got %s", got)
+		}
+	}
+}
+
+// A client that ends its side while a response waits for it is not told that it has
+// all of it.
+func TestResponseCutShortIsNotWhole(t *testing.T) {
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 100 {
+			if _, err := w.Write(make([]byte, 200<<10)); err != nil {
+				return
+			}
+		}
+	})})
+	c := h.dial(t)
+	io.WriteString(c.Conn, poll)
+	time.Sleep(50 * time.Millisecond)
+	c.Conn.(*net.TCPConn).CloseWrite()
+	time.Sleep(50 * time.Millisecond)
+	res, err := http.ReadResponse(c.read, nil)
+	if err != nil {
+		return // reset before its head is read
+	}
+	if body, err := io.ReadAll(res.Body); err == nil && len(body) < 100*200<<10 {
+		t.Errorf("%d bytes seem to be all", len(body))
+	}
+}
+
+// Whoever has a connection says when its peer has vanished; what http.Server does on
+// it has no such limit.
+func TestPeerVanishesForWhoHasTheConnection(t *testing.T) {
+	type key struct{}
+	second, seen := New(2*time.Second), make(chan int, 1)
+	defer shutdown(t, second)
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var fd int
+		c, err := second.Hijack(w, r)
+		if err == nil {
+			fd = int(c.fd)
+		} else {
+			s := r.Context().Value(key{}).(served)
+			fd = int(s.fd)
+		}
+		after, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		seen <- after
+		if err == nil {
+			c.Own(owned{})
+			c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+		}
+	}), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, key{}, c)
+	}})
+	c := h.dial(t)
+	for request, want := range map[string]int{poll: 6000, "GET / HTTP/1.0\r\nHost: x\r\n\r\n": 0} {
+		c.ask(t, poll)
+		<-seen
+		io.WriteString(c.Conn, request)
+		if got := <-seen; got != want {
+			t.Errorf("%q: got %d ms, want %d", request, got, want)
+		}
+		c = h.dial(t)
+	}
+}
+
 // A request that stops half way is timed and answered by http.Server.
 func TestHalfAFirstRequestIsTimed(t *testing.T) {
 	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 50 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0)})
@@ -378,6 +478,7 @@ func TestServersThatServeThemselves(t *testing.T) {
 		poller *Poller
 		server *http.Server
 	}{
+		"no HTTP/1":          {New(time.Second), &http.Server{Handler: handler, Protocols: new(http.Protocols)}},
 		"a ConnState":        {New(time.Second), &http.Server{Handler: handler, ConnState: func(net.Conn, http.ConnState) {}}},
 		"a Poller down":      {down, &http.Server{Handler: handler}},
 		"the first listener": {taken, s},
@@ -468,9 +569,6 @@ func TestAcceptedConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		if err := l.(*Listener).vanish(2 * time.Second); err != nil {
-			t.Fatal(err)
-		}
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		for _, ip := range []string{"127.0.0.1", "::1"} {
 			client, err := net.Dial("tcp", net.JoinHostPort(ip, port))
@@ -489,7 +587,7 @@ func TestAcceptedConnections(t *testing.T) {
 			if server.RemoteAddr().String() != client.LocalAddr().String() || server.LocalAddr().String() != client.RemoteAddr().String() {
 				t.Errorf("%v to %v, but the client %v to %v", server.RemoteAddr(), server.LocalAddr(), client.LocalAddr(), client.RemoteAddr())
 			}
-			for _, o := range append(inherited[:len(inherited):len(inherited)], struct{ level, name, value int }{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 6000}) {
+			for _, o := range inherited {
 				if got, err := unix.GetsockoptInt(server.(*tcp).fd, o.level, o.name); got != o.value {
 					t.Errorf("option %d: got %d, %v, want %d", o.name, got, err, o.value)
 				}

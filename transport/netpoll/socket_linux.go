@@ -15,11 +15,15 @@ const canPark = true
 
 // vanished is how long a peer may leave written bytes without an acknowledgement, in
 // milliseconds: then it has vanished, although the socket took them.
-func vanished(writeTimeout time.Duration) int { return int(3 * writeTimeout / time.Millisecond) }
+func (p *Poller) vanished() int32 { return int32(3 * p.writeTimeout / time.Millisecond) }
 
-// vanish sets that for all connections of a listener.
-func (l *Listener) vanish(writeTimeout time.Duration) error {
-	return l.set(unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, vanished(writeTimeout))
+// vanish sets that, or for 0 leaves it to the system. It fails for a Unix socket,
+// whose peer cannot vanish. c.mu is held.
+func (c *Conn) vanish(after int32) {
+	if c.fd >= 0 && c.gone != after && c.err == nil {
+		c.gone = after
+		unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(after))
+	}
 }
 
 // isBare tells whether there is nothing between c and its socket.
@@ -32,7 +36,7 @@ func isBare(c net.Conn) bool {
 }
 
 // bareSocket returns the descriptor of c where it is bare, otherwise -1.
-func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
+func bareSocket(c net.Conn) int32 {
 	if t, ok := c.(*tcp); ok {
 		return int32(t.fd)
 	}
@@ -44,11 +48,7 @@ func bareSocket(c net.Conn, writeTimeout time.Duration) int32 {
 		return -1
 	}
 	fd := int32(-1)
-	raw.Control(func(d uintptr) {
-		fd = int32(d)
-		// It fails for a Unix socket, whose peer cannot vanish.
-		unix.SetsockoptInt(int(d), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, vanished(writeTimeout))
-	})
+	raw.Control(func(d uintptr) { fd = int32(d) })
 	return fd
 }
 

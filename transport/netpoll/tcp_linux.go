@@ -37,7 +37,7 @@ type Listener struct {
 }
 
 // What connections inherit. Idle ones are probed as seldom as will do: those that
-// have heartbeats never are.
+// have a heartbeat within a minute never are.
 var inherited = []struct{ level, name, value int }{
 	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -49,7 +49,7 @@ var inherited = []struct{ level, name, value int }{
 // Listen listens at addr, a host and a port.
 func Listen(addr string) (net.Listener, error) {
 	var plain net.ListenConfig
-	plain.SetMultipathTCP(false) // which has no TCP_USER_TIMEOUT, and costs more
+	plain.SetMultipathTCP(false) // which has no TCP_USER_TIMEOUT and costs more
 	l, err := plain.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (l *Listener) set(level, name, value int) (err error) {
 func (l *Listener) Addr() net.Addr { return l.addr }
 
 // Close stops listening.
-func (l *Listener) Close() error { return connError("close", l.addr, nil, l.file.Close()) }
+func (l *Listener) Close() error { return l.file.Close() }
 
 // Accept waits for the next connection.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -180,7 +180,7 @@ func (c *tcp) Read(p []byte) (n int, err error) {
 	if err == nil {
 		n, err = f.Read(p)
 	}
-	return n, connError("read", c.listener, c.RemoteAddr(), err)
+	return n, c.named("read", err)
 }
 
 func (c *tcp) Write(p []byte) (n int, err error) {
@@ -188,7 +188,7 @@ func (c *tcp) Write(p []byte) (n int, err error) {
 	if err == nil {
 		n, err = f.Write(p)
 	}
-	return n, connError("write", c.listener, c.RemoteAddr(), err)
+	return n, c.named("write", err)
 }
 
 // CloseWrite tells the peer of the end before the connection is closed.
@@ -207,7 +207,7 @@ func (c *tcp) limit(t time.Time, set func(*os.File, time.Time) error) error {
 	if err == nil {
 		err = set(f, t)
 	}
-	return connError("set", c.listener, c.RemoteAddr(), err)
+	return c.named("set", err)
 }
 
 func (c *tcp) Close() error {
@@ -224,16 +224,17 @@ func (c *tcp) Close() error {
 	return unix.Close(fd)
 }
 
-// connError makes a file's error that of a connection, as net has it.
-func connError(op string, local, remote net.Addr, err error) error {
+// named makes a file's error that of a connection, as net has it.
+func (c *tcp) named(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
 	var of *os.PathError
 	switch {
 	case errors.Is(err, os.ErrClosed):
 		err = net.ErrClosed
 	case errors.As(err, &of):
 		err = of.Err
-	case err == nil || err == io.EOF:
-		return err
 	}
-	return &net.OpError{Op: op, Net: "tcp", Source: local, Addr: remote, Err: err}
+	return &net.OpError{Op: op, Net: "tcp", Source: c.listener, Addr: c.RemoteAddr(), Err: err}
 }
