@@ -190,6 +190,35 @@ func TestFirstOwnerOfASetMayBlock(t *testing.T) {
 	}
 }
 
+// exhaustFiles opens all the files that the process may, but for some.
+func exhaustFiles(t *testing.T, spare int) (release func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	var files []int
+	for fd, err := 0, error(nil); err == nil; {
+		if fd, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
+			files = append(files, fd)
+		}
+	}
+	for _, fd := range files[:spare] {
+		unix.Close(fd)
+	}
+	return func() {
+		for _, fd := range files[spare:] {
+			unix.Close(fd)
+		}
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	}
+}
+
 // That epoll cannot watch a connection, for too many open files, is not taken for
 // what all connections of the server are.
 func TestRefusalOfEpollPasses(t *testing.T) {
@@ -211,24 +240,9 @@ func TestRefusalOfEpollPasses(t *testing.T) {
 		defer parked.mu.Unlock()
 		return parked.set == nil
 	})
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	low := limit
-	low.Cur = 64
-	unix.Setrlimit(unix.RLIMIT_NOFILE, &low)
-	var files []int
-	for fd, err := 0, error(nil); err == nil; {
-		if fd, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
-			files = append(files, fd)
-		}
-	}
+	release := exhaustFiles(t, 0)
 	got := last.ask(t, request)
-	for _, fd := range files {
-		unix.Close(fd)
-	}
-	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	release()
 	if !strings.HasPrefix(got, "204") {
 		t.Errorf("got %s", got)
 	}

@@ -10,7 +10,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -513,45 +512,29 @@ func TestTooManyOpenFiles(t *testing.T) {
 	}), "", 0)
 	h, _, _ := servePoller(t, &http.Server{ErrorLog: logger, Handler: http.HandlerFunc(kindOf)})
 	h.dial(t).ask(t, poll)
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	clients := []*caller{h.dial(t), h.dial(t)} // which have their files already
-	for _, c := range clients {
-		c.ask(t, poll)
-	}
-	low := limit
-	files, err := os.ReadDir("/proc/self/fd")
+	addr, err := net.ResolveTCPAddr("tcp", h.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	low.Cur = uint64(len(files)) // one of which is the directory's
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
+	release := exhaustFiles(t, 1) // the client's
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err == nil {
-		port := net.TCPAddr{}
-		if a, e := net.ResolveTCPAddr("tcp", h.addr); e == nil {
-			port = *a
-		}
-		err = unix.Connect(socket, &unix.SockaddrInet4{Port: port.Port, Addr: [4]byte{127, 0, 0, 1}})
+		err = unix.Connect(socket, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte{127, 0, 0, 1}})
 	}
-	eventuallyLogged := func() bool {
+	said := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return strings.Contains(logged.String(), "too many open files")
 	}
-	for end := time.Now().Add(10 * time.Second); err == nil && !eventuallyLogged() && time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); err == nil && !said() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	release()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(socket)
-	if !eventuallyLogged() {
+	if !said() {
 		t.Error("it does not say so")
 	}
 	unix.Write(socket, []byte(poll))
