@@ -66,7 +66,7 @@ func heartbeats(value string) (can, wants time.Duration) {
 }
 
 func interval(token string) time.Duration {
-	const most = 1 << 31
+	const most = 1<<31 - 1
 	n, err := strconv.Atoi(strings.TrimSpace(token))
 	if err != nil || n < 0 {
 		return 0
