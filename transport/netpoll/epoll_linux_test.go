@@ -161,16 +161,22 @@ func TestSetsEndWithTheirConnections(t *testing.T) {
 	eventually(t, "all have ended", func() bool { return runtime.NumGoroutine() <= before })
 }
 
+// setEnds waits until there is no set.
+func setEnds(t *testing.T) {
+	t.Helper()
+	eventually(t, "the set has ended", func() bool {
+		parked.mu.Lock()
+		defer parked.mu.Unlock()
+		return parked.set == nil
+	})
+}
+
 // The first event of a set may be worked on for long, too.
 func TestFirstOwnerOfASetMayBlock(t *testing.T) {
 	p := New(time.Second)
 	defer shutdown(t, p)
 	for range 30 {
-		eventually(t, "there is no set", func() bool {
-			parked.mu.Lock()
-			defer parked.mu.Unlock()
-			return parked.set == nil
-		})
+		setEnds(t)
 		var entered atomic.Int32
 		goOn := make(chan struct{})
 		var owners []*blocker
@@ -235,11 +241,7 @@ func TestRefusalOfEpollPasses(t *testing.T) {
 	first.ask(t, request)
 	eventually(t, "both are accepted", func() bool { return accepted.Load() == 2 })
 	first.Close()
-	eventually(t, "the set has ended", func() bool {
-		parked.mu.Lock()
-		defer parked.mu.Unlock()
-		return parked.set == nil
-	})
+	setEnds(t)
 	release := exhaustFiles(t, 0)
 	got := last.ask(t, request)
 	release()

@@ -49,9 +49,14 @@ var kinds = map[string]func(net.Conn) net.Conn{
 
 // each runs a test with connections of each path.
 func each(t *testing.T, f func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn))) {
+	eachWithin(t, 300*time.Millisecond, f)
+}
+
+// eachWithin is each with another write timeout.
+func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn))) {
 	for name, wrap := range kinds {
 		t.Run(name, func(t *testing.T) {
-			p := New(300 * time.Millisecond)
+			p := New(writeTimeout)
 			f(t, p, func(o Owner) (*Conn, net.Conn) {
 				server, client := pair(t)
 				c := p.Take(wrap(server), nil)
@@ -304,27 +309,22 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 
 // A deadline of reads does not end what is being written.
 func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
-	for name, wrap := range kinds {
-		t.Run(name, func(t *testing.T) {
-			p := New(20 * time.Second)
-			defer shutdown(t, p)
-			server, client := pair(t)
-			c, e := p.Take(wrap(server), nil), newEcho()
-			e.conn = c
-			c.Own(e)
-			c.Write(make([]byte, 8<<20))
-			if !c.Pending() {
-				t.Error("the socket has taken it all: nothing is tested")
-			}
-			c.SetReadDeadline(time.Now().Add(20 * time.Second))
-			c.Arm()
-			time.Sleep(3 * mindEvery)
-			if _, err := io.ReadFull(client, make([]byte, 8<<20)); err != nil {
-				t.Error(err)
-			}
-			c.Close()
-		})
-	}
+	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+		e := newEcho()
+		c, client := take(e)
+		e.conn = c
+		c.Write(make([]byte, 8<<20))
+		if !c.Pending() {
+			t.Error("the socket has taken it all: nothing is tested")
+		}
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.Arm()
+		time.Sleep(3 * mindEvery)
+		if _, err := io.ReadFull(client, make([]byte, 8<<20)); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
 }
 
 // A byte comes just while the connection is being parked.

@@ -2,99 +2,11 @@ package netpoll
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
-	"reflect"
 	"sync"
 	"time"
 )
-
-// ErrServed is the answer where a request's connection cannot be taken: its
-// response is to be written by the ResponseWriter.
-var ErrServed = errors.New("netpoll: the connection cannot be taken")
-
-// responseType is net/http's own ResponseWriter for HTTP/1.
-const responseType = "*http.response"
-
-// Hijack takes a request's connection, whose response the caller then writes
-// itself. Finish gives it back to the request's http.Server, unless the client or
-// a header of w wants the connection closed. Hijack returns ErrServed where that
-// cannot be: for HTTP/1.0, HTTP/2 and TLS, for a ResponseWriter that is wrapped,
-// and where the server's listener wraps its connections.
-func (p *Poller) Hijack(w http.ResponseWriter, r *http.Request) (*Conn, error) {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if e, ok := w.(*exchange); ok {
-		u := p.reuseOf(server, r)
-		if u == nil {
-			return nil, ErrServed
-		}
-		if closes(e.header) {
-			u = nil
-		}
-		return e.conn, e.hijack(p, u)
-	}
-	if !ok || !canPark || r.TLS != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || reflect.TypeOf(w).String() != responseType {
-		return nil, ErrServed
-	}
-	u := p.reuseOf(server, r)
-	if u == nil || u.wraps() {
-		return nil, ErrServed
-	}
-	under, rw, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		return nil, err
-	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	c := p.Take(under, early)
-	if c.fd < 0 {
-		if !isBare(under) {
-			u.setWraps()
-		}
-		return c, nil // its response is its last
-	}
-	if !r.Close && !closes(w.Header()) {
-		c.reuse = u
-	}
-	return c, nil
-}
-
-// Upgrade takes a request's connection for good, whatever its kind. It looks for it
-// as http.ResponseController does.
-func (p *Poller) Upgrade(w http.ResponseWriter) (*Conn, error) {
-	for {
-		switch t := w.(type) {
-		case *exchange:
-			return t.conn, t.hijack(p, nil)
-		case http.Hijacker:
-			c, rw, err := t.Hijack()
-			if err != nil {
-				return nil, err
-			}
-			early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-			return p.Take(c, early), nil
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
-		default:
-			return nil, http.ErrNotSupported
-		}
-	}
-}
-
-// Returns tells whether Finish will give the connection back, unless the server
-// shuts down meanwhile.
-func (c *Conn) Returns() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reuse != nil && !c.reuse.ended()
-}
-
-// setLast has Finish close the connection.
-func (c *Conn) setLast() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reuse = nil
-}
 
 // A reuse is where connections of an http.Server wait for a request, and the
 // listener by which they go to it for what is not served here.
@@ -114,19 +26,6 @@ type reuse struct {
 	fresh   line          // waiting for their first request
 	idle    line          // waiting for another
 	clock   *time.Timer
-}
-
-// A line holds connections that wait, the one that has waited longest first.
-type line struct {
-	limit       time.Duration // that they may wait; 0: for ever
-	first, last *Conn
-}
-
-// A place is a connection's in a line.
-type place struct {
-	line       *line // nil: in none
-	next, prev *Conn
-	since      int64
 }
 
 // newReuse returns the reuse of a server with a listener or, where that is nil,
@@ -292,93 +191,6 @@ func (u *reuse) push(c *Conn) bool {
 	u.mu.Unlock()
 	u.signal()
 	return open
-}
-
-// keep adds a connection to a line. It is false when the reuse has retired.
-func (u *reuse) keep(c *Conn, l *line) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.retired {
-		return false
-	}
-	if u.fresh.first == nil && u.idle.first == nil {
-		u.tick()
-	}
-	c.place = place{line: l, prev: l.last, since: time.Now().UnixNano()}
-	if l.last != nil {
-		l.last.place.next = c
-	} else {
-		l.first = c
-	}
-	l.last = c
-	return true
-}
-
-// drop takes a connection out of its line.
-func (u *reuse) drop(c *Conn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	l := c.place.line
-	if l == nil {
-		return
-	}
-	if c.place.prev != nil {
-		c.place.prev.place.next = c.place.next
-	} else {
-		l.first = c.place.next
-	}
-	if c.place.next != nil {
-		c.place.next.place.prev = c.place.prev
-	} else {
-		l.last = c.place.prev
-	}
-	c.place = place{}
-}
-
-// tick has the lines looked at in a second. u.mu is held.
-func (u *reuse) tick() {
-	switch {
-	case u.retired || u.idle.limit <= 0 && u.fresh.limit <= 0:
-	case u.clock == nil:
-		u.clock = time.AfterFunc(time.Second, u.expire)
-	default:
-		u.clock.Reset(time.Second)
-	}
-}
-
-// expire closes those that have waited too long. It runs on the clock's
-// goroutine, which ends with it.
-func (u *reuse) expire() {
-	now := time.Now()
-	type late struct {
-		*Conn
-		limit int64
-	}
-	var over []late
-	u.mu.Lock()
-	for _, l := range []*line{&u.fresh, &u.idle} {
-		limit := now.Add(-l.limit).UnixNano()
-		for c := l.first; c != nil && l.limit > 0 && c.place.since < limit; c = c.place.next {
-			over = append(over, late{c, limit})
-		}
-	}
-	if u.fresh.first != nil || u.idle.first != nil {
-		u.tick()
-	}
-	u.mu.Unlock()
-	for _, c := range over {
-		c.expire(c.limit)
-	}
-}
-
-// expire closes the connection if it still waits for the request that it
-// waited for then.
-func (c *Conn) expire(limit int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waits == request && c.place.since < limit {
-		c.fail(errClosed)
-	}
 }
 
 // goBack has the connection wait for its next request. c.mu is held.

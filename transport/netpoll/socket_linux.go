@@ -29,7 +29,7 @@ func (c *Conn) vanish(after int32) {
 // isBare tells whether there is nothing between c and its socket.
 func isBare(c net.Conn) bool {
 	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn, *tcp, served:
+	case *net.TCPConn, *net.UnixConn, *tcp:
 		return true
 	}
 	return false
