@@ -19,14 +19,16 @@ func (x *response) park(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	head := netpoll.AppendHead(nil, http.StatusOK, x.w.Header(), conn.Returns())
+	b := wires.Get().(*[]byte)
+	defer freeWire(b)
+	*b = netpoll.AppendHead(*b, http.StatusOK, x.w.Header(), conn.Returns())
 	x.conn, x.w, x.woken = conn, nil, nil
 	conn.Own(x)
 	conn.Watch()
 	if x.carrier.poll {
-		x.head = unique.Make(string(head))
+		x.head = unique.Make(string(*b))
 	} else {
-		x.start(head)
+		x.start(*b)
 	}
 	x.run()
 	return true

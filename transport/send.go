@@ -34,8 +34,11 @@ const smallBody = 2 << 10
 func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
 		if c, err := e.poller.Hijack(w, r); err == nil {
-			out := netpoll.AppendHead(nil, http.StatusNoContent, w.Header(), c.Returns())
-			c.Finish(append(netpoll.AppendDate(out), "\r\n"...))
+			b := wires.Get().(*[]byte)
+			defer freeWire(b)
+			*b = netpoll.AppendDate(netpoll.AppendHead(*b, http.StatusNoContent, w.Header(), c.Returns()))
+			*b = append(*b, "\r\n"...)
+			c.Finish(*b)
 			return
 		}
 	}

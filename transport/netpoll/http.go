@@ -46,9 +46,9 @@ func parse(r *http.Request, p []byte) bool {
 
 // parseFields reads the headers, and what they say of the request.
 func parseFields(r *http.Request, fields string) bool {
-	hosts, sizes := 0, 0
-	values := make([]string, 0, 16)
-	r.Header = make(http.Header, 16)
+	hosts, sizes, lines := 0, 0, strings.Count(fields, "\n")+1
+	values := make([]string, 0, lines)
+	r.Header = make(http.Header, lines)
 	for fields != "" {
 		var field string
 		field, fields, _ = strings.Cut(fields, "\r\n")
@@ -188,10 +188,14 @@ func ListHas(lines []string, value string) bool {
 	return false
 }
 
+// usualHead is more than most heads take.
+const usualHead = 512
+
 // AppendHead appends a status line and headers, but for those of each message,
 // for those whose names are none, and for the empty line.
 func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
-	dst = strconv.AppendInt(append(dst, "HTTP/1.1 "...), int64(status), 10)
+	dst = append(slices.Grow(dst, usualHead), "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(append(append(dst, ' '), http.StatusText(status)...), "\r\n"...)
 	names := make([]string, 0, 16)
 	for name := range h {
