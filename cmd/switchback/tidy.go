@@ -15,8 +15,8 @@ const (
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, which would otherwise run for each 4 MiB of garbage
-	// while there are few sessions, and now runs for each 16 MiB.
-	ballastSize = 16 << 20
+	// while there are few sessions, and now runs for each 32 MiB.
+	ballastSize = 32 << 20
 )
 
 // tidy gives the memory back that a burst of connections has left behind, once

@@ -20,9 +20,9 @@ type exchange struct {
 	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
 	input   io.Closer       // the request's body, whatever the handler makes of the request
-	ctx     context.Context // and its context
+	ctx     exchangeContext // and its context
 	cancel  context.CancelFunc
-	flushed chan struct{} // holds one: the peer has taken what was flushed
+	flushed chan struct{} // holds one: the peer has taken what was flushed; nil before
 
 	header   http.Header
 	status   int // 0: not written yet
@@ -64,7 +64,8 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := &exchange{conn: c, buffer: b, request: r.WithContext(exchangeContext{ctx, c}), input: r.Body, ctx: ctx, cancel: cancel, flushed: make(chan struct{}, 1), header: make(http.Header)}
+	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{ctx, c}, cancel: cancel, header: make(http.Header)}
+	e.request = r.WithContext(&e.ctx)
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -105,7 +106,7 @@ type exchangeContext struct {
 	conn *Conn
 }
 
-func (c exchangeContext) Value(key any) any {
+func (c *exchangeContext) Value(key any) any {
 	if key == http.LocalAddrContextKey {
 		return c.conn.under.LocalAddr()
 	}
@@ -231,6 +232,9 @@ func (e *exchange) FlushError() error {
 	}
 	e.WriteHeader(http.StatusOK)
 	e.chunked = e.declared < 0 && e.mayHaveBody()
+	if e.flushed == nil {
+		e.flushed = make(chan struct{}, 1)
+	}
 	if _, err := e.conn.Write(e.take()); err != nil {
 		return err
 	}
@@ -239,7 +243,7 @@ func (e *exchange) FlushError() error {
 		case <-e.flushed:
 		case <-e.ctx.Done():
 			e.conn.Close() // or what follows would seem to be all
-			return context.Cause(e.ctx)
+			return context.Cause(&e.ctx)
 		}
 	}
 	return nil
