@@ -78,7 +78,7 @@ func BenchmarkEcho(b *testing.B) {
 	})
 	for _, c := range []struct{ transport, end string }{{"xhr_streaming", "\n\r\n"}, {"xhr", "\n"}} {
 		b.Run(c.transport, func(b *testing.B) {
-			s := fromStart.serve(b, session.Shared(handler.Echo{}), Options{ResponseLimit: 1 << 40})
+			s := fromStart.serve(b, session.Shared(handler.Echo{}), Options{ResponseLimit: 1 << 30})
 			receiving, sending := s.talk(b), s.talk(b)
 			receive, send := post(c.transport, ""), post("xhr_send", `["`+text+`"]`)
 			receiving.ask(receive, "o"+c.end)

@@ -241,12 +241,9 @@ func works(c *Conn) bool {
 	return c.works
 }
 
-func TestThousandParkedHaveNoGoroutine(t *testing.T) {
-	p := New(time.Second)
-	defer shutdown(t, p)
-	before := runtime.NumGoroutine()
-	var clients []net.Conn
-	for range 1000 {
+// parkEchoes returns clients whose connections wait for them to write.
+func parkEchoes(t *testing.T, p *Poller, n int) (clients []net.Conn) {
+	for range n {
 		server, client := pair(t)
 		e := newEcho()
 		e.conn = p.Take(server, nil)
@@ -254,6 +251,14 @@ func TestThousandParkedHaveNoGoroutine(t *testing.T) {
 		e.conn.Arm()
 		clients = append(clients, client)
 	}
+	return clients
+}
+
+func TestThousandParkedHaveNoGoroutine(t *testing.T) {
+	p := New(time.Second)
+	defer shutdown(t, p)
+	before := runtime.NumGoroutine()
+	clients := parkEchoes(t, p, 1000)
 	for _, c := range clients {
 		echoed(t, c, "x")
 	}
@@ -367,15 +372,7 @@ func TestEndRacesParking(t *testing.T) {
 func TestShutdownRacesWaking(t *testing.T) {
 	for range 1000 {
 		p := New(time.Second)
-		var clients []net.Conn
-		for range 5 {
-			server, client := pair(t)
-			e := newEcho()
-			e.conn = p.Take(server, nil)
-			e.conn.Own(e)
-			e.conn.Arm()
-			clients = append(clients, client)
-		}
+		clients := parkEchoes(t, p, 5)
 		for _, c := range clients {
 			go io.WriteString(c, "x")
 		}
