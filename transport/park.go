@@ -28,16 +28,16 @@ func (x *response) park(r *http.Request) bool {
 	if x.carrier.poll {
 		x.head = unique.Make(string(*b))
 	} else {
-		x.start(*b)
+		x.start(b)
 	}
 	x.run()
 	return true
 }
 
 // start writes the head and the prelude of a stream, with the frames that are
-// there already.
-func (x *response) start(head []byte) {
-	out := netpoll.AppendField(netpoll.AppendDate(head), "Transfer-Encoding", "chunked")
+// there already. It appends to head.
+func (x *response) start(head *[]byte) {
+	out := netpoll.AppendField(netpoll.AppendDate(*head), "Transfer-Encoding", "chunked")
 	out = netpoll.AppendChunk(append(out, "\r\n"...), x.carrier.prelude(x.callback))
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
@@ -47,6 +47,7 @@ func (x *response) start(head []byte) {
 		}
 	}
 	x.send(out)
+	*head = out
 }
 
 func (x *response) run() { x.loop(x.moveParked) }

@@ -97,7 +97,7 @@ func (f *flusher) work() {
 	}
 }
 
-// wires are buffers in which frames are wrapped.
+// wires are buffers for what is written: heads, frames, and what is around them.
 var wires = sync.Pool{New: func() any { return new([]byte) }}
 
 func freeWire(b *[]byte) {

@@ -20,9 +20,9 @@ type exchange struct {
 	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
 	input   io.Closer       // the request's body, whatever the handler makes of the request
-	ctx     exchangeContext // and its context
+	ctx     context.Context // and its context
 	cancel  context.CancelFunc
-	flushed chan struct{} // holds one: the peer has taken what was flushed; nil before
+	flushed chan struct{} // holds one: the peer has taken what was flushed; made before the first write that it can be about
 
 	header   http.Header
 	status   int // 0: not written yet
@@ -64,8 +64,8 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{ctx, c}, cancel: cancel, header: make(http.Header)}
-	e.request = r.WithContext(&e.ctx)
+	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: &exchangeContext{ctx, c}, cancel: cancel, header: make(http.Header)}
+	e.request = r.WithContext(e.ctx)
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -243,7 +243,7 @@ func (e *exchange) FlushError() error {
 		case <-e.flushed:
 		case <-e.ctx.Done():
 			e.conn.Close() // or what follows would seem to be all
-			return context.Cause(&e.ctx)
+			return context.Cause(e.ctx)
 		}
 	}
 	return nil

@@ -44,9 +44,12 @@ func parse(r *http.Request, p []byte) bool {
 	return true
 }
 
+// usualFields is more than most requests have.
+const usualFields = 32
+
 // parseFields reads the headers, and what they say of the request.
 func parseFields(r *http.Request, fields string) bool {
-	hosts, sizes, lines := 0, 0, strings.Count(fields, "\n")+1
+	hosts, sizes, lines := 0, 0, min(strings.Count(fields, "\n")+1, usualFields)
 	values := make([]string, 0, lines)
 	r.Header = make(http.Header, lines)
 	for fields != "" {
