@@ -6,7 +6,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"switchback/handler"
 	"switchback/session"
@@ -36,7 +35,6 @@ func (s *served) talk(b *testing.B) *talk {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute))
 	return &talk{c, b, make([]byte, 0, 4096)}
 }
 

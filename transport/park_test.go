@@ -274,7 +274,9 @@ func TestWiresAreWhatTheySay(t *testing.T) {
 // Where connections are wrapped, net/http keeps them, once that is known.
 func TestWrappedConnections(t *testing.T) {
 	p := servePlain(t, Options{}, nil, func(l net.Listener) net.Listener { return wrapping{l} })
-	first, path := p.dial(t), "/0/"+newID()
+	id := newID()
+	first, path := p.dial(t), "/0/"+id
+	attached := func() bool { s := p.registry.Find(id); return s != nil && s.Receiver() != nil }
 	first.request("POST", path+"/xhr", "")
 	if res, body := first.response(t); body != "o\n" || !res.Close {
 		t.Errorf("got %q, %v", body, res.Header)
@@ -282,7 +284,7 @@ func TestWrappedConnections(t *testing.T) {
 	l := p.dial(t)
 	for range 3 {
 		l.request("POST", path+"/xhr", "")
-		time.Sleep(5 * time.Millisecond)
+		eventually(t, "attached", attached)
 		p.dial(t).ask(t, "POST", path+"/xhr_send", `["y"]`, "")
 		if res, body := l.response(t); body != `a["y"]`+"\n" || res.Close {
 			t.Errorf("got %q, %v", body, res.Header)
@@ -290,7 +292,7 @@ func TestWrappedConnections(t *testing.T) {
 	}
 	gone := p.dial(t)
 	gone.request("POST", path+"/xhr", "")
-	time.Sleep(5 * time.Millisecond)
+	eventually(t, "attached", attached)
 	gone.Close()
 	l.ask(t, "POST", path+"/xhr", "", `c[1002,"Connection interrupted"]`+"\n")
 }
@@ -302,7 +304,7 @@ func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A middleware that wraps only some responses finds the connections of others.
 func TestMiddlewareOfReturnedConnections(t *testing.T) {
-	p := servePlain(t, Options{DisconnectDelay: 100 * time.Millisecond, ResponseLimit: 4096}, nil, nil)
+	p := servePlain(t, Options{DisconnectDelay: 2 * time.Second, ResponseLimit: 4096}, nil, nil)
 	p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Wrap") != "" {
 			w = wrapper{w}

@@ -101,7 +101,7 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before uint64) {
 	t.Helper()
 	most := watch(t, f, other, before)
-	if most > 8<<20 {
+	if most > 16<<20 { // HTTP/2's client, in the same process, keeps 4 MiB
 		t.Errorf("process grew by %d KiB", most>>10)
 	}
 	if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
@@ -118,7 +118,7 @@ func watch(t *testing.T, f *flood, other *websocket.Conn, before uint64) (most u
 		begun := time.Now()
 		other.WriteMessage(websocket.TextMessage, []byte(`["ping"]`))
 		read(t, other, `a["ping"]`)
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 5*time.Second {
 			t.Errorf("another client's echo took %v", took)
 		}
 		if now := heap(); now > before {

@@ -299,8 +299,8 @@ func TestOtherRequestsAreHTTPServers(t *testing.T) {
 		"too large a head":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 2100) + "\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := serveHTTP(t, &http.Server{MaxHeaderBytes: 2000, ReadHeaderTimeout: 100 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				http.NewResponseController(w).SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			h := serveHTTP(t, &http.Server{MaxHeaderBytes: 2000, ReadHeaderTimeout: 500 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.NewResponseController(w).SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 				body, err := io.ReadAll(r.Body)
 				fmt.Fprintf(w, "%T %s %q %v", w, r.RequestURI, body, err != nil)
 			})})

@@ -117,6 +117,9 @@ func wantMetrics(t *testing.T, o *options, l load, s server) {
 		t.Errorf("%s: %s: %v", l.name, s.name, err)
 		return
 	}
+	if broken := l.broken(&r); broken != "" && s.name == "switchback" {
+		t.Errorf("%s: %s", l.name, broken)
+	}
 	for _, m := range l.metrics {
 		if m.of(&r) <= 0 && m.name != ": CPU" && l.broken(&r) == "" {
 			t.Errorf("%s%s: %s: %v", l.name, m.name, s.name, m.of(&r))
