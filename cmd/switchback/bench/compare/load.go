@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ type load struct {
 	command string // idle, echo, fanout or open
 	flags   []string
 	metrics []metric
+	sizes   map[string][]string // more flags, by the server's name
 
 	// overload is a load that need not arrive within the time.
 	overload bool
@@ -104,6 +106,9 @@ func over(transport string, rest ...string) []string {
 	return append([]string{"--transport=" + transport}, rest...)
 }
 
+// Servers of scaleLoads: this one, with many sessions and with few.
+const many, few = "many", "few"
+
 // scaleLoads are the same with few sessions and with many: as many as the
 // system allows. Few have as many messages and deliveries a second as many have, so
 // that no frame holds more of them.
@@ -120,29 +125,24 @@ func scaleLoads(quick bool) []load {
 	}
 	var all []load
 	for _, t := range transports {
-		for _, n := range []int{5000, 100000} {
-			all = append(all, load{name: fmt.Sprintf("memory per idle session of %d, %s", n, t), command: "idle",
-				flags: over(t, "--sessions="+strconv.Itoa(n), hold), metrics: held})
-		}
-		for _, n := range []int{100, 10000} {
-			all = append(all, load{name: fmt.Sprintf("CPU per echo, %d sessions at 5,000 /s, %s", n, t), command: "echo",
-				flags: over(t, "--sessions="+strconv.Itoa(n), "--rate=5000", timing), metrics: []metric{cpuPerUnit}})
-		}
-		for _, n := range []int{100, 10000} {
-			all = append(all, load{name: fmt.Sprintf("CPU per delivery, 10,000 /s to %d, %s", n, t), command: "fanout",
-				flags: over(t, "--sessions="+strconv.Itoa(n), "--rate="+strconv.Itoa(10000/n), timing), metrics: []metric{cpuPerUnit}})
-		}
+		all = append(all,
+			load{name: "memory per idle session of 100,000 and 5,000, " + t, command: "idle", flags: over(t, hold), metrics: held,
+				sizes: map[string][]string{many: flags("--sessions=100000"), few: flags("--sessions=5000")}},
+			load{name: "CPU per echo at 5,000 /s, 10,000 and 100 sessions, " + t, command: "echo", flags: over(t, timing, "--rate=5000"), metrics: []metric{cpuPerUnit},
+				sizes: map[string][]string{many: flags("--sessions=10000"), few: flags("--sessions=100")}},
+			load{name: "CPU per delivery at 10,000 /s, to 10,000 and 100, " + t, command: "fanout", flags: over(t, timing), metrics: []metric{cpuPerUnit},
+				sizes: map[string][]string{many: flags("--sessions=10000", "--rate=1"), few: flags("--sessions=100", "--rate=100")}})
 	}
 	return all
 }
 
-// run puts the load on a server.
-func (l load) run(ctx context.Context, binary string, p *process) (r result, err error) {
+// run puts the load on a server, with flags that are this server's.
+func (l load) run(ctx context.Context, binary string, p *process, size []string) (r result, err error) {
 	endpoint := "/echo"
 	if l.command == "fanout" {
 		endpoint = "/broadcast"
 	}
-	args := append([]string{"bench", l.command, p.url + endpoint, "--json", "--pid", strconv.Itoa(p.cmd.Process.Pid)}, l.flags...)
+	args := append([]string{"bench", l.command, p.url + endpoint, "--json", "--pid", strconv.Itoa(p.cmd.Process.Pid)}, slices.Concat(l.flags, size)...)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

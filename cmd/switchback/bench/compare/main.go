@@ -86,11 +86,11 @@ func (o *options) servers() ([]server, error) {
 	serve := func(config string) []string {
 		return []string{o.Switchback, "serve", "--config", filepath.Join(o.Data, config)}
 	}
-	servers := []server{{"switchback", serve("switchback.yaml")}}
+	own := serve("switchback.yaml")
 	if o.Scale {
-		return servers, nil
+		return []server{{many, own}, {few, own}}, nil
 	}
-	servers = append(servers, server{"igm", serve("igm.yaml")})
+	servers := []server{{"switchback", own}, {"igm", serve("igm.yaml")}}
 	node, err := exec.LookPath("node")
 	_, err2 := os.Stat(filepath.Join(o.Data, "node_modules", "sockjs"))
 	if errors.Join(err, err2) != nil {
@@ -135,5 +135,5 @@ func (o *options) measureOne(ctx context.Context, l load, s server) (r result, e
 		return r, err
 	}
 	defer p.stop()
-	return l.run(ctx, o.Switchback, p)
+	return l.run(ctx, o.Switchback, p, l.sizes[s.name])
 }
