@@ -111,11 +111,12 @@ const many, few = "many", "few"
 
 // scaleLoads are the same with few sessions and with many: as many as the
 // system allows. Few have as many messages and deliveries a second as many have, so
-// that no frame holds more of them.
+// that no frame holds more of them. The warm-up is long enough for the heap to reach
+// its size, which it does later with many.
 func scaleLoads(quick bool) []load {
-	hold, timing := "--hold=35s", "--time=5s"
+	hold, timing := "--hold=35s", flags("--time=5s", "--warmup=3s")
 	if quick {
-		hold, timing = "--hold=2s", "--time=1s"
+		hold, timing = "--hold=2s", flags("--time=1s")
 	}
 	held := []metric{
 		memory,
@@ -128,9 +129,9 @@ func scaleLoads(quick bool) []load {
 		all = append(all,
 			load{name: "memory per idle session of 100,000 and 5,000, " + t, command: "idle", flags: over(t, hold), metrics: held,
 				sizes: map[string][]string{many: flags("--sessions=100000"), few: flags("--sessions=5000")}},
-			load{name: "CPU per echo at 5,000 /s, 10,000 and 100 sessions, " + t, command: "echo", flags: over(t, timing, "--rate=5000"), metrics: []metric{cpuPerUnit},
+			load{name: "CPU per echo at 5,000 /s, 10,000 and 100 sessions, " + t, command: "echo", flags: over(t, append(timing, "--rate=5000")...), metrics: []metric{cpuPerUnit},
 				sizes: map[string][]string{many: flags("--sessions=10000"), few: flags("--sessions=100")}},
-			load{name: "CPU per delivery at 10,000 /s, to 10,000 and 100, " + t, command: "fanout", flags: over(t, timing), metrics: []metric{cpuPerUnit},
+			load{name: "CPU per delivery at 10,000 /s, to 10,000 and 100, " + t, command: "fanout", flags: over(t, timing...), metrics: []metric{cpuPerUnit},
 				sizes: map[string][]string{many: flags("--sessions=10000", "--rate=1"), few: flags("--sessions=100", "--rate=100")}})
 	}
 	return all
