@@ -71,7 +71,7 @@ func TestSlowReaderHarmsNoOne(t *testing.T) {
 				} else {
 					s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
 				}
-				s.wantSlow(t, f, other, before)
+				s.wantSlow(t, f, other, before, 8<<20)
 			})
 		}
 	}
@@ -93,15 +93,15 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 	eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
 	before := heap()
 	s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
-	s.wantSlow(t, f, other, before)
+	s.wantSlow(t, f, other, before, 16<<20) // its client, in the same process, keeps 4 MiB
 }
 
 // wantSlow demands that the flood ends its session, and costs no more than the
-// session's queue.
-func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before uint64) {
+// session's queue: at most so many bytes of the process.
+func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before, atMost uint64) {
 	t.Helper()
 	most := watch(t, f, other, before)
-	if most > 16<<20 { // HTTP/2's client, in the same process, keeps 4 MiB
+	if most > atMost {
 		t.Errorf("process grew by %d KiB", most>>10)
 	}
 	if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
@@ -118,7 +118,7 @@ func watch(t *testing.T, f *flood, other *websocket.Conn, before uint64) (most u
 		begun := time.Now()
 		other.WriteMessage(websocket.TextMessage, []byte(`["ping"]`))
 		read(t, other, `a["ping"]`)
-		if took := time.Since(begun); took > 5*time.Second {
+		if took := time.Since(begun); took > time.Second {
 			t.Errorf("another client's echo took %v", took)
 		}
 		if now := heap(); now > before {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -137,13 +136,13 @@ func scaleLoads(quick bool) []load {
 	return all
 }
 
-// run puts the load on a server, with flags that are this server's.
-func (l load) run(ctx context.Context, binary string, p *process, size []string) (r result, err error) {
+// run puts the load on a server.
+func (l load) run(ctx context.Context, binary string, p *process) (r result, err error) {
 	endpoint := "/echo"
 	if l.command == "fanout" {
 		endpoint = "/broadcast"
 	}
-	args := append([]string{"bench", l.command, p.url + endpoint, "--json", "--pid", strconv.Itoa(p.cmd.Process.Pid)}, slices.Concat(l.flags, size)...)
+	args := append([]string{"bench", l.command, p.url + endpoint, "--json", "--pid", strconv.Itoa(p.cmd.Process.Pid)}, l.flags...)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

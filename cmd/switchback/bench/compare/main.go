@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 
@@ -135,5 +136,6 @@ func (o *options) measureOne(ctx context.Context, l load, s server) (r result, e
 		return r, err
 	}
 	defer p.stop()
-	return l.run(ctx, o.Switchback, p, l.sizes[s.name])
+	l.flags = slices.Concat(l.flags, l.sizes[s.name])
+	return l.run(ctx, o.Switchback, p)
 }
