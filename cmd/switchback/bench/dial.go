@@ -69,7 +69,11 @@ func dialFrom(sources int) func(ctx context.Context, network, address string) (n
 	}
 	var next atomic.Uint32
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialers[int(next.Add(1))%len(dialers)].DialContext(ctx, network, address)
+		c, err := dialers[int(next.Add(1))%len(dialers)].DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return acking(c), nil
 	}
 }
 
