@@ -85,7 +85,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 	if config.HeartbeatDelay > 0 {
 		step = min(step, config.HeartbeatDelay/16)
 	}
-	step = min(max(step, time.Millisecond), 100*time.Millisecond)
+	step = min(max(step, time.Millisecond), 250*time.Millisecond)
 	g.wheel = newWheel(step, (*Local).expire)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
 	g.heartbeat = 1 << 40 // never
