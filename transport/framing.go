@@ -32,10 +32,11 @@ func (f sockJSFraming) AppendOpen(dst []byte) []byte {
 	return f.codec.appendText(dst, []byte(frame.Open))
 }
 
-// AppendHeartbeat appends h, and a ping, which a peer that is there answers.
 func (f sockJSFraming) AppendHeartbeat(dst []byte) []byte {
-	return f.codec.appendPing(f.codec.appendText(dst, []byte(frame.Heartbeat)))
+	return f.codec.appendText(dst, heartbeatText...)
 }
+
+var heartbeatText = [][]byte{[]byte(frame.Heartbeat)}
 
 // AppendClose appends c[...] and the WebSocket close frame.
 func (f sockJSFraming) AppendClose(dst []byte, code int, reason string) []byte {

@@ -339,6 +339,40 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 	answers.Close()
 }
 
+// A WebSocket with SockJS frames is asked for an answer when nothing has come from
+// it for a heartbeat, a native one, whose heartbeat that is, each time.
+func TestSilentPeerIsAsked(t *testing.T) {
+	for path, hearts := range map[string]int{"/0/0/websocket": 2, "/websocket": 0} {
+		for name, want := range map[string]int{"answers": 2, "is silent": 1} {
+			t.Run(path+" "+name, func(t *testing.T) {
+				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 300 * time.Millisecond})
+				conn := s.dial(t, path)
+				pong, pings := conn.PingHandler(), 0
+				conn.SetPingHandler(func(text string) error {
+					switch pings++; {
+					case want == 1: // and not a second time, before the connection is closed
+						return nil
+					case pings == want:
+						conn.NetConn().SetReadDeadline(time.Now()) // that is enough
+					}
+					return pong(text)
+				})
+				h := 0
+				for {
+					if _, text, err := conn.ReadMessage(); err != nil {
+						break
+					} else if string(text) == "h" {
+						h++
+					}
+				}
+				if pings != want || h != hearts*want {
+					t.Errorf("%d pings, %d heartbeats", pings, h)
+				}
+			})
+		}
+	}
+}
+
 // A peer that goes on sending what it may not does not put off its end.
 func TestClosingIsNotPutOff(t *testing.T) {
 	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, CloseTimeout: 300 * time.Millisecond})

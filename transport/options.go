@@ -20,9 +20,10 @@ type Options struct {
 	ClientURL string
 
 	// HeartbeatDelay is the silence after which the client is sent a
-	// heartbeat, and a WebSocket a ping that must be answered before the next
-	// one. The default is 25 seconds. A negative value turns heartbeats off,
-	// and with them the detection of WebSocket peers that have vanished.
+	// heartbeat. A WebSocket from which nothing has come since the last one is
+	// sent a ping, too, and is closed where nothing comes until the next. The
+	// default is 25 seconds. A negative value turns heartbeats off, and with
+	// them the detection of WebSocket peers that have vanished.
 	HeartbeatDelay time.Duration
 
 	// DisconnectDelay is how long a session outlives its last receiver. The

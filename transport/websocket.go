@@ -25,11 +25,11 @@ type socket struct {
 	session  *session.Local
 	conn     *netpoll.Conn
 	codec    codec
-	native   bool        // without SockJS frames
-	direct   atomic.Bool // the reading goroutine's first frame need not be scheduled
-	works    atomic.Bool // the reading goroutine is in the handler
-	silent   atomic.Bool // nothing was read since the last heartbeat
-	closing  atomic.Bool // the WebSocket close frame is sent
+	native   bool         // without SockJS frames
+	direct   atomic.Bool  // the reading goroutine's first frame need not be scheduled
+	works    atomic.Bool  // the reading goroutine is in the handler
+	silent   atomic.Int32 // heartbeats sent since something was read
+	closing  atomic.Bool  // the WebSocket close frame is sent
 
 	// The reading goroutine's.
 	buffer  *netpoll.Buffer     // while it reads
@@ -132,7 +132,7 @@ func (k *socket) relax() {
 func (k *socket) Ready(b *netpoll.Buffer) {
 	k.buffer = b
 	defer func() { k.buffer = nil }()
-	k.silent.Store(false)
+	k.silent.Store(0)
 	for more := true; more; more = b.Buffered() > 0 {
 		err := k.readMessage()
 		if err != nil && err != errNoMessage && !k.end(err) {

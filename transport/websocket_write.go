@@ -66,9 +66,10 @@ func (k *socket) moveFrames() {
 			k.write(*b, true)
 			k.session.Detach(k, nil)
 			return
-		case isHeartbeat(*b, k.native) && !k.works.Load() && k.silent.Swap(true):
-			k.endpoint.stats.unanswered.Add(1)
-			err = errUnanswered
+		case isHeartbeat(*b, k.native) && !k.works.Load():
+			if *b, err = k.probe(*b); err == nil {
+				err = k.write(*b, false)
+			}
 		default:
 			err = k.write(*b, false)
 		}
@@ -83,6 +84,24 @@ func (k *socket) moveFrames() {
 }
 
 var errUnanswered = errors.New("transport: peer does not answer pings")
+
+// probe makes a ping part of a heartbeat where nothing has come since the last
+// one, which a peer that is there answers. Where nothing has come since such a
+// ping, the peer is gone. A native WebSocket's heartbeat always is one.
+func (k *socket) probe(heartbeat []byte) ([]byte, error) {
+	silent, most := k.silent.Add(1), int32(2)
+	if k.native {
+		most = 1
+	}
+	switch {
+	case silent > most:
+		k.endpoint.stats.unanswered.Add(1)
+		return heartbeat, errUnanswered
+	case silent == 2:
+		heartbeat = k.codec.appendPing(heartbeat)
+	}
+	return heartbeat, nil
+}
 
 func isHeartbeat(p []byte, native bool) bool {
 	if native {
