@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -14,47 +15,80 @@ const (
 	leastGain   = 1 << 20   // bytes
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
-	// for the collector, which would otherwise run for each 4 MiB of garbage
-	// while there are few sessions, and now runs for each 32 MiB. Where the
-	// process has a limit (GOMEMLIMIT), for which it counts, too, it is less.
-	ballastSize = 32 << 20
+	// for the collector, whose pace is a share of all that counts: that of a
+	// server with few sessions could hardly be set without. Where the process has
+	// a limit (GOMEMLIMIT), for which it counts, too, it is less.
+	ballastSize = 8 << 20
 	limitShare  = 16 // of such a limit
+
+	// mostGarbage is what the collector lets gather over what is in use.
+	mostGarbage = 32 << 20
 )
 
-// tidy gives the memory back that a burst of connections has left behind, once
-// the server is quiet: the Go runtime would keep it until the next burst, and
-// what a quiet session costs is what this server is measured by. Meanwhile it
-// has the collector run less often. It ends with the context.
+// tidy sets the collector's pace, and gives the memory back that a burst of
+// connections has left behind, once the server is quiet: the Go runtime would
+// keep it until the next burst, and what a quiet session costs is what this
+// server is measured by. It ends with the context.
 func tidy(ctx context.Context) {
 	ballast := make([]byte, min(ballastSize, debug.SetMemoryLimit(-1)/limitShare))
 	defer runtime.KeepAlive(ballast)
+	paced := os.Getenv("GOGC") == ""
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
-	last, tidied, passes := uint64(0), uint64(0), 0
+	last, tidied := uint64(0), uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		allocated, live := heap()
-		live -= min(live, uint64(len(ballast)))
-		if allocated-tidied > max(leastGain, live/8) {
-			passes = 2 // pools let go at the second
+		h := readHeap(len(ballast))
+		made := h.allocated - last
+		last = h.allocated
+		if paced {
+			debug.SetGCPercent(pace(made, h.live, len(ballast)))
 		}
-		if allocated-last < quietAllocs && passes > 0 {
-			passes--
-			debug.FreeOSMemory()
-			tidied, _ = heap()
+		if made < quietAllocs && h.allocated-tidied > max(leastGain, h.live/8) {
+			giveBack(len(ballast))
+			tidied = readHeap(0).allocated
 		}
-		last = allocated
 	}
 }
 
-// heap returns the bytes ever allocated, and those that the last collection has
-// left.
-func heap() (allocated, live uint64) {
-	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+// pace is the percentage (GOGC) with which the collector runs once a second, if the
+// server goes on as it did since the last tick and made so many bytes. It runs more
+// often where that would leave more garbage than what is live, and mostGarbage; and
+// less often where it would leave no more than may be free anyway. So a quiet server
+// does not grow by all the garbage that its heartbeats make, nor a busy one collect
+// all the time.
+func pace(made, live uint64, ballast int) int {
+	second := made * uint64(time.Second) / uint64(tidyEvery)
+	garbage := min(max(second, spare(live)), live+mostGarbage)
+	return int(100 * garbage / max(live+uint64(ballast), 1<<20))
+}
+
+// spare is what may be free without being given back.
+func spare(live uint64) uint64 { return live/2 + leastGain }
+
+// giveBack collects garbage, and gives the memory back if it is much. That is the
+// second collection, at which pools let go, too.
+func giveBack(ballast int) {
+	runtime.GC()
+	if h := readHeap(ballast); h.free > spare(h.live) {
+		debug.FreeOSMemory()
+	}
+}
+
+// A heap is the memory of the Go runtime, in bytes.
+type heap struct {
+	allocated uint64 // ever
+	live      uint64 // that the last collection has left, but for the ballast
+	free      uint64 // that could be given back
+}
+
+func readHeap(ballast int) heap {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
 	metrics.Read(samples)
-	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
+	live := samples[1].Value.Uint64()
+	return heap{samples[0].Value.Uint64(), live - min(live, uint64(ballast)), samples[2].Value.Uint64()}
 }

@@ -111,9 +111,10 @@ const many, few = "many", "few"
 // scaleLoads are the same with few sessions and with many: as many as the
 // system allows. Few have as many messages and deliveries a second as many have, so
 // that no frame holds more of them. The warm-up is long enough for the heap to reach
-// its size, which it does later with many.
+// its size, which it does later with many. Idle ones are held for as long as two
+// heartbeats take, so that the CPU is that of any time.
 func scaleLoads(quick bool) []load {
-	hold, timing := "--hold=35s", flags("--time=5s", "--warmup=3s")
+	hold, timing := "--hold=50s", flags("--time=5s", "--warmup=3s")
 	if quick {
 		hold, timing = "--hold=2s", flags("--time=1s")
 	}
