@@ -13,6 +13,7 @@ const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
 	leastGain   = 1 << 20   // bytes
+	againAfter  = 3         // such times, after which sessions are gone that were left
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, whose pace is a share of all that counts: that of a
@@ -35,7 +36,8 @@ func tidy(ctx context.Context) {
 	paced := os.Getenv("GOGC") == ""
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
-	last, tidied := uint64(0), uint64(0)
+	last, tidied, percent := uint64(0), uint64(0), 0
+	again := 0 // quiet ticks until memory is given back once more, and one
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,10 +47,19 @@ func tidy(ctx context.Context) {
 		h := readHeap(len(ballast))
 		made := h.allocated - last
 		last = h.allocated
-		if paced {
-			debug.SetGCPercent(pace(made, h.live, len(ballast)))
+		if p := pace(made, h.live, len(ballast)); paced && p != percent {
+			debug.SetGCPercent(p) // which stops the world
+			percent = p
 		}
-		if made < quietAllocs && h.allocated-tidied > max(leastGain, h.live/8) {
+		if made >= quietAllocs {
+			continue
+		}
+		if h.allocated-tidied > max(leastGain, h.live/8) {
+			again = againAfter + 1
+		} else if again > 0 {
+			again--
+		}
+		if again > againAfter || again == 1 {
 			giveBack(len(ballast))
 			tidied = readHeap(0).allocated
 		}
