@@ -24,13 +24,14 @@ func TestPaceOfTheCollector(t *testing.T) {
 }
 
 func TestMemoryIsGivenBack(t *testing.T) {
+	const size = 1 << 20
 	burst := make([][]byte, 64)
 	for i := range burst {
-		burst[i] = make([]byte, 1<<20)
+		burst[i] = make([]byte, size)
 	}
 	clear(burst)
 	giveBack(0)
-	if h := readHeap(0); h.free > spare(h.live) {
-		t.Errorf("%d KiB are free and not given back, with %d in use", h.free>>10, h.live>>10)
+	if h := readHeap(0); h.free > 16*size { // processors keep some
+		t.Errorf("%d of %d KiB are free and not given back", h.free>>10, len(burst)*size>>10)
 	}
 }
