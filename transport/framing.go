@@ -36,6 +36,7 @@ func (f sockJSFraming) AppendHeartbeat(dst []byte) []byte {
 	return f.codec.appendText(dst, heartbeatText...)
 }
 
+// heartbeatText is the text of a heartbeat, in a slice that is not made for each.
 var heartbeatText = [][]byte{[]byte(frame.Heartbeat)}
 
 // AppendClose appends c[...] and the WebSocket close frame.

@@ -345,7 +345,8 @@ func TestSilentPeerIsAsked(t *testing.T) {
 	for path, hearts := range map[string]int{"/0/0/websocket": 2, "/websocket": 0} {
 		for name, want := range map[string]int{"answers": 2, "is silent": 1} {
 			t.Run(path+" "+name, func(t *testing.T) {
-				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 300 * time.Millisecond})
+				t.Parallel()
+				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: time.Second})
 				conn := s.dial(t, path)
 				pong, pings := conn.PingHandler(), 0
 				conn.SetPingHandler(func(text string) error {
@@ -353,7 +354,7 @@ func TestSilentPeerIsAsked(t *testing.T) {
 					case want == 1: // and not a second time, before the connection is closed
 						return nil
 					case pings == want:
-						conn.NetConn().SetReadDeadline(time.Now()) // that is enough
+						conn.Close() // that is enough
 					}
 					return pong(text)
 				})

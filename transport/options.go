@@ -20,10 +20,12 @@ type Options struct {
 	ClientURL string
 
 	// HeartbeatDelay is the silence after which the client is sent a
-	// heartbeat. A WebSocket from which nothing has come since the last one is
-	// sent a ping, too, and is closed where nothing comes until the next. The
-	// default is 25 seconds. A negative value turns heartbeats off, and with
-	// them the detection of WebSocket peers that have vanished.
+	// heartbeat. A native WebSocket's is a ping; one with SockJS frames is
+	// pinged with a heartbeat when nothing has come from it since the one
+	// before. A WebSocket is closed where nothing has come from it by the
+	// heartbeat after a ping. The default is 25 seconds. A negative value
+	// turns heartbeats off, and with them the detection of WebSocket peers
+	// that have vanished.
 	HeartbeatDelay time.Duration
 
 	// DisconnectDelay is how long a session outlives its last receiver. The

@@ -85,9 +85,10 @@ func (k *socket) moveFrames() {
 
 var errUnanswered = errors.New("transport: peer does not answer pings")
 
-// probe makes a ping part of a heartbeat where nothing has come since the last
-// one, which a peer that is there answers. Where nothing has come since such a
-// ping, the peer is gone. A native WebSocket's heartbeat always is one.
+// probe adds a ping to the second heartbeat in a row before which nothing was read:
+// a peer that is there answers it. Where nothing was read by the third, the peer is
+// gone. A native WebSocket's heartbeat is a ping itself, so there it is gone by the
+// second. While the handler is busy nothing is read, and so nothing is counted.
 func (k *socket) probe(heartbeat []byte) ([]byte, error) {
 	silent, most := k.silent.Add(1), int32(2)
 	if k.native {

@@ -58,7 +58,7 @@ $`)
 
 func TestBenchEndsWithTheServer(t *testing.T) {
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
-	time.AfterFunc(time.Second, func() { p.cmd.Process.Kill() })
+	time.AfterFunc(3*time.Second, func() { p.cmd.Process.Kill() }) // by when it measures
 	status, stdout, stderr := p.bench("fanout URL/broadcast --sessions 20 --time 1h")
 	if status != 0 || !regexp.MustCompile(`sessions +21 of 21 opened in \S+ s, 21 lost`).MatchString(stdout) {
 		t.Errorf("%d\n%s%s", status, stdout, stderr)

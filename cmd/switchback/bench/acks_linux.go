@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An acker acknowledges what it has read when it waits for more, unless it has
-// written something, which carries the acknowledgement. Left to itself the system
-// does so when the connection is read, too, but where the last bytes came longer ago
-// than its retransmission timeout, or are the first, it does when they arrive: over
-// the loopback interface, within the server's system call. So messages that are rare
-// on each connection would seem to cost the server more than frequent ones.
+// An acker acknowledges what it has read when it is read again, unless it has been
+// written to, which carries the acknowledgement. Left to itself the system does so
+// when the connection is read, too, but where the last bytes came longer ago than its
+// retransmission timeout, or are the first, it does when they arrive: over the
+// loopback interface, within the server's system call. So messages that are rare on
+// each connection would seem to cost the server more than frequent ones.
 type acker struct {
 	net.Conn
 	raw  syscall.RawConn
