@@ -67,10 +67,9 @@ func (k *socket) moveFrames() {
 			k.session.Detach(k, nil)
 			return
 		case isHeartbeat(*b, k.native) && !k.works.Load():
-			if *b, err = k.probe(*b); err == nil {
-				err = k.write(*b, false)
-			}
-		default:
+			*b, err = k.probe(*b)
+		}
+		if err == nil {
 			err = k.write(*b, false)
 		}
 		if err != nil {

@@ -53,7 +53,6 @@ func tidy(ctx context.Context) {
 		}
 		if due {
 			giveBack(len(ballast))
-			t.tidied = readHeap(0).allocated
 		}
 	}
 }
@@ -61,7 +60,7 @@ func tidy(ctx context.Context) {
 // A tidier knows when memory is to be given back: when the server is quiet after
 // something was made, and once more later, when sessions that were left are gone.
 type tidier struct {
-	last, tidied uint64 // bytes ever allocated, at the last tick and when memory was given back
+	last, tidied uint64 // bytes ever allocated, at the last tick and when it was due
 	again        int    // quiet ticks until the second time, and one; 0: it was
 }
 
@@ -78,7 +77,10 @@ func (t *tidier) look(h heap) (made uint64, due bool) {
 	case t.again > 0:
 		t.again--
 	}
-	return made, t.again > againAfter || t.again == 1
+	if due = t.again > againAfter || t.again == 1; due {
+		t.tidied = h.allocated
+	}
+	return made, due
 }
 
 // pace is the percentage (GOGC) with which the collector runs once a second, if the
