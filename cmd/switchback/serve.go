@@ -48,7 +48,7 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	go tidy(ctx) // ends with ctx
+	go tidy(ctx, s.sessions) // ends with ctx
 	ended := s.start(ln)
 	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s\n", s.serves, s.url(ln.Addr()))
 	select {

@@ -144,6 +144,16 @@ func (s *server) serve(ln net.Listener) error {
 	return s.http.Serve(ln)
 }
 
+// sessions counts those that live, but for another engine's.
+func (s *server) sessions() (n int64) {
+	for _, e := range s.endpoints {
+		if e, ok := e.(*transport.Endpoint); ok {
+			n += e.Stats().Sessions
+		}
+	}
+	return n
+}
+
 // url is where a client on this machine finds the server.
 func (s *server) url(addr net.Addr) string {
 	u := url.URL{Scheme: "http", Host: addr.String(), Path: "/"}

@@ -12,8 +12,8 @@ import (
 const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
-	leastGain   = 1 << 20   // bytes
-	againAfter  = 3         // such times; longer than the default disconnect delay
+	leastSpare  = 1 << 20   // bytes
+	sessionSize = 1 << 10   // bytes that one leaves behind, about
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, whose pace is a share of all that counts: that of a
@@ -31,8 +31,8 @@ const (
 // tidy sets the collector's pace, unless GOGC does, and gives the memory back that
 // a burst of connections has left behind, once the server is quiet: the Go runtime
 // would keep it until the next burst, and what a quiet session costs is what this
-// server is measured by. It ends with the context.
-func tidy(ctx context.Context) {
+// server is measured by. sessions counts those that live. It ends with the context.
+func tidy(ctx context.Context, sessions func() int64) {
 	ballast := make([]byte, min(ballastSize, debug.SetMemoryLimit(-1)/limitShare))
 	defer runtime.KeepAlive(ballast)
 	paced := os.Getenv("GOGC") == ""
@@ -46,7 +46,7 @@ func tidy(ctx context.Context) {
 		case <-tick.C:
 		}
 		h := readHeap(len(ballast))
-		made, due := t.look(h)
+		made, due := t.look(h, sessions())
 		if p := pace(made, h); paced && p != percent {
 			debug.SetGCPercent(p) // which stops the world
 			percent = p
@@ -57,28 +57,21 @@ func tidy(ctx context.Context) {
 	}
 }
 
-// A tidier knows when memory is to be given back: when the server is quiet after
-// something was made, and once more later, when sessions that were left are gone.
+// A tidier knows when memory is to be given back: when the server is quiet, and what
+// may be free is more than what is spared.
 type tidier struct {
-	last, tidied uint64 // bytes ever allocated, at the last tick and when it was due
-	again        int    // quiet ticks until the second time, and one; 0: it was
+	allocated uint64 // at the last tick
+	sessions  int64  // the most since it was due
 }
 
 // look returns what was made since the last tick, and whether memory is to be given
 // back.
-func (t *tidier) look(h heap) (made uint64, due bool) {
-	made = h.allocated - t.last
-	t.last = h.allocated
-	switch {
-	case made >= quietAllocs:
-		return made, false
-	case h.allocated-t.tidied > max(leastGain, h.live/8):
-		t.again = againAfter + 1
-	case t.again > 0:
-		t.again--
-	}
-	if due = t.again > againAfter || t.again == 1; due {
-		t.tidied = h.allocated
+func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
+	made, t.allocated = h.allocated-t.allocated, h.allocated
+	t.sessions = max(t.sessions, sessions)
+	gone := uint64(t.sessions-sessions) * sessionSize
+	if due = made < quietAllocs && h.free+h.garbage+gone > spare(h.live); due {
+		t.sessions = sessions
 	}
 	return made, due
 }
@@ -95,7 +88,7 @@ func pace(made uint64, h heap) int {
 }
 
 // spare is what may be free without being given back.
-func spare(live uint64) uint64 { return live/2 + leastGain }
+func spare(live uint64) uint64 { return live/2 + leastSpare }
 
 // giveBack collects garbage, and gives the memory back if it is much. For that it
 // collects a second time, after which pools have let go, too.
@@ -109,6 +102,7 @@ func giveBack(ballast int) {
 // A heap is the memory of the Go runtime, in bytes.
 type heap struct {
 	allocated uint64 // ever
+	garbage   uint64 // at most: what is new since the last collection
 	live      uint64 // that the last collection has left, but for the ballast
 	counts    uint64 // what GOGC is a percentage of
 	free      uint64 // that could be given back
@@ -121,11 +115,13 @@ func readHeap(ballast int) heap {
 		{Name: "/gc/scan/stack:bytes"},
 		{Name: "/gc/scan/globals:bytes"},
 		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
 	}
 	metrics.Read(samples)
-	live := samples[1].Value.Uint64()
+	live, objects := samples[1].Value.Uint64(), samples[5].Value.Uint64()
 	return heap{
 		allocated: samples[0].Value.Uint64(),
+		garbage:   objects - min(objects, live),
 		live:      live - min(live, uint64(ballast)),
 		counts:    live + samples[2].Value.Uint64() + samples[3].Value.Uint64(),
 		free:      samples[4].Value.Uint64(),

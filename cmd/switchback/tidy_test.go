@@ -1,8 +1,13 @@
 package main
 
 import (
+	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 const mb = 1 << 20
@@ -30,31 +35,53 @@ func TestPaceOfTheCollector(t *testing.T) {
 	pace(0, heap{}) // a limit of nothing leaves no ballast
 }
 
-// Memory is given back at the first quiet tick after something was made, and again
-// when sessions that were left are gone.
+// Memory is given back at the first quiet tick at which enough may be free: what is,
+// what is new since the last collection, and what sessions that have gone held.
 func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
+	type tick struct {
+		made, free, garbage uint64
+		sessions            int64
+	}
+	const live = 20 * mb // so 11 MiB are spared
 	for name, c := range map[string]struct {
-		made []uint64 // in each tick
-		want []int    // the ticks
+		ticks []tick
+		want  []int
 	}{
-		"a burst":                {[]uint64{9 * mb, 9 * mb, 0, 0, 0, 0, 0, 0}, []int{2, 5}},
-		"two bursts":             {[]uint64{9 * mb, 0, 0, 9 * mb, 0, 0, 0, 0, 0}, []int{1, 4, 7}},
-		"a little, often":        {[]uint64{mb / 3, mb / 3, mb / 3, mb / 3, 0, 0, 0, 0}, []int{3, 6}},
-		"never quiet":            {[]uint64{9 * mb, 9 * mb, 9 * mb, 9 * mb}, nil},
-		"less than is worth it":  {[]uint64{mb / 2, 0, 0, 0, 0}, nil},
-		"busy again before that": {[]uint64{9 * mb, 0, 9 * mb, 9 * mb, 9 * mb, 0, 0, 0, 0}, []int{1, 5, 8}},
+		"a burst":               {[]tick{{9 * mb, 0, 9 * mb, 0}, {9 * mb, 0, 18 * mb, 0}, {0, 0, 18 * mb, 0}, {0, 0, 0, 0}}, []int{2}},
+		"free after a burst":    {[]tick{{9 * mb, 18 * mb, 0, 0}, {0, 18 * mb, 0, 0}, {0, 0, 0, 0}}, []int{1}},
+		"some of both":          {[]tick{{0, 6 * mb, 6 * mb, 0}, {0, 0, 0, 0}}, []int{0}},
+		"heartbeats":            {[]tick{{9 * mb, 4 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}}, nil},
+		"never quiet":           {[]tick{{9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}}, nil},
+		"sessions go":           {[]tick{{0, 0, 0, 20000}, {0, 0, 0, 19000}, {0, 0, 0, 7000}, {0, 0, 0, 6000}}, []int{2}},
+		"and later, those left": {[]tick{{0, 0, 0, 40000}, {0, 0, 0, 20000}, {0, 0, 0, 20000}, {0, 0, 0, 0}, {0, 0, 0, 0}}, []int{1, 3}},
+		"sessions come and go":  {[]tick{{9 * mb, 0, 9 * mb, 9000}, {9 * mb, 9 * mb, 0, 18000}, {0, 9 * mb, 0, 15000}, {0, 0, 0, 15000}}, []int{2}},
+		"less than is worth it": {[]tick{{0, 6 * mb, 3 * mb, 2000}, {0, 6 * mb, 3 * mb, 1000}}, nil},
+		"what is free stays so": {[]tick{{0, 12 * mb, 0, 0}, {0, 12 * mb, 0, 0}}, []int{0, 1}},
 	} {
 		var due []int
-		tidy, h := tidier{}, heap{}
-		for tick, made := range c.made {
-			h.allocated += made
-			if _, now := tidy.look(h); now {
-				due = append(due, tick)
+		tidy, h := tidier{}, heap{live: live}
+		for i, at := range c.ticks {
+			h.allocated += at.made
+			h.free, h.garbage = at.free, at.garbage
+			if _, now := tidy.look(h, at.sessions); now {
+				due = append(due, i)
 			}
 		}
 		if !slices.Equal(due, c.want) {
 			t.Errorf("%s: at %v, want %v", name, due, c.want)
 		}
+	}
+}
+
+// What the tidier goes by is what the runtime says.
+func TestGarbageIsWhatIsNewSinceTheLastCollection(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.GC()
+	before := readHeap(0)
+	made := make([]byte, 16*mb)
+	runtime.KeepAlive(made)
+	if h := readHeap(0); h.garbage < before.garbage+15*mb || h.garbage > before.garbage+18*mb {
+		t.Errorf("garbage of %d KiB became %d with 16 MiB more", before.garbage>>10, h.garbage>>10)
 	}
 }
 
@@ -67,5 +94,20 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	giveBack(0)
 	if h := readHeap(0); h.free > 16*mb { // processors keep some
 		t.Errorf("%d of %d MiB are free and not given back", h.free/mb, len(burst))
+	}
+}
+
+func TestServerCountsTheSessionsOfItsEndpoints(t *testing.T) {
+	s, err := newServer(defaultConfig(), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.shutdown()
+	for i, path := range []string{"/echo/000/a/xhr", "/echo/000/b/xhr", "/broadcast/000/a/xhr"} {
+		answer := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(answer, httptest.NewRequest("POST", path, nil))
+		if answer.Body.String() != "o\n" || s.sessions() != int64(i+1) {
+			t.Errorf("%d sessions after %d are opened; the last was told %q", s.sessions(), i+1, answer.Body)
+		}
 	}
 }
