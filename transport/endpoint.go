@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -222,8 +223,24 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.answer(w, r, rt, key)
 }
 
+// headers are for answers on connections that are taken, which need them no longer.
+var headers = sync.Pool{New: func() any { return make(http.Header) }}
+
 // answer sets the headers that all answers of a route have, and serves it.
 func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, rt route, key string) {
+	if rt.kind == carrying {
+		h := headers.Get().(http.Header)
+		if netpoll.LendHeader(w, h) {
+			defer func() {
+				if netpoll.TakeHeader(w) {
+					clear(h)
+					headers.Put(h)
+				}
+			}()
+		} else {
+			headers.Put(h)
+		}
+	}
 	h := w.Header()
 	h["X-Content-Type-Options"] = nosniff
 	if rt.kind == shared || rt.kind == carrying {

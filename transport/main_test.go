@@ -54,11 +54,17 @@ func serve(t testing.TB, opener session.Opener, o Options) *served {
 
 func (w wire) serve(t testing.TB, opener session.Opener, o Options) *served {
 	t.Helper()
+	return w.serveBehind(t, opener, o, func(e http.Handler) http.Handler { return e })
+}
+
+// serveBehind is serve behind a middleware.
+func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middleware func(http.Handler) http.Handler) *served {
+	t.Helper()
 	e, err := NewEndpoint("/echo", opener, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(e)
+	server := httptest.NewUnstartedServer(middleware(e))
 	ended := make(chan struct{})
 	pool := &http.Transport{MaxIdleConnsPerHost: 10000, MaxIdleConns: 10000}
 	switch w {

@@ -384,3 +384,50 @@ func TestHeadersOfAParkedResponse(t *testing.T) {
 		t.Errorf("got %v", h)
 	}
 }
+
+// Answers to different pages, one after another on the same connection, have each its
+// own headers, and those of a middleware, the same over each wire.
+func TestEachAnswerHasItsOwnHeaders(t *testing.T) {
+	const of = "Access-Control-Allow-Origin Access-Control-Allow-Credentials Vary Cache-Control Content-Type Set-Cookie X-Content-Type-Options X-Request-Id"
+	var first string
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serveBehind(t, session.Shared(handler.Echo{}), Options{CookieNeeded: true, AllowedOrigins: []string{"*"}}, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if id := r.Header.Get("X-Request-Id"); id != "" {
+					w.Header().Set("X-Request-Id", id)
+					w.Header().Set("Vary", "Accept-Encoding")
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+		var got strings.Builder
+		for i, headers := range [][]string{
+			{"Origin: http://a.example", "Cookie: JSESSIONID=a"},
+			{},
+			{"Origin: http://b.example", "X-Request-Id: 1"},
+			{"X-Request-Id: 2"},
+			{"Cookie: JSESSIONID=b"},
+		} {
+			id := fmt.Sprint("own", i)
+			for _, ask := range [][3]string{{"xhr", "", "o\n"}, {"xhr_send", `["x"]`, ""}, {"xhr", "", "a[\"x\"]\n"}, {"xhr_send", "[", "Broken JSON encoding.\n"}} {
+				a := s.ask(t, "POST", "/0/"+id+"/"+ask[0], ask[1], headers...)
+				if a.body != ask[2] {
+					t.Fatalf("%s: got %q, want %q", ask[0], a.body, ask[2])
+				}
+				fmt.Fprintln(&got, ask[0], headers)
+				for name := range strings.FieldsSeq(of) {
+					fmt.Fprintln(&got, "  ", name, a.header[name])
+				}
+			}
+		}
+		if first == "" {
+			first = got.String()
+		}
+		if got.String() != first {
+			t.Errorf("got %s\nwant %s", &got, first)
+		}
+	})
+	if !strings.Contains(first, "Vary [Accept-Encoding Origin]") || strings.Count(first, "[http://a.example]") != 4 {
+		t.Errorf("got %s", first)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -20,12 +21,11 @@ type exchange struct {
 	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
 	input   io.Closer       // the request's body, whatever the handler makes of the request
-	ctx     context.Context // and its context
-	cancel  context.CancelFunc
-	flushed chan struct{} // holds one: the peer has taken what was flushed; made before the first write that it can be about
+	ctx     exchangeContext // and its context
+	flushed chan struct{}   // holds one: the peer has taken what was flushed; made before the first write that it can be about
 
-	header   http.Header
-	status   int // 0: not written yet
+	header   http.Header // nil: nobody has asked for it
+	status   int         // 0: not written yet
 	head     []byte
 	typed    bool   // no Content-Type is to be found out
 	declared int    // Content-Length, as the handler has set it, or -1
@@ -49,7 +49,7 @@ func (u *reuse) Ready(b *Buffer) {
 	}
 	p, _ := b.Peek(b.Buffered())
 	s := u.server
-	r := http.Request{RemoteAddr: c.under.RemoteAddr().String()}
+	r := http.Request{RemoteAddr: c.remoteAddr()}
 	if s.WriteTimeout > 0 || s.MaxHeaderBytes > 0 && s.MaxHeaderBytes < len(p) || !parse(&r, p) {
 		b.Unread()
 		c.mu.Lock()
@@ -62,16 +62,23 @@ func (u *reuse) Ready(b *Buffer) {
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: &exchangeContext{ctx, c}, cancel: cancel, header: make(http.Header)}
-	e.request = r.WithContext(e.ctx)
+	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{Context: ctx, conn: c}}
+	defer e.ctx.end()
+	e.request = r.WithContext(&e.ctx)
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
 }
 
 func (*reuse) Flushed() {}
+
+// remoteAddr is the peer's address, of which few connections need a net.Addr made.
+func (c *Conn) remoteAddr() string {
+	if t, ok := c.under.(interface{ remoteAddr() string }); ok {
+		return t.remoteAddr()
+	}
+	return c.under.RemoteAddr().String()
+}
 
 // serve calls the handler, as http.Server does.
 func (e *exchange) serve(s *http.Server) {
@@ -99,18 +106,66 @@ func (e *exchange) serve(s *http.Server) {
 	}
 }
 
-// An exchangeContext knows the connection's local address, for which the socket is
-// to be asked.
+// An exchangeContext is cancelled when the client has gone or the handler has
+// returned. Few handlers wait for that, so what it takes is made when one does; and the
+// socket is asked for the connection's local address when a handler asks.
 type exchangeContext struct {
-	context.Context
-	conn *Conn
+	context.Context // of the server and the connection
+	conn            *Conn
+
+	mu     sync.Mutex // guards the rest
+	over   bool
+	child  context.Context // of Context, nil until somebody waits
+	cancel context.CancelFunc
+}
+
+func (c *exchangeContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.child == nil {
+		c.child, c.cancel = context.WithCancel(c.Context)
+		if c.over {
+			c.cancel()
+		}
+	}
+	return c.child.Done()
+}
+
+func (c *exchangeContext) Err() error {
+	ctx, over := c.now()
+	if err := ctx.Err(); err != nil || !over {
+		return err
+	}
+	return context.Canceled
 }
 
 func (c *exchangeContext) Value(key any) any {
 	if key == http.LocalAddrContextKey {
 		return c.conn.under.LocalAddr()
 	}
-	return c.Context.Value(key)
+	ctx, _ := c.now()
+	return ctx.Value(key)
+}
+
+// now returns the context that knows most of this one.
+func (c *exchangeContext) now() (ctx context.Context, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.child != nil {
+		return c.child, c.over
+	}
+	return c.Context, c.over
+}
+
+// end cancels the context.
+func (c *exchangeContext) end() {
+	c.mu.Lock()
+	cancel := c.cancel
+	c.over = true
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
 }
 
 // Hijack gives the connection to the handler (http.Hijacker), unless a response
@@ -173,7 +228,7 @@ func (c *Conn) move(p *Poller, u *reuse) (from *Poller, err error) {
 }
 
 // Ready is called when the client has gone.
-func (e *exchange) Ready(*Buffer) { e.cancel() }
+func (e *exchange) Ready(*Buffer) { e.ctx.end() }
 
 func (e *exchange) Flushed() {
 	select {
@@ -182,7 +237,33 @@ func (e *exchange) Flushed() {
 	}
 }
 
-func (e *exchange) Header() http.Header { return e.header }
+func (e *exchange) Header() http.Header {
+	if e.header == nil {
+		e.header = make(http.Header)
+	}
+	return e.header
+}
+
+// LendHeader has w use h, which is empty, for its header. It is false where w does not
+// serve a request that waited here, or has been asked for its header already.
+func LendHeader(w http.ResponseWriter, h http.Header) bool {
+	e, ok := w.(*exchange)
+	if !ok || e.header != nil {
+		return false
+	}
+	e.header = h
+	return true
+}
+
+// TakeHeader takes what was lent back from w, if w needs it no longer: its connection
+// has been taken.
+func TakeHeader(w http.ResponseWriter) bool {
+	e := w.(*exchange)
+	if e.hijacked {
+		e.header = nil
+	}
+	return e.hijacked
+}
 
 func (e *exchange) WriteHeader(status int) {
 	if e.status != 0 || status < 200 || e.hijacked {
@@ -243,7 +324,7 @@ func (e *exchange) FlushError() error {
 		case <-e.flushed:
 		case <-e.ctx.Done():
 			e.conn.Close() // or what follows would seem to be all
-			return context.Cause(e.ctx)
+			return context.Cause(&e.ctx)
 		}
 	}
 	return nil

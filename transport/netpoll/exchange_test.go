@@ -442,6 +442,75 @@ func TestContextOfAnExchange(t *testing.T) {
 	<-gone
 }
 
+// An exchange's context is as one of context.WithCancel, whoever asks what of it, and
+// when.
+func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
+	type key string
+	usual := func(base context.Context) (ctx context.Context, end func()) { return context.WithCancel(base) }
+	ours := func(base context.Context) (ctx context.Context, end func()) {
+		c := &exchangeContext{Context: base}
+		return c, c.end
+	}
+	over := func(ctx context.Context) bool {
+		select {
+		case <-ctx.Done():
+			return true
+		default:
+			return false
+		}
+	}
+	for name, scene := range map[string]func(ctx context.Context, end, endBase func()) []any{
+		"nobody waits": func(ctx context.Context, end, _ func()) []any {
+			before := ctx.Err()
+			end()
+			return []any{before, ctx.Err(), context.Cause(ctx), ctx.Value(key("base"))}
+		},
+		"somebody waits": func(ctx context.Context, end, _ func()) []any {
+			before := over(ctx)
+			end()
+			return []any{before, over(ctx), ctx.Err(), context.Cause(ctx), ctx.Value(key("base"))}
+		},
+		"somebody waits too late": func(ctx context.Context, end, _ func()) []any {
+			end()
+			end()
+			return []any{over(ctx), ctx.Err(), context.Cause(ctx)}
+		},
+		"the server's ends": func(ctx context.Context, _, endBase func()) []any {
+			endBase()
+			return []any{ctx.Err(), context.Cause(ctx), over(ctx)}
+		},
+		"the server's ends after it": func(ctx context.Context, end, endBase func()) []any {
+			end()
+			endBase()
+			return []any{ctx.Err(), over(ctx)}
+		},
+		"a child": func(ctx context.Context, end, _ func()) []any {
+			child, cancel := context.WithCancel(ctx)
+			defer cancel()
+			before := over(child)
+			end()
+			return []any{before, over(child), child.Err(), context.Cause(child)}
+		},
+		"a child of the ended": func(ctx context.Context, end, _ func()) []any {
+			end()
+			child, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			return []any{over(child), child.Err(), context.Cause(child)}
+		},
+	} {
+		var seen [2][]any
+		for i, with := range []func(context.Context) (context.Context, func()){usual, ours} {
+			base, endBase := context.WithCancelCause(context.WithValue(t.Context(), key("base"), name))
+			ctx, end := with(base)
+			seen[i] = scene(ctx, end, func() { endBase(io.ErrNoProgress) })
+			end()
+		}
+		if !reflect.DeepEqual(seen[1], seen[0]) {
+			t.Errorf("%s: %v, want %v", name, seen[1], seen[0])
+		}
+	}
+}
+
 // A peer that does not read holds up the handler, flushed or not, until it has
 // gone.
 func TestWritesWaitForThePeer(t *testing.T) {

@@ -146,6 +146,7 @@ func zone(index int) string {
 }
 
 func (c *tcp) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+func (c *tcp) remoteAddr() string   { return c.remote.String() }
 
 // LocalAddr asks the socket if the listener listens on more than one address.
 func (c *tcp) LocalAddr() net.Addr {
