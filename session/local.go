@@ -31,7 +31,7 @@ type Local struct {
 	registry *Registry
 	handler  Handler
 	framing  Framing
-	peer     *Peer
+	peer     Peer
 	key      string // the URL's session id, or empty: lives and dies with its receiver
 	number   uint64
 	timer    timer // guarded by the registry's wheel
@@ -64,7 +64,7 @@ type sessionContext struct {
 }
 
 func (s *Local) ID() string  { return s.registry.name(s.number) }
-func (s *Local) Peer() *Peer { return s.peer }
+func (s *Local) Peer() *Peer { return &s.peer }
 
 // lockOpen takes s.mu, or returns ErrClosed where the session is not open.
 func (s *Local) lockOpen() error {

@@ -87,7 +87,7 @@ func (r *receiver) next(t *testing.T, s *Local, want string) {
 func open1(t *testing.T, g *Registry, key string) (*Local, *receiver) {
 	t.Helper()
 	r := new(receiver)
-	s, err := g.Open(key, nil, &Peer{Address: "192.0.2.1"}, SockJS, r)
+	s, err := g.Open(key, nil, Peer{Address: "192.0.2.1"}, SockJS, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,13 +452,13 @@ func TestSessionLimits(t *testing.T) {
 		var refused *RefusedError
 		s, r := open1(t, g, "")
 		open1(t, g, "")
-		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.1"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+		if _, err := g.Open("", nil, Peer{Address: "192.0.2.1"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
 			t.Errorf("third of an address: got %v", err)
 		}
-		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.2"}, SockJS, r); err != nil {
+		if _, err := g.Open("", nil, Peer{Address: "192.0.2.2"}, SockJS, r); err != nil {
 			t.Error(err)
 		}
-		if _, err := g.Open("", nil, &Peer{Address: "192.0.2.3"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+		if _, err := g.Open("", nil, Peer{Address: "192.0.2.3"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
 			t.Errorf("fourth of all: got %v", err)
 		}
 		if g.Stats().Refused != 2 {
@@ -473,7 +473,7 @@ func TestOpenerRefuses(t *testing.T) {
 	want := &RefusedError{Status: 401, Reason: "Who are you?"}
 	opener := OpenerFunc(func(*http.Request) (Handler, error) { return nil, want })
 	bubble(t, opener, config, func(t *testing.T, g *Registry) {
-		_, err := g.Open("k", nil, &Peer{}, SockJS, new(receiver))
+		_, err := g.Open("k", nil, Peer{}, SockJS, new(receiver))
 		if err != want || g.Find("k") != nil || g.Stats().Sessions != 0 {
 			t.Errorf("got %v, %+v", err, g.Stats())
 		}
@@ -685,7 +685,7 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 		r.next(t, s, `a["goodbye"]`)
 		r.next(t, s, `c[1001,"Server is going away"]`)
 		var refused *RefusedError
-		if _, err := g.Open("new", nil, &Peer{}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
+		if _, err := g.Open("new", nil, Peer{}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
 			t.Errorf("new session: got %v", err)
 		}
 		select {
@@ -849,7 +849,7 @@ func BenchmarkSendAndNext(b *testing.B) {
 	g := NewRegistry(Shared(&lockingHandler{}), c)
 	defer g.wheel.stop()
 	r := new(receiver)
-	s, _ := g.Open("k", nil, &Peer{}, SockJS, r)
+	s, _ := g.Open("k", nil, Peer{}, SockJS, r)
 	text, dst := []byte(strings.Repeat("x", 100)), []byte(nil)
 	for b.Loop() {
 		s.Send(text)
@@ -862,7 +862,7 @@ func BenchmarkReceive(b *testing.B) {
 	b.ReportAllocs()
 	g := NewRegistry(Shared(&lockingHandler{}), config)
 	defer g.wheel.stop()
-	s, _ := g.Open("k", nil, &Peer{}, SockJS, new(receiver))
+	s, _ := g.Open("k", nil, Peer{}, SockJS, new(receiver))
 	text := []byte(strings.Repeat("x", 100))
 	for b.Loop() {
 		s.Receive(b.Context(), text)

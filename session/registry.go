@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -57,9 +58,9 @@ type Registry struct {
 }
 
 type shard struct {
-	mu   sync.Mutex
-	keys map[string]*Local
-	all  map[*Local]struct{}
+	mu      sync.Mutex
+	keys    map[string]*Local
+	keyless map[*Local]struct{}
 }
 
 // counters are a registry's, from its start.
@@ -94,7 +95,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 	}
 	for i := range g.shards {
 		g.shards[i].keys = make(map[string]*Local)
-		g.shards[i].all = make(map[*Local]struct{})
+		g.shards[i].keyless = make(map[*Local]struct{})
 	}
 	g.addresses.sessions = make(map[string]int)
 	return g
@@ -136,8 +137,8 @@ func (g *Registry) shardOf(key string) *shard {
 // with an empty key the session cannot be found and lives and dies with its
 // receiver. Open returns a *RefusedError when the opener or a limit refuses,
 // and ErrAttached when another session with this key was opened meanwhile.
-func (g *Registry) Open(key string, r *http.Request, peer *Peer, framing Framing, receiver Receiver) (*Local, error) {
-	if err := g.admit(peer); err != nil {
+func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (*Local, error) {
+	if err := g.admit(peer.Address); err != nil {
 		g.stats.refused.Add(1)
 		return nil, err
 	}
@@ -155,11 +156,11 @@ func (g *Registry) Open(key string, r *http.Request, peer *Peer, framing Framing
 }
 
 // create makes an admitted session known.
-func (g *Registry) create(key string, r *http.Request, peer *Peer, framing Framing, receiver Receiver) (s *Local, err error) {
+func (g *Registry) create(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (s *Local, err error) {
 	known := false
 	defer func() {
 		if !known { // for an error or a panic
-			g.dismiss(peer)
+			g.dismiss(peer.Address)
 		}
 	}()
 	handler, err := g.opener.Open(r)
@@ -182,7 +183,7 @@ func (g *Registry) Full() bool {
 }
 
 // admit counts a session in, if limits allow it.
-func (g *Registry) admit(peer *Peer) error {
+func (g *Registry) admit(address string) error {
 	if g.draining.Load() {
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Server is going away"}
 	}
@@ -195,24 +196,24 @@ func (g *Registry) admit(peer *Peer) error {
 	}
 	g.addresses.Lock()
 	defer g.addresses.Unlock()
-	if g.addresses.sessions[peer.Address] >= g.config.AddressLimit {
+	if g.addresses.sessions[address] >= g.config.AddressLimit {
 		g.live.Add(-1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
 	}
-	g.addresses.sessions[peer.Address]++
+	g.addresses.sessions[address]++
 	return nil
 }
 
 // dismiss counts a session out.
-func (g *Registry) dismiss(peer *Peer) {
+func (g *Registry) dismiss(address string) {
 	g.live.Add(-1)
 	if g.config.AddressLimit == 0 {
 		return
 	}
 	g.addresses.Lock()
 	defer g.addresses.Unlock()
-	if g.addresses.sessions[peer.Address]--; g.addresses.sessions[peer.Address] == 0 {
-		delete(g.addresses.sessions, peer.Address)
+	if g.addresses.sessions[address]--; g.addresses.sessions[address] == 0 {
+		delete(g.addresses.sessions, address)
 	}
 }
 
@@ -228,14 +229,15 @@ func (g *Registry) home(s *Local) *shard {
 func (g *Registry) insert(s *Local) bool {
 	h := g.home(s)
 	h.mu.Lock()
-	if s.key != "" {
-		if h.keys[s.key] != nil {
-			h.mu.Unlock()
-			return false
-		}
+	switch {
+	case s.key == "":
+		h.keyless[s] = struct{}{}
+	case h.keys[s.key] != nil:
+		h.mu.Unlock()
+		return false
+	default:
 		h.keys[s.key] = s
 	}
-	h.all[s] = struct{}{}
 	h.mu.Unlock()
 	g.wheel.add()
 	s.mu.Lock()
@@ -257,13 +259,14 @@ func (g *Registry) schedule(s *Local) {
 func (g *Registry) remove(s *Local) {
 	h := g.home(s)
 	h.mu.Lock()
-	delete(h.all, s)
-	if s.key != "" {
+	if s.key == "" {
+		delete(h.keyless, s)
+	} else {
 		delete(h.keys, s.key)
 	}
 	h.mu.Unlock()
 	g.wheel.remove(s)
-	g.dismiss(s.peer)
+	g.dismiss(s.peer.Address)
 }
 
 // sessions returns those that live now.
@@ -272,9 +275,8 @@ func (g *Registry) sessions() []*Local {
 	for i := range g.shards {
 		h := &g.shards[i]
 		h.mu.Lock()
-		for s := range h.all {
-			all = append(all, s)
-		}
+		all = slices.AppendSeq(all, maps.Values(h.keys))
+		all = slices.AppendSeq(all, maps.Keys(h.keyless))
 		h.mu.Unlock()
 	}
 	return all

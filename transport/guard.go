@@ -56,17 +56,22 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 
 // Peer is the client that makes a request, as a session keeps it: copied, since
 // what it is taken from belongs to the request.
-func (g *Guard) Peer(r *http.Request, transport string) *session.Peer {
+func (g *Guard) Peer(r *http.Request, transport string) session.Peer {
 	c := g.proxies.caller(r)
-	agent := r.UserAgent()
-	return &session.Peer{
+	p := session.Peer{
 		Transport: transport,
-		Address:   strings.Clone(c.address),
-		Host:      strings.Clone(c.host),
+		Address:   c.address,
+		Host:      c.host,
 		Secure:    c.secure,
-		Origin:    strings.Clone(r.Header.Get("Origin")),
-		UserAgent: strings.Clone(agent[:min(len(agent), 256)]),
+		Origin:    r.Header.Get("Origin"),
+		UserAgent: r.UserAgent(),
 	}
+	p.UserAgent = p.UserAgent[:min(len(p.UserAgent), 256)]
+	all := strings.Join([]string{p.Address, p.Host, p.Origin, p.UserAgent}, "") // a copy
+	for _, field := range []*string{&p.Address, &p.Host, &p.Origin, &p.UserAgent} {
+		*field, all = all[:len(*field)], all[len(*field):]
+	}
+	return p
 }
 
 // pageOrigin returns the origin of the page that makes a request. Scripts,

@@ -34,7 +34,7 @@ func openSinks(b testing.TB, opener session.Opener, n int, frames ...string) []*
 	all := make([]*session.Local, n)
 	for i := range all {
 		k := &sink{}
-		s, err := g.Open("", nil, &session.Peer{Transport: "websocket"}, session.SockJS, k)
+		s, err := g.Open("", nil, session.Peer{Transport: "websocket"}, session.SockJS, k)
 		if err != nil {
 			b.Fatal(err)
 		}

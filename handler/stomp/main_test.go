@@ -166,7 +166,7 @@ func (c *client) resume() {
 func (w *world) open(transport string) *client {
 	w.Helper()
 	c := &client{world: w}
-	peer := &session.Peer{Address: "192.0.2.1", Transport: transport}
+	peer := session.Peer{Address: "192.0.2.1", Transport: transport}
 	s, err := w.registry.Open("", nil, peer, wire{textOnly: transport != "raw-websocket"}, c)
 	if err != nil {
 		w.Fatal(err)

@@ -17,7 +17,7 @@ import (
 type adapter struct {
 	name         string
 	key          string // the URL's session id, or empty: a WebSocket
-	peer         *session.Peer
+	peer         session.Peer
 	handler      session.Handler
 	messageLimit int
 	draining     context.Context // of the endpoint
@@ -31,7 +31,7 @@ type adapter struct {
 var _ session.Session = (*adapter)(nil)
 
 func (a *adapter) ID() string               { return a.name }
-func (a *adapter) Peer() *session.Peer      { return a.peer }
+func (a *adapter) Peer() *session.Peer      { return &a.peer }
 func (a *adapter) Context() context.Context { return a.ctx }
 
 // Queued is 0: igm does not tell.

@@ -26,7 +26,7 @@ func TestSessionWithoutAnOpenerIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unknown := context.WithValue(t.Context(), adapterKey{}, &adapter{peer: new(session.Peer)})
+	unknown := context.WithValue(t.Context(), adapterKey{}, new(adapter))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.pass(w, r.WithContext(unknown), r.URL.Path)
 	}))

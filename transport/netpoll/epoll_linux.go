@@ -226,18 +226,25 @@ const helpAfter = 16
 func (s *epollSet) work() {
 	defer s.quit()
 	var e unix.EpollEvent
-	found := func(fd uintptr) bool { return find(fd, &e) }
+	looks := 0
+	look := func(fd uintptr) bool {
+		looks++
+		return find(fd, &e)
+	}
 	for {
-		for n := 1; find(uintptr(s.fd), &e); n++ {
-			s.tell(e)
-			if n == helpAfter {
-				s.help()
+		if looks < 2 { // otherwise nothing came for a while, and likely nothing is there
+			for n := 1; find(uintptr(s.fd), &e); n++ {
+				s.tell(e)
+				if n == helpAfter {
+					s.help()
+				}
 			}
 		}
 		if !s.lead() {
 			return
 		}
-		err := s.leader.raw.Read(found)
+		looks = 0
+		err := s.leader.raw.Read(look)
 		s.leadNoMore()
 		if err != nil {
 			return

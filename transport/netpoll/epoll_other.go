@@ -32,7 +32,7 @@ func (*Listener) accept() (*tcp, error) { return nil, errClosed }
 
 type tcp struct {
 	net.Conn
-	fd int
+	conn Conn
 }
 
 // Listen listens at addr, a host and a port.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -235,11 +236,23 @@ func AppendField(dst []byte, name, value string) []byte {
 	return append(append(dst, value...), "\r\n"...)
 }
 
-// AppendDate appends the header of that name.
+// A dated is the Date header of one second.
+type dated struct {
+	second int64
+	line   string
+}
+
+var date atomic.Pointer[dated]
+
+// AppendDate appends the header of that name. It is written once a second.
 func AppendDate(dst []byte) []byte {
-	dst = append(dst, "Date: "...)
-	dst = time.Now().UTC().AppendFormat(dst, http.TimeFormat)
-	return append(dst, "\r\n"...)
+	now := time.Now()
+	d := date.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &dated{now.Unix(), "Date: " + now.UTC().Format(http.TimeFormat) + "\r\n"}
+		date.Store(d)
+	}
+	return append(dst, d.line...)
 }
 
 // AppendChunk appends p, which is not empty, in chunked coding (RFC 9112, section

@@ -77,7 +77,7 @@ func New(writeTimeout time.Duration) *Poller {
 func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 	k, back := c.(served)
 	if !back {
-		k.Conn = &Conn{under: c, fd: bareSocket(c)}
+		k.Conn = newConn(c)
 	}
 	c.SetDeadline(time.Time{})
 	k.mu.Lock()
@@ -96,6 +96,15 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 		k.vanish(p.vanished())
 	}
 	return k.Conn
+}
+
+func newConn(under net.Conn) *Conn {
+	c := new(Conn)
+	if t, ok := under.(*tcp); ok {
+		c = &t.conn
+	}
+	c.under, c.fd = under, bareSocket(under)
+	return c
 }
 
 // know adds a connection. It is false after Shutdown.

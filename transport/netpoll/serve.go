@@ -65,7 +65,8 @@ func (p *Poller) accept(u *reuse, l *Listener) {
 // first has a new connection wait for its first request, or gives it to the server
 // where it cannot wait.
 func (p *Poller) first(u *reuse, under *tcp) {
-	c := &Conn{under: under, fd: int32(under.fd), poller: p, reuse: u, owner: u}
+	c := newConn(under)
+	c.poller, c.reuse, c.owner = p, u, u
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

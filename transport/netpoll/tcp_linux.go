@@ -27,6 +27,8 @@ type tcp struct {
 	mu   sync.Mutex // guards the rest
 	fd   int        // -1: closed
 	file *os.File   // for the runtime's poller, or nil
+
+	conn Conn // of the Poller that gets to know it, which saves a piece of memory
 }
 
 // A Listener accepts TCP connections, for Poller.Serve or for anybody.
