@@ -112,22 +112,23 @@ const many, few = "many", "few"
 // system allows. Few have as many messages and deliveries a second as many have, so
 // that no frame holds more of them. The warm-up is long enough for the heap to reach
 // its size, which it does later with many. Idle ones are held for as long as two
-// heartbeats take, so that the CPU is that of any time.
+// heartbeats take, so that the CPU is that of any time, once the server has tidied up
+// after their opening.
 func scaleLoads(quick bool) []load {
-	hold, timing := "--hold=50s", flags("--time=5s", "--warmup=3s")
+	hold, timing := flags("--settle=10s", "--hold=50s"), flags("--time=5s", "--warmup=3s")
 	if quick {
-		hold, timing = "--hold=2s", flags("--time=1s")
+		hold, timing = flags("--hold=2s"), flags("--time=1s")
 	}
 	held := []metric{
 		memory,
 		{": sessions", "", 0, func(r *result) float64 { return float64(r.Sessions.Opened) }},
-		{": CPU", "% of a core", 1, func(r *result) float64 { return r.Hold.Server.Percent }},
+		{": CPU", "% of a core", 2, func(r *result) float64 { return r.Hold.Server.Percent }},
 		{": latest heartbeat", "ms late", 0, func(r *result) float64 { return r.Heartbeats.Late.Max }},
 	}
 	var all []load
 	for _, t := range transports {
 		all = append(all,
-			load{name: "memory per idle session of 100,000 and 5,000, " + t, command: "idle", flags: over(t, hold), metrics: held,
+			load{name: "memory per idle session of 100,000 and 5,000, " + t, command: "idle", flags: over(t, hold...), metrics: held,
 				sizes: map[string][]string{many: flags("--sessions=100000"), few: flags("--sessions=5000")}},
 			load{name: "CPU per echo at 5,000 /s, 10,000 and 100 sessions, " + t, command: "echo", flags: over(t, append(timing, "--rate=5000")...), metrics: []metric{cpuPerUnit},
 				sizes: map[string][]string{many: flags("--sessions=10000"), few: flags("--sessions=100")}},
