@@ -10,7 +10,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -420,6 +422,41 @@ func TestServerWaitsForThePeersCloseFrame(t *testing.T) {
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("closed %v after the peer's close frame", took)
 	}
+}
+
+// leaving closes the session a moment after a message.
+type leaving struct{ handler.Echo }
+
+func (leaving) OnMessage(s session.Session, message []byte) error {
+	begun, wait := time.Now(), time.Duration(message[0])*time.Microsecond
+	go func() {
+		for time.Since(begun) < wait {
+			runtime.Gosched()
+		}
+		s.Close(1000, "bye")
+	}()
+	return nil
+}
+
+// A peer's close frame that crosses the server's is an answer to it as well as any
+// (RFC 6455, section 5.5.1): whichever is first, the peer gets one.
+func TestCloseFramesMayCross(t *testing.T) {
+	s := serve(t, session.Shared(leaving{}), Options{})
+	var peers sync.WaitGroup
+	for range 8 { // more than processors: goroutines are interrupted anywhere
+		peers.Go(func() {
+			for i := range 300 {
+				c := s.dial(t, "/websocket")
+				c.NetConn().Write([]byte{0x81, 0x81, 0, 0, 0, 0, byte(i % 100)})
+				c.NetConn().Write([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8})
+				if got, err := io.ReadAll(c.NetConn()); err != nil || !bytes.HasPrefix(got, []byte{0x88}) {
+					t.Errorf("%d: got %q, %v", i, got, err)
+				}
+				c.Close()
+			}
+		})
+	}
+	peers.Wait()
 }
 
 type closeRecorder struct {

@@ -8,11 +8,13 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"switchback/handler"
 	"switchback/session"
 	"switchback/transport/netpoll"
 )
@@ -174,4 +176,44 @@ func FuzzFrames(f *testing.F) {
 			t.Errorf("%q:\ngot  %+v\nwant %+v", p, got, want)
 		}
 	})
+}
+
+// deadlines is a connection that tells when it is given a deadline.
+type deadlines struct {
+	script
+	set   func()
+	wrote *atomic.Int64
+}
+
+func (d *deadlines) Write(p []byte) (int, error) {
+	d.wrote.Add(int64(len(p)))
+	return len(p), nil
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error { d.set(); return nil }
+
+// Whoever finds a socket closing may close its connection when the peer's close frame
+// comes, so the socket's own is on its way by then.
+func TestSocketIsClosingOnceItsCloseFrameIsWritten(t *testing.T) {
+	e, err := NewEndpoint("", session.Shared(handler.Echo{}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Shutdown(t.Context())
+	var written atomic.Int64
+	under := &deadlines{set: func() {}, wrote: &written}
+	k := &socket{endpoint: e, codec: rfc6455{}, conn: e.poller.Take(under, nil)}
+	k.conn.Own(nobody{})
+	timed := false
+	under.set = func() { // for the peer's close frame
+		timed = true
+		if !k.conn.Pending() && written.Load() == 0 {
+			t.Error("the peer may answer a close frame that is not written")
+		}
+	}
+	k.write(k.codec.appendClose(nil, 1000, ""), true)
+	if !timed || !k.closing.Load() {
+		t.Error("the socket is not closing")
+	}
+	k.conn.CloseFlushed()
 }

@@ -117,15 +117,17 @@ func (k *socket) lose(err error) {
 }
 
 // write writes frames, of which the last may be the close frame: nothing follows
-// that.
+// that. Only then is the socket closing, since the peer's close frame, once read, ends
+// the connection of a socket that is.
 func (k *socket) write(p []byte, closes bool) error {
-	if closes {
-		if !k.closing.Load() {
-			k.closed()
-		}
-		return k.conn.WriteLast(p)
+	if !closes {
+		_, err := k.conn.Write(p)
+		return err
 	}
-	_, err := k.conn.Write(p)
+	err := k.conn.WriteLast(p)
+	if !k.closing.Load() {
+		k.closed()
+	}
 	return err
 }
 
