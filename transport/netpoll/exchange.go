@@ -20,9 +20,9 @@ type exchange struct {
 	conn    *Conn
 	buffer  *Buffer // of the goroutine that serves it
 	request *http.Request
-	input   io.Closer       // the request's body, whatever the handler makes of the request
-	ctx     exchangeContext // and its context
-	flushed chan struct{}   // holds one: the peer has taken what was flushed; made before the first write that it can be about
+	input   io.Closer        // the request's body, whatever the handler makes of the request
+	ctx     *exchangeContext // and its context
+	flushed chan struct{}    // holds one: the peer has taken what was flushed; made before the first write that it can be about
 
 	header   http.Header // nil: nobody has asked for it
 	status   int         // 0: not written yet
@@ -62,9 +62,9 @@ func (u *reuse) Ready(b *Buffer) {
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})
 	}
-	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{Context: ctx, conn: c}}
+	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: &exchangeContext{Context: ctx, conn: c}}
 	defer e.ctx.end()
-	e.request = r.WithContext(&e.ctx)
+	e.request = r.WithContext(e.ctx)
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -324,7 +324,7 @@ func (e *exchange) FlushError() error {
 		case <-e.flushed:
 		case <-e.ctx.Done():
 			e.conn.Close() // or what follows would seem to be all
-			return context.Cause(&e.ctx)
+			return context.Cause(e.ctx)
 		}
 	}
 	return nil
