@@ -111,6 +111,9 @@ func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Regis
 		if got := g.Stats().Memory; got != held {
 			t.Errorf("memory: %d counted, %d held", got, held)
 		}
+		if known, live := len(g.sessions()), g.Stats().Sessions; int64(known) != live {
+			t.Errorf("%d sessions are known, %d live", known, live)
+		}
 	})
 }
 

@@ -196,11 +196,15 @@ func (g *Registry) admit(address string) error {
 	}
 	g.addresses.Lock()
 	defer g.addresses.Unlock()
-	if g.addresses.sessions[address] >= g.config.AddressLimit {
+	n := g.addresses.sessions[address]
+	if n >= g.config.AddressLimit {
 		g.live.Add(-1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
 	}
-	g.addresses.sessions[address]++
+	if n == 0 {
+		address = strings.Clone(address) // which may be a part of a longer text
+	}
+	g.addresses.sessions[address] = n + 1
 	return nil
 }
 

@@ -203,7 +203,7 @@ func TestPeerIsWhoTheProxyReports(t *testing.T) {
 	peers := make(chan session.Peer, 1)
 	opener := session.Shared(peerRecorder{peers: peers})
 	s := serve(t, opener, Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	h := http.Header{"X-Forwarded-For": {"198.51.100.1"}, "X-Forwarded-Proto": {"https"}, "User-Agent": {strings.Repeat("u", 300)}}
+	h := http.Header{"X-Forwarded-For": {"198.51.100.1"}, "X-Forwarded-Proto": {"https"}, "User-Agent": {strings.Repeat("u", 300)}, "Origin": {"https://" + s.server.Listener.Addr().String()}}
 	conn, _, err := websocket.DefaultDialer.Dial("ws"+s.url[4:]+"/websocket", h)
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +211,7 @@ func TestPeerIsWhoTheProxyReports(t *testing.T) {
 	defer conn.Close()
 	got, want := <-peers, session.Peer{
 		Transport: "raw-websocket", Address: "198.51.100.1", Host: s.server.Listener.Addr().String(),
-		Secure: true, UserAgent: strings.Repeat("u", 256),
+		Secure: true, Origin: "https://" + s.server.Listener.Addr().String(), UserAgent: strings.Repeat("u", 256),
 	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -13,7 +13,6 @@ const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
 	leastSpare  = 1 << 20   // bytes
-	sessionSize = 1 << 10   // bytes that one leaves behind, about
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, whose pace is a share of all that counts: that of a
@@ -58,7 +57,8 @@ func tidy(ctx context.Context, sessions func() int64) {
 }
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what
-// may be free is more than what is spared.
+// may be free is more than what is spared. Sessions that have gone are taken to be that
+// share of what is live.
 type tidier struct {
 	allocated uint64 // at the last tick
 	sessions  int64  // the most since it was due
@@ -69,8 +69,8 @@ type tidier struct {
 func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
 	made, t.allocated = h.allocated-t.allocated, h.allocated
 	t.sessions = max(t.sessions, sessions)
-	gone := uint64(t.sessions-sessions) * sessionSize
-	if due = made < quietAllocs && h.free+h.garbage+gone > spare(h.live); due {
+	gone := h.live * uint64(t.sessions-sessions) / uint64(max(t.sessions, 1))
+	if due = made < quietAllocs && h.free+h.garbage+gone > spare(h.live-gone); due {
 		t.sessions = sessions
 	}
 	return made, due

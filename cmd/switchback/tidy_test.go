@@ -52,10 +52,13 @@ func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
 		"some of both":          {[]tick{{0, 9 * mb, 8 * mb, 0}, {0, 0, 0, 0}}, []int{0}},
 		"heartbeats":            {[]tick{{9 * mb, 4 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}}, nil},
 		"never quiet":           {[]tick{{9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}}, nil},
-		"sessions go":           {[]tick{{0, 0, 0, 20000}, {0, 0, 0, 19000}, {0, 0, 0, 3000}, {0, 0, 0, 2000}}, []int{2}},
+		"sessions go":           {[]tick{{0, 0, 0, 20000}, {0, 0, 0, 12000}, {0, 0, 0, 9000}, {0, 0, 0, 8000}}, []int{2}},
+		"and large ones":        {[]tick{{0, 0, 0, 20}, {0, 0, 0, 12}, {0, 0, 0, 9}, {0, 0, 0, 8}}, []int{2}},
+		"a little less":         {[]tick{{0, 15 * mb, 3 * mb / 4, 0}}, nil},
+		"a little more":         {[]tick{{0, 15 * mb, 5 * mb / 4, 0}}, []int{0}},
 		"and later, those left": {[]tick{{0, 0, 0, 40000}, {0, 0, 0, 20000}, {0, 0, 0, 20000}, {0, 0, 0, 0}, {0, 0, 0, 0}}, []int{1, 3}},
 		"sessions come and go":  {[]tick{{9 * mb, 0, 9 * mb, 9000}, {9 * mb, 14 * mb, 0, 18000}, {0, 14 * mb, 0, 15000}, {0, 0, 0, 15000}}, []int{2}},
-		"less than is worth it": {[]tick{{0, 6 * mb, 3 * mb, 2000}, {0, 6 * mb, 3 * mb, 1000}}, nil},
+		"less than is worth it": {[]tick{{0, 6 * mb, 3 * mb, 2000}, {0, 6 * mb, 3 * mb, 1800}}, nil},
 		"what is free stays so": {[]tick{{0, 17 * mb, 0, 0}, {0, 17 * mb, 0, 0}}, []int{0, 1}},
 	} {
 		var due []int
@@ -76,8 +79,13 @@ func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
 // What the tidier goes by is what the runtime says.
 func TestGarbageIsWhatIsNewSinceTheLastCollection(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	kept := make([]byte, 64*mb)
+	defer runtime.KeepAlive(kept)
 	runtime.GC()
 	before := readHeap(0)
+	if before.garbage > 4*mb {
+		t.Errorf("%d KiB of garbage after a collection", before.garbage>>10)
+	}
 	made := make([]byte, 16*mb)
 	runtime.KeepAlive(made)
 	if h := readHeap(0); h.garbage < before.garbage+15*mb || h.garbage > before.garbage+18*mb {

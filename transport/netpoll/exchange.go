@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -113,8 +114,8 @@ type exchangeContext struct {
 	context.Context // of the server and the connection
 	conn            *Conn
 
-	mu     sync.Mutex // guards the rest
-	over   bool
+	mu     sync.Mutex      // guards the rest
+	err    error           // that it ended with while nobody waited
 	child  context.Context // of Context, nil until somebody waits
 	cancel context.CancelFunc
 }
@@ -123,8 +124,8 @@ func (c *exchangeContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.child == nil {
-		c.child, c.cancel = context.WithCancel(c.Context)
-		if c.over {
+		c.child, c.cancel = context.WithCancel(c.parent())
+		if c.err != nil {
 			c.cancel()
 		}
 	}
@@ -132,39 +133,49 @@ func (c *exchangeContext) Done() <-chan struct{} {
 }
 
 func (c *exchangeContext) Err() error {
-	ctx, over := c.now()
-	if err := ctx.Err(); err != nil || !over {
-		return err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
 	}
-	return context.Canceled
+	return c.now().Err()
 }
 
 func (c *exchangeContext) Value(key any) any {
 	if key == http.LocalAddrContextKey {
 		return c.conn.under.LocalAddr()
 	}
-	ctx, _ := c.now()
+	c.mu.Lock()
+	ctx := c.now()
+	c.mu.Unlock()
 	return ctx.Value(key)
 }
 
-// now returns the context that knows most of this one.
-func (c *exchangeContext) now() (ctx context.Context, over bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// now returns the context that knows most of this one. c.mu is held.
+func (c *exchangeContext) now() context.Context {
 	if c.child != nil {
-		return c.child, c.over
+		return c.child
 	}
-	return c.Context, c.over
+	return c.parent()
+}
+
+// parent is Context, of whose end nothing is to be seen after this one's. c.mu is held.
+func (c *exchangeContext) parent() context.Context {
+	if c.err != nil {
+		return context.WithoutCancel(c.Context)
+	}
+	return c.Context
 }
 
 // end cancels the context.
 func (c *exchangeContext) end() {
 	c.mu.Lock()
-	cancel := c.cancel
-	c.over = true
-	c.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	defer c.mu.Unlock()
+	switch {
+	case c.child != nil:
+		c.cancel()
+	case c.err == nil:
+		c.err = cmp.Or(c.Context.Err(), context.Canceled)
 	}
 }
 

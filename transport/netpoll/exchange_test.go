@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -442,6 +443,36 @@ func TestContextOfAnExchange(t *testing.T) {
 	<-gone
 }
 
+func TestDateIsThatOfEachSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 3 {
+			if got, want := string(AppendDate(nil)), "Date: "+time.Now().UTC().Format(http.TimeFormat)+"\r\n"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// What a middleware sets once the connection is taken is of no use, but not for others.
+func TestHeaderIsLentForOneAnswer(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		h := http.Header{}
+		e := &exchange{}
+		if !LendHeader(e, h) || LendHeader(e, http.Header{}) {
+			t.Fatal("the header is lent twice, or never")
+		}
+		e.Header().Set("X-A", "1")
+		if e.hijacked = taken; TakeHeader(e) != taken {
+			t.Error("what is needed still is taken, or what is not stays")
+		}
+		e.Header().Set("X-B", "2")
+		if got := h.Get("X-B"); (got == "") != taken {
+			t.Errorf("taken is %v, got %q", taken, got)
+		}
+	}
+}
+
 // An exchange's context is as one of context.WithCancel, whoever asks what of it, and
 // when.
 func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
@@ -482,7 +513,7 @@ func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
 		"the server's ends after it": func(ctx context.Context, end, endBase func()) []any {
 			end()
 			endBase()
-			return []any{ctx.Err(), over(ctx)}
+			return []any{ctx.Err(), context.Cause(ctx), over(ctx), ctx.Err(), context.Cause(ctx), ctx.Value(key("base"))}
 		},
 		"a child": func(ctx context.Context, end, _ func()) []any {
 			child, cancel := context.WithCancel(ctx)

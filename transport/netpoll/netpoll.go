@@ -99,9 +99,11 @@ func (p *Poller) Take(c net.Conn, read []byte) *Conn {
 }
 
 func newConn(under net.Conn) *Conn {
-	c := new(Conn)
+	var c *Conn
 	if t, ok := under.(*tcp); ok {
 		c = &t.conn
+	} else {
+		c = new(Conn)
 	}
 	c.under, c.fd = under, bareSocket(under)
 	return c

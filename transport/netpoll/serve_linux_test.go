@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -630,5 +631,18 @@ func TestServingRacesItsEnd(t *testing.T) {
 		s.Close()
 		<-ended
 		clients.Wait()
+	}
+}
+
+// A socket's address is told as net does, and its connection is a part of it.
+func TestAcceptedConnectionIsOneObject(t *testing.T) {
+	for _, remote := range []string{"192.0.2.1:80", "[2001:db8::1]:8080", "[fe80::1%eth0]:1"} {
+		c := &tcp{fd: -1, remote: netip.MustParseAddrPort(remote)}
+		if got, want := newConn(c).remoteAddr(), c.RemoteAddr().String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { newConn(&tcp{fd: -1}) }); n != 1 {
+		t.Errorf("%v objects", n)
 	}
 }
