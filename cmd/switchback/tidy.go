@@ -88,7 +88,7 @@ func pace(made uint64, h heap) int {
 }
 
 // spare is what may be free without being given back.
-func spare(live uint64) uint64 { return live/4*3 + leastSpare }
+func spare(live uint64) uint64 { return live/2 + leastSpare }
 
 // giveBack collects garbage, and gives the memory back if it is much. For that it
 // collects a second time, after which pools have let go, too.
