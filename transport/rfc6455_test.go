@@ -181,12 +181,12 @@ func FuzzFrames(f *testing.F) {
 // deadlines is a connection that tells when it is given a deadline.
 type deadlines struct {
 	script
-	set   func()
-	wrote *atomic.Int64
+	set     func()
+	written atomic.Int64
 }
 
 func (d *deadlines) Write(p []byte) (int, error) {
-	d.wrote.Add(int64(len(p)))
+	d.written.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -200,14 +200,13 @@ func TestSocketIsClosingOnceItsCloseFrameIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Shutdown(t.Context())
-	var written atomic.Int64
-	under := &deadlines{set: func() {}, wrote: &written}
+	under := &deadlines{set: func() {}}
 	k := &socket{endpoint: e, codec: rfc6455{}, conn: e.poller.Take(under, nil)}
 	k.conn.Own(nobody{})
 	timed := false
 	under.set = func() { // for the peer's close frame
 		timed = true
-		if !k.conn.Pending() && written.Load() == 0 {
+		if !k.conn.Pending() && under.written.Load() == 0 {
 			t.Error("the peer may answer a close frame that is not written")
 		}
 	}
