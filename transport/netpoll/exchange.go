@@ -20,10 +20,10 @@ import (
 type exchange struct {
 	conn    *Conn
 	buffer  *Buffer // of the goroutine that serves it
-	request *http.Request
-	input   io.Closer        // the request's body, whatever the handler makes of the request
-	ctx     *exchangeContext // and its context
-	flushed chan struct{}    // holds one: the peer has taken what was flushed; made before the first write that it can be about
+	request http.Request
+	input   io.Closer       // the request's body, whatever the handler makes of the request
+	ctx     exchangeContext // and its context
+	flushed chan struct{}   // holds one: the peer has taken what was flushed; made before the first write that it can be about
 
 	header   http.Header // nil: nobody has asked for it
 	status   int         // 0: not written yet
@@ -63,9 +63,9 @@ func (u *reuse) Ready(b *Buffer) {
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, served{c})
 	}
-	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: &exchangeContext{Context: ctx, conn: c}}
+	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{Context: ctx, conn: c}}
 	defer e.ctx.end()
-	e.request = r.WithContext(e.ctx)
+	e.request = *r.WithContext(&e.ctx)
 	c.Own(e)
 	c.Watch()
 	e.serve(s)
@@ -99,7 +99,7 @@ func (e *exchange) serve(s *http.Server) {
 	if h == nil {
 		h = http.DefaultServeMux
 	}
-	h.ServeHTTP(e, e.request)
+	h.ServeHTTP(e, &e.request)
 	returned = true
 	if !e.hijacked {
 		e.input.Close()
@@ -335,7 +335,7 @@ func (e *exchange) FlushError() error {
 		case <-e.flushed:
 		case <-e.ctx.Done():
 			e.conn.Close() // or what follows would seem to be all
-			return context.Cause(e.ctx)
+			return context.Cause(&e.ctx)
 		}
 	}
 	return nil
