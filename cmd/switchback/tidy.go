@@ -13,6 +13,7 @@ const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
 	leastSpare  = 1 << 20   // bytes
+	turnover    = 16        // sessions of which one comes or goes: they have not settled
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, whose pace is a share of all that counts: that of a
@@ -60,41 +61,44 @@ func tidy(ctx context.Context, sessions func() int64) {
 // may be free is more than what is spared. Sessions that have gone are taken to be that
 // share of what is live.
 type tidier struct {
-	allocated uint64 // at the last tick
-	sessions  int64  // the most since it was due
+	allocated   uint64 // at the last tick
+	least, most int64  // sessions since it was due
 }
 
 // look returns what was made since the last tick, and whether memory is to be given
-// back.
+// back. While sessions come and go that is more than half of what is live; what the
+// heartbeats of settled ones leave behind, up to as much as what is live, the next ones
+// take up again.
 func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
 	made, t.allocated = h.allocated-t.allocated, h.allocated
-	t.sessions = max(t.sessions, sessions)
-	gone := h.live * uint64(t.sessions-sessions) / uint64(max(t.sessions, 1))
-	if due = made < quietAllocs && h.free+h.garbage+gone > spare(h.live-gone); due {
-		t.sessions = sessions
+	t.least, t.most = min(t.least, sessions), max(t.most, sessions)
+	gone := h.live * uint64(t.most-sessions) / uint64(max(t.most, 1))
+	spare := h.live - gone
+	if t.most-t.least > t.most/turnover {
+		spare /= 2
+	}
+	if due = made < quietAllocs && h.free+h.garbage+gone > spare+leastSpare; due {
+		t.least, t.most = sessions, sessions
 	}
 	return made, due
 }
 
 // pace is the percentage (GOGC) with which the collector runs once a second, if the
-// server goes on as it did in the last tick, and within bounds: garbage may be as much
-// as what is live, and mostGarbage, and at least what may be free anyway. So a server
-// with quiet sessions does not grow by all the garbage that their heartbeats make, nor
-// a busy one collect all the time, but in the first tick.
+// server goes on as it did in the last tick, and within bounds: garbage may always be
+// as much as what is live, and never more than that and mostGarbage. So a server with
+// quiet sessions does not grow by all the garbage that their heartbeats make, nor a
+// busy one collect all the time, but in the first tick.
 func pace(made uint64, h heap) int {
 	second := made / uint64(tidyEvery/time.Second)
-	garbage := min(max(second, spare(h.live), leastGarbage), h.live+mostGarbage)
+	garbage := min(max(second, h.live, leastGarbage), h.live+mostGarbage)
 	return int(100 * garbage / max(h.counts, 1<<20))
 }
-
-// spare is what may be free without being given back.
-func spare(live uint64) uint64 { return live/2 + leastSpare }
 
 // giveBack collects garbage, and gives the memory back if it is much. For that it
 // collects a second time, after which pools have let go, too.
 func giveBack(ballast int) {
 	runtime.GC()
-	if h := readHeap(ballast); h.free > spare(h.live) {
+	if h := readHeap(ballast); h.free > h.live/2+leastSpare {
 		debug.FreeOSMemory()
 	}
 }

@@ -19,8 +19,8 @@ func TestPaceOfTheCollector(t *testing.T) {
 		garbage          uint64 // that may gather
 	}{
 		{"quiet and empty", 0, 0, 8 * mb, 4 * mb},
-		{"quiet, with sessions", 0, 20 * mb, 8 * mb, 11 * mb},
-		{"heartbeats", 10 * mb, 20 * mb, 8 * mb, 11 * mb},
+		{"quiet, with sessions", 0, 20 * mb, 8 * mb, 20 * mb},
+		{"heartbeats", 10 * mb, 20 * mb, 8 * mb, 20 * mb},
 		{"messages", 40 * mb, 4 * mb, 8 * mb, 20 * mb},
 		{"very many messages", 400 * mb, 4 * mb, 8 * mb, 36 * mb},
 		{"very many goroutines", 400 * mb, 4 * mb, 60 * mb, 36 * mb},
@@ -42,24 +42,27 @@ func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
 		made, free, garbage uint64
 		sessions            int64
 	}
-	const live = 20 * mb // so 11 MiB are spared
+	const live = 20 * mb // so 11 MiB are spared, or 21 of settled sessions
 	for name, c := range map[string]struct {
 		ticks []tick
 		want  []int
 	}{
-		"a burst":               {[]tick{{9 * mb, 0, 9 * mb, 0}, {9 * mb, 0, 18 * mb, 0}, {0, 0, 18 * mb, 0}, {0, 0, 0, 0}}, []int{2}},
-		"free after a burst":    {[]tick{{9 * mb, 18 * mb, 0, 0}, {0, 18 * mb, 0, 0}, {0, 0, 0, 0}}, []int{1}},
-		"some of both":          {[]tick{{0, 6 * mb, 6 * mb, 0}, {0, 0, 0, 0}}, []int{0}},
-		"heartbeats":            {[]tick{{9 * mb, 4 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}, {0, 5 * mb, 6 * mb, 9000}}, nil},
-		"never quiet":           {[]tick{{9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}, {9 * mb, 18 * mb, 0, 0}}, nil},
+		"a burst":               {[]tick{{9 * mb, 0, 9 * mb, 9000}, {9 * mb, 0, 18 * mb, 9000}, {0, 0, 18 * mb, 9000}, {0, 0, 0, 9000}}, []int{2}},
+		"free after a burst":    {[]tick{{9 * mb, 18 * mb, 0, 9000}, {0, 18 * mb, 0, 9000}, {0, 0, 0, 9000}}, []int{1}},
+		"some of both":          {[]tick{{0, 6 * mb, 6 * mb, 9000}, {0, 0, 0, 9000}}, []int{0}},
+		"heartbeats":            {[]tick{{0, 0, 12 * mb, 9000}, {9 * mb, 0, 9 * mb, 9000}, {0, 2 * mb, 18 * mb, 9000}, {0, 17 * mb, 0, 8500}}, []int{0}},
+		"more than heartbeats":  {[]tick{{0, 0, 12 * mb, 9000}, {0, 12 * mb, 10 * mb, 9000}}, []int{0, 1}},
+		"and sessions come":     {[]tick{{0, 0, 12 * mb, 9000}, {0, 9 * mb, 3 * mb, 9500}, {0, 9 * mb, 3 * mb, 9700}}, []int{0, 2}},
+		"or go":                 {[]tick{{0, 0, 12 * mb, 9000}, {0, 9 * mb, 3 * mb, 8500}, {0, 9 * mb, 3 * mb, 8400}}, []int{0, 2}},
+		"never quiet":           {[]tick{{9 * mb, 18 * mb, 0, 9000}, {9 * mb, 18 * mb, 0, 9000}, {9 * mb, 18 * mb, 0, 9000}}, nil},
 		"sessions go":           {[]tick{{0, 0, 0, 20000}, {0, 0, 0, 14000}, {0, 0, 0, 11000}, {0, 0, 0, 10000}}, []int{2}},
 		"and large ones":        {[]tick{{0, 0, 0, 20}, {0, 0, 0, 14}, {0, 0, 0, 11}, {0, 0, 0, 10}}, []int{2}},
-		"a little less":         {[]tick{{0, 10 * mb, 3 * mb / 4, 0}}, nil},
-		"a little more":         {[]tick{{0, 10 * mb, 5 * mb / 4, 0}}, []int{0}},
+		"a little less":         {[]tick{{0, 10 * mb, 3 * mb / 4, 9000}}, nil},
+		"a little more":         {[]tick{{0, 10 * mb, 5 * mb / 4, 9000}}, []int{0}},
 		"and later, those left": {[]tick{{0, 0, 0, 40000}, {0, 0, 0, 20000}, {0, 0, 0, 20000}, {0, 0, 0, 0}, {0, 0, 0, 0}}, []int{1, 3}},
 		"sessions come and go":  {[]tick{{9 * mb, 0, 9 * mb, 9000}, {9 * mb, 9 * mb, 0, 18000}, {0, 9 * mb, 0, 15000}, {0, 0, 0, 15000}}, []int{2}},
 		"less than is worth it": {[]tick{{0, 5 * mb, 3 * mb, 2000}, {0, 5 * mb, 3 * mb, 1800}}, nil},
-		"what is free stays so": {[]tick{{0, 12 * mb, 0, 0}, {0, 12 * mb, 0, 0}}, []int{0, 1}},
+		"what is free stays so": {[]tick{{0, 22 * mb, 0, 9000}, {0, 22 * mb, 0, 9000}}, []int{0, 1}},
 	} {
 		var due []int
 		tidy, h := tidier{}, heap{live: live}
