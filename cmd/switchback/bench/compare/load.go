@@ -113,9 +113,9 @@ const many, few = "many", "few"
 // that no frame holds more of them. The warm-up is long enough for the heap to reach
 // its size, which it does later with many. Idle ones are held for as long as two
 // heartbeats take, so that the CPU is that of any time, once the server has tidied up
-// after their opening.
+// after their opening, and each has had its first heartbeat.
 func scaleLoads(quick bool) []load {
-	hold, timing := flags("--settle=10s", "--hold=50s"), flags("--time=5s", "--warmup=3s")
+	hold, timing := flags("--settle=35s", "--hold=50s"), flags("--time=5s", "--warmup=3s")
 	if quick {
 		hold, timing = flags("--hold=2s"), flags("--time=1s")
 	}
