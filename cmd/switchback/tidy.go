@@ -13,7 +13,7 @@ const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
 	leastSpare  = 1 << 20   // bytes
-	turnover    = 16        // sessions of which one comes or goes: they have not settled
+	turnover    = 16        // sessions have settled while their number varies by no more than one in so many
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
 	// for the collector, whose pace is a share of all that counts: that of a
@@ -59,25 +59,24 @@ func tidy(ctx context.Context, sessions func() int64) {
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what
 // may be free is more than what is spared. Sessions that have gone are taken to be that
-// share of what is live.
+// share of what is live, unless they are too few to matter.
 type tidier struct {
 	allocated   uint64 // at the last tick
-	least, most int64  // sessions since it was due
+	least, most int64  // the fewest and the most sessions since it was due
 }
 
 // look returns what was made since the last tick, and whether memory is to be given
-// back. While sessions come and go that is more than half of what is live; what the
-// heartbeats of settled ones leave behind, up to as much as what is live, the next ones
-// take up again.
+// back. While sessions come and go, half as much as is live is spared. Once they have
+// settled as much as is live is: their next heartbeats take up what the last ones left.
 func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
 	made, t.allocated = h.allocated-t.allocated, h.allocated
 	t.least, t.most = min(t.least, sessions), max(t.most, sessions)
-	gone := h.live * uint64(t.most-sessions) / uint64(max(t.most, 1))
-	spare := h.live - gone
+	free, spare := h.free+h.garbage, h.live
 	if t.most-t.least > t.most/turnover {
-		spare /= 2
+		gone := h.live * uint64(t.most-sessions) / uint64(t.most)
+		free, spare = free+gone, (h.live-gone)/2
 	}
-	if due = made < quietAllocs && h.free+h.garbage+gone > spare+leastSpare; due {
+	if due = made < quietAllocs && free > spare+leastSpare; due {
 		t.least, t.most = sessions, sessions
 	}
 	return made, due
@@ -85,7 +84,7 @@ func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
 
 // pace is the percentage (GOGC) with which the collector runs once a second, if the
 // server goes on as it did in the last tick, and within bounds: garbage may always be
-// as much as what is live, and never more than that and mostGarbage. So a server with
+// as much as what is live, and never more than mostGarbage over that. So a server with
 // quiet sessions does not grow by all the garbage that their heartbeats make, nor a
 // busy one collect all the time, but in the first tick.
 func pace(made uint64, h heap) int {
@@ -95,7 +94,8 @@ func pace(made uint64, h heap) int {
 }
 
 // giveBack collects garbage, and gives the memory back if it is much. For that it
-// collects a second time, after which pools have let go, too.
+// collects a second time, after which pools have let go, too. Half as much as is
+// live may stay.
 func giveBack(ballast int) {
 	runtime.GC()
 	if h := readHeap(ballast); h.free > h.live/2+leastSpare {
