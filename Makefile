@@ -51,7 +51,7 @@ fuzz:
 bench: build bench-node
 	$(GO) run ./cmd/switchback/bench/compare
 
-# This server alone, with few sessions and with many
+# This server alone, with few sessions and with many; BENCH_RUNS, BENCH_ROWS as above
 bench-scale: build
 	$(GO) run ./cmd/switchback/bench/compare --scale
 
