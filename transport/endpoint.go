@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -11,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
-
-	"go.uber.org/zap"
 
 	"switchback/session"
 	"switchback/transport/netpoll"
@@ -23,7 +22,7 @@ import (
 type Endpoint struct {
 	prefix   string
 	options  Options
-	log      *zap.Logger
+	log      *slog.Logger
 	registry *session.Registry
 	poller   *netpoll.Poller
 	flusher  flusher
@@ -65,7 +64,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 	if err != nil {
 		return nil, err
 	}
-	o.Logger = o.Logger.With(zap.String("endpoint", prefix))
+	o.Logger = o.Logger.With("endpoint", prefix)
 	guard, err := NewGuard(o)
 	if err != nil {
 		return nil, err
@@ -333,34 +332,23 @@ func (e *Endpoint) serves(transport string) bool {
 func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *session.RefusedError
 	if !errors.As(err, &refused) {
-		e.log.Error("opening a session failed", zap.Error(err))
+		e.log.Error("opening a session failed", "error", err)
 		refuse(w, http.StatusInternalServerError, "Internal error.")
 		return
 	}
-	e.log.Warn("session refused", zap.Int("status", refused.Status), zap.String("reason", refused.Reason), zap.String("address", e.guard.proxies.caller(r).address))
+	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.proxies.caller(r).address)
 	refuse(w, refused.Status, refused.Reason)
 }
 
 // closed logs a session's end.
 func (e *Endpoint) closed(s *session.Local, err error) {
-	level, event := zap.DebugLevel, "session closed"
 	var panicked *session.PanicError
-	var more []zap.Field
 	switch {
 	case errors.As(err, &panicked):
-		level, event, more = zap.ErrorLevel, "handler panicked", []zap.Field{zap.ByteString("stack", panicked.Stack)}
+		e.tell(slog.LevelError, "handler panicked", s, "error", err, "stack", string(panicked.Stack))
 	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
-		level = zap.WarnLevel
-	}
-	if entry := e.log.Check(level, event); entry != nil {
-		entry.Write(append(append(fieldsOf(s), zap.Error(err)), more...)...)
-	}
-}
-
-func fieldsOf(s *session.Local) []zap.Field {
-	return []zap.Field{
-		zap.String("session", s.ID()),
-		zap.String("transport", s.Peer().Transport),
-		zap.String("address", s.Peer().Address),
+		e.tell(slog.LevelWarn, "session closed", s, "error", err)
+	default:
+		e.tell(slog.LevelDebug, "session closed", s, "error", err)
 	}
 }

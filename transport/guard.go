@@ -1,11 +1,10 @@
 package transport
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"go.uber.org/zap"
 
 	"switchback/session"
 )
@@ -15,7 +14,7 @@ import (
 type Guard struct {
 	origins *origins
 	proxies proxies
-	log     *zap.Logger
+	log     *slog.Logger
 }
 
 // NewGuard returns a guard for AllowedOrigins and TrustedProxies, which logs to
@@ -50,7 +49,7 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 		return true
 	}
 	g.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
-		zap.String("origin", origin), zap.String("own", c.origin()), zap.String("address", c.address))
+		"origin", clip(origin), "own", clip(c.origin()), "address", c.address)
 	return false
 }
 

@@ -2,13 +2,12 @@ package transport
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 // Options are the settings of an endpoint. The zero value is SockJS as it is
@@ -125,9 +124,11 @@ type Options struct {
 
 	// Logger gets what happens: debug for the life of sessions, warn for
 	// sessions and pages that are refused and for slow clients and handlers,
-	// error for handlers that panic. Never a message or a session id of a URL.
-	// The default is none.
-	Logger *zap.Logger
+	// error for handlers that panic. Never a message or a session id of a URL,
+	// and of what a client sent no more than 256 bytes a line. Clients can
+	// cause lines of debug and warn as often as they like: sample them. The
+	// default is slog.Default for errors, and nothing for the rest.
+	Logger *slog.Logger
 }
 
 // DefaultClientURL is the client that the iframe page loads by default.
@@ -153,7 +154,7 @@ func (o Options) Complete() (Options, error) {
 	def(&o.CloseTimeout, 5*time.Second)
 	def(&o.InboxTimeout, 30*time.Second)
 	if o.Logger == nil {
-		o.Logger = zap.NewNop()
+		o.Logger = slog.New(failures{slog.Default().Handler()})
 	}
 	return o, o.check()
 }

@@ -3,13 +3,12 @@ package transport
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
 	"unique"
-
-	"go.uber.org/zap"
 
 	"switchback/session"
 	"switchback/session/frame"
@@ -162,9 +161,7 @@ func (x *response) attach(r *http.Request, key string) error {
 }
 
 func (e *Endpoint) opened(s *session.Local) {
-	if entry := e.log.Check(zap.DebugLevel, "session opened"); entry != nil {
-		entry.Write(fieldsOf(s)...)
-	}
+	e.tell(slog.LevelDebug, "session opened", s)
 }
 
 // Wake has the next frame written.

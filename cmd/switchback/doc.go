@@ -23,7 +23,7 @@
 // handler:
 //
 //	addr: 127.0.0.1:8081          # default
-//	log_level: info               # default; debug, warn, error
+//	log_level: info               # default; debug, warn, error; but at debug 100 lines of a message a minute
 //	shutdown_timeout: 10s         # default
 //	page: false                   # the test page at /, which uses /echo and /broadcast
 //	client_url: /sockjs.min.js    # for all endpoints that have none of their own

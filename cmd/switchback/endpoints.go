@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"go.uber.org/zap"
 
 	"switchback/handler"
 	"switchback/handler/stomp"
@@ -105,7 +105,7 @@ type openers struct {
 }
 
 // open makes the endpoint.
-func (e endpointConfig) open(from openers, clientURL string, log *zap.Logger) (endpoint, error) {
+func (e endpointConfig) open(from openers, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
 	opener := session.Shared(e.newHandler(from.hub))

@@ -12,10 +12,10 @@ import (
 var imports = map[string][]string{
 	"session/frame":       {},
 	"session":             {"session/frame"},
-	"transport":           {"session", "session/frame", "transport/netpoll", "github.com/rs/cors", "go.uber.org/zap"},
+	"transport":           {"session", "session/frame", "transport/netpoll", "github.com/rs/cors"},
 	"transport/netpoll":   {"golang.org/x/sys/unix"},
 	"transport/client":    {"session/frame", "github.com/gorilla/websocket"},
-	"transport/igm":       {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs", "go.uber.org/zap"},
+	"transport/igm":       {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":             {"session"},
 	"handler/stomp/frame": {},
 	"handler/stomp":       {"session", "handler", "handler/stomp/frame"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 )
 
 // A serveCommand is what the command line and the environment say. What is
@@ -94,12 +92,4 @@ func override[T any](dst *T, flag, text string, k kind[T]) error {
 	}
 	*dst = value
 	return nil
-}
-
-// newLogger writes lines for people to read.
-func newLogger(w io.Writer, level zapcore.Level) *zap.Logger {
-	encoding := zap.NewDevelopmentEncoderConfig()
-	encoding.ConsoleSeparator = " "
-	sink := zapcore.Lock(zapcore.AddSync(w))
-	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), sink, level))
 }

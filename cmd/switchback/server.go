@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	stdlog "log"
 	"net"
 	"net/http"
 	"net/url"
@@ -41,7 +40,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := conf.stomp.broker(hub, log)
+	broker, err := conf.stomp.broker(hub, slogOf(log))
 	if err != nil {
 		return nil, err
 	}
@@ -74,23 +73,13 @@ func httpServer(conf config, routes http.Handler, log *zap.Logger) *http.Server 
 	return s
 }
 
-// errorLog takes what http.Server has to say, most of which is of clients that
-// did not speak TLS or HTTP.
-func errorLog(log *zap.Logger) *stdlog.Logger {
-	l, err := zap.NewStdLogAt(log, zap.WarnLevel)
-	if err != nil {
-		panic(err) // for a level that does not exist
-	}
-	return l
-}
-
 // addEndpoints opens conf's endpoints and routes to them. The error tells of
 // each one that does not open.
 func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(openers{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), s.log)
+		e, err := c.open(openers{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && c.path == "/" && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}

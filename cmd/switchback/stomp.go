@@ -4,8 +4,6 @@ import (
 	"log/slog"
 
 	"github.com/goccy/go-yaml/ast"
-	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 
 	"switchback/handler"
 	"switchback/handler/stomp"
@@ -88,10 +86,10 @@ var patternsKind = kind[int]{"a whole number from 1, or off", func(text string) 
 var wordKind = kind[string]{"a text that is not empty", func(text string) (string, bool) { return text, text != "" }}
 
 // broker makes the broker, with its topics on hub.
-func (c *stompConfig) broker(hub *handler.Hub, log *zap.Logger) (*stomp.Broker, error) {
+func (c *stompConfig) broker(hub *handler.Hub, log *slog.Logger) (*stomp.Broker, error) {
 	o := c.options
 	o.Hub = hub
-	o.Logger = slog.New(zapslog.NewHandler(log.Core()))
+	o.Logger = log
 	if c.logins != nil {
 		o.Login = stomp.Passwords(c.logins)
 	}

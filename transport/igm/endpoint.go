@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/igm/sockjs-go/v3/sockjs"
-	"go.uber.org/zap"
 
 	"switchback/session"
 	"switchback/transport"
@@ -41,7 +40,7 @@ func NewEndpoint(prefix string, o session.Opener, opts transport.Options) (*Endp
 	if err != nil {
 		return nil, err
 	}
-	opts.Logger = opts.Logger.With(zap.String("endpoint", prefix))
+	opts.Logger = opts.Logger.With("endpoint", prefix)
 	guard, err := transport.NewGuard(opts)
 	if err != nil {
 		return nil, err
@@ -147,6 +146,6 @@ func bodyError(err error) *session.RefusedError {
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 	refused := &session.RefusedError{Status: http.StatusInternalServerError, Reason: "Internal error."}
 	errors.As(err, &refused)
-	e.options.Logger.Warn("request refused", zap.Int("status", refused.Status), zap.Error(err))
+	e.options.Logger.Warn("request refused", "status", refused.Status, "error", err)
 	http.Error(w, refused.Reason, refused.Status)
 }

@@ -3,13 +3,13 @@ package igm
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
 
 	"github.com/gorilla/websocket"
 	"github.com/igm/sockjs-go/v3/sockjs"
-	"go.uber.org/zap"
 
 	"switchback/session"
 )
@@ -156,21 +156,21 @@ func (e *Endpoint) serveSession(engine sockjs.Session) {
 	}
 	defer e.registry.end()
 	defer e.registry.forget(a)
-	log := e.options.Logger.With(zap.String("session", a.name), zap.String("transport", a.peer.Transport), zap.String("address", a.peer.Address))
+	log := e.options.Logger.With("session", a.name, "transport", a.peer.Transport, "address", a.peer.Address)
 	log.Debug("session opened")
 	logEnd(log, a.run())
 }
 
 // logEnd logs the end of a session: what went wrong here above debug.
-func logEnd(log *zap.Logger, end error) {
+func logEnd(log *slog.Logger, end error) {
 	var panicked *session.PanicError
 	var closed *session.CloseError
 	switch {
 	case errors.As(end, &panicked):
-		log.Error("handler panicked", zap.Any("panic", panicked.Value), zap.ByteString("stack", panicked.Stack))
+		log.Error("handler panicked", "error", panicked, "stack", string(panicked.Stack))
 	case errors.As(end, &closed) && (closed.Code == session.CodeTooBig || closed.Code == session.CodeTryLater):
-		log.Warn("session closed", zap.Error(end))
+		log.Warn("session closed", "error", end)
 	default:
-		log.Debug("session closed", zap.Error(end))
+		log.Debug("session closed", "error", end)
 	}
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// Who asks as often as it can writes a hundred lines a minute, and one that says how
+// many there were.
+func TestClientCannotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := newLogger(&out, zapcore.InfoLevel)
+		library, server := slogOf(log), errorLog(log)
+		for i := range 1000 {
+			library.Warn("origin refused", "origin", i)
+			server.Printf("http: TLS handshake error from 192.0.2.1:%d", i)
+		}
+		for _, of := range []string{"origin refused", "http"} {
+			if n := strings.Count(out.String(), "WARN "+of+" {"); n != linesPerPeriod {
+				t.Errorf("%s: %d lines", of, n)
+			}
+		}
+		time.Sleep(logPeriod + 1)
+		synctest.Wait()
+		for _, want := range []string{`{"of": "origin refused", "lines": 900}`, `{"of": "http", "lines": 900}`} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s is not in the log", want)
+			}
+		}
+	})
+}
+
+func TestLogIsWholeAtDebug(t *testing.T) {
+	var out bytes.Buffer
+	log := slogOf(newLogger(&out, zapcore.DebugLevel))
+	for range 1000 {
+		log.Warn("origin refused")
+	}
+	if n := strings.Count(out.String(), "\n"); n != 1000 {
+		t.Errorf("%d lines", n)
+	}
+}

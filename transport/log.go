@@ -1,0 +1,43 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+
+	"switchback/session"
+)
+
+// clipAt is how much of what a client sent stands in the log, in bytes: who can
+// choose the text of a line is not to choose its length.
+const clipAt = 256
+
+// clip is what the log has of a client's text.
+func clip(text string) string {
+	if len(text) <= clipAt {
+		return text
+	}
+	return text[:clipAt] + "..."
+}
+
+// tell logs an event of a session.
+func (e *Endpoint) tell(level slog.Level, event string, s *session.Local, more ...any) {
+	ctx := context.Background()
+	if !e.log.Enabled(ctx, level) {
+		return
+	}
+	about := []any{"session", s.ID(), "transport", s.Peer().Transport, "address", s.Peer().Address}
+	e.log.Log(ctx, level, event, append(about, more...)...)
+}
+
+// failures is a handler for programs that give no logger. It passes on what is the
+// program's own fault, such as a panic, and leaves out what clients can cause.
+type failures struct{ slog.Handler }
+
+func (h failures) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+}
+
+func (h failures) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return failures{h.Handler.WithAttrs(attrs)}
+}
+func (h failures) WithGroup(name string) slog.Handler { return failures{h.Handler.WithGroup(name)} }
