@@ -206,7 +206,11 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(w)
 		return
 	}
-	if rt.kind == static && e.options.RawWebSocket && isUpgrade(r) && (path == "" || path == "/") && e.serves("websocket") {
+	if (path == "" || path == "/") && r.Method == http.MethodGet && isUpgrade(r) {
+		if !e.options.RawWebSocket || !e.serves("websocket") {
+			e.refuseUpgrade(w, r)
+			return
+		}
 		rt = e.statics["/websocket"]
 	}
 	if !rt.takes(r.Method) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 
 	"switchback/session"
@@ -17,6 +18,9 @@ const (
 	keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 )
 
+// version is the one that is spoken (RFC 6455, section 4.1).
+var version = []string{"13"}
+
 func isUpgrade(r *http.Request) bool { return netpoll.ListHas(r.Header["Upgrade"], "websocket") }
 
 // checkHandshake returns what keeps a request from being a handshake of RFC
@@ -29,14 +33,33 @@ func checkHandshake(r *http.Request) string {
 		return `"Connection" must be "Upgrade".`
 	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
 		return "WebSocket needs HTTP/1.1."
-	case r.Header.Get("Sec-Websocket-Version") != "13":
-		return `"Sec-WebSocket-Version" must be "13".`
+	case !slices.Equal(r.Header["Sec-Websocket-Version"], version):
+		return `"Sec-WebSocket-Version" must be "13", once.`
+	case r.ContentLength != 0:
+		return "A WebSocket handshake has no body."
 	}
-	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key"))
+	keys := r.Header["Sec-Websocket-Key"]
+	if len(keys) != 1 {
+		return `"Sec-WebSocket-Key" must be there once.`
+	}
+	key, err := base64.StdEncoding.DecodeString(keys[0])
 	if err != nil || len(key) != keySize {
 		return `"Sec-WebSocket-Key" must be 16 bytes in base64.`
 	}
 	return ""
+}
+
+// refuseUpgrade answers a handshake for the base URL where that is none of native
+// WebSocket. The greeting would tell such a client nothing: a browser says no more
+// than that the code is 200.
+func (e *Endpoint) refuseUpgrade(w http.ResponseWriter, r *http.Request) {
+	reason := "WebSocket is disabled here."
+	if e.serves("websocket") {
+		reason = "Native WebSocket is at " + e.prefix + "/websocket; on this URL it is off, see the option RawWebSocket (raw_websocket)."
+	}
+	e.stats.handshakes.Add(1)
+	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.proxies.caller(r).address)
+	refuse(w, http.StatusBadRequest, reason)
 }
 
 // subprotocolsOf are those that an opener speaks.

@@ -95,6 +95,14 @@ func hangUp(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// unread is hangUp for a request whose body is not read: net/http would read it
+// before it sends the answer, however long that takes.
+func unread(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		hangUp(w, r)
+	}
+}
+
 func notFound(w http.ResponseWriter) { refuse(w, http.StatusNotFound, "Not found.") }
 
 // refuse answers with a status and a line that says why.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -243,7 +244,6 @@ func TestTooLargeIsRefusedFromTheHeader(t *testing.T) {
 	for name, header := range map[string][]byte{
 		"256 MiB":       binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 256<<20),
 		"2^63 - 1":      binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 1<<63-1),
-		"2^64 - 1":      binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, 1<<64-1),
 		"by a fragment": append(append([]byte{0x01, 0x81, 0, 0, 0, 0, 'x'}, 0x80, 0xfe), 0xff, 0xff),
 	} {
 		conn := s.dial(t, "/websocket")
@@ -281,9 +281,11 @@ func TestForbiddenFrames(t *testing.T) {
 		"continuation of what?": {0x80, 0x81, 0, 0, 0, 0, 'x'},
 		"message in a message":  {0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0},
 		"ping of 0 in 16 bits":  {0x89, 0xfe, 0, 0, 0, 0, 0, 0},
-		"close with one byte":   {0x88, 0x81, 0, 0, 0, 0, 'x'},
-		"close with no UTF-8":   {0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff},
-		"close with 1005":       {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed},
+		"5 bytes, said in 16":   {0x81, 0xfe, 0, 5, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o'},
+		"125 bytes, said in 64": {0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 125, 0, 0, 0, 0},
+		"64 KiB - 1 in 64":      {0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0},
+		"a length below 0":      {0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0},
+		"2^64 - 1":              {0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
 	} {
 		conn := s.dial(t, "/websocket")
 		conn.NetConn().Write(f)
@@ -293,6 +295,25 @@ func TestForbiddenFrames(t *testing.T) {
 			t.Errorf("%s: got %v, want close 1002", name, err)
 		}
 	}
+}
+
+// A broken close frame is the peer's last: the answer is 1002, and the end of the
+// connection at once (RFC 6455, section 7.1.1; Autobahn, 7.3.2, 7.5.1 and 7.9).
+func TestBrokenCloseFrameEndsTheConnection(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{CloseTimeout: time.Hour})
+	for name, payload := range map[string]string{
+		"one byte": "x", "no UTF-8": "\x03\xe8\xff", "0": "\x00\x00", "999": "\x03\xe7", "1004": "\x03\xec", "1005": "\x03\xed",
+		"1006": "\x03\xee", "1015": "\x03\xf7", "1016": "\x03\xf8", "1100": "\x04\x4c", "2000": "\x07\xd0", "2999": "\x0b\xb7", "5000": "\x13\x88", "65535": "\xff\xff",
+	} {
+		conn := s.dial(t, "/websocket").NetConn()
+		conn.Write(append([]byte{0x88, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...))
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		got, err := io.ReadAll(conn)
+		if string(got) != "\x88\x02\x03\xea" || err != nil {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
 }
 
 func TestPingsAreAnswered(t *testing.T) {
@@ -497,6 +518,34 @@ func TestUpgradeAnywhere(t *testing.T) {
 	s.ask(t, "GET", "", "").want(t, 200, "Welcome to SockJS!\n")
 }
 
+// A client that takes the base URL for that of native WebSocket is told which is. A
+// browser shows nothing but the code.
+func TestHandshakeForTheBaseURLIsToldWhere(t *testing.T) {
+	const upgrade = " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+	for _, c := range []struct {
+		o    Options
+		code string
+		says string
+	}{
+		{Options{}, "400", "is at /echo/websocket; on this URL it is off"},
+		{Options{DisabledTransports: []string{"websocket"}}, "400", "disabled"},
+		{Options{DisabledTransports: []string{"websocket"}, RawWebSocket: true}, "400", "disabled"},
+		{Options{RawWebSocket: true}, "101", ""},
+	} {
+		var log bytes.Buffer
+		c.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		s := serve(t, session.Shared(handler.Echo{}), c.o)
+		for _, path := range []string{"", "/"} {
+			log.Reset()
+			got := s.raw(t, "GET /echo"+path+upgrade)
+			if !strings.HasPrefix(got, "HTTP/1.1 "+c.code) || !strings.Contains(got, c.says) || (c.code == "400") != (strings.Count(log.String(), "refused") == 1) {
+				t.Errorf("%q: got %q, logged %q", path, got, log.String())
+			}
+		}
+		s.ask(t, "GET", "", "", "Upgrade: h2c").want(t, 200, "Welcome to SockJS!\n")
+	}
+}
+
 func TestHandshakesThatAreRefused(t *testing.T) {
 	s := serve(t, session.Shared(handler.Echo{}), Options{})
 	for _, c := range []struct{ headers, want string }{
@@ -506,6 +555,10 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n", "400 Bad Request"},
 		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", "400 Bad Request"},
 		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 1 2\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nContent-Length: 5\r\n", "400 Bad Request"},
+		{"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nTransfer-Encoding: chunked\r\n", "400 Bad Request"},
 		{"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n", "101 Switching Protocols"},
 	} {
 		for _, path := range []string{"/websocket", "/0/0/websocket"} {

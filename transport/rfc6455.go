@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"math"
 	"unicode/utf8"
 
 	"switchback/session"
@@ -104,8 +105,9 @@ type head struct {
 	final    bool
 	reserved bool // a bit of no known meaning is set
 	masked   bool
-	length   int // the header's own
-	size     int // the payload's
+	length   int  // the header's own
+	size     int  // the payload's
+	padded   bool // the size takes more bytes than it needs, or is negative
 }
 
 const maskSize = 4
@@ -125,11 +127,14 @@ func readHead(k *socket) (h head, err error) {
 		h.length = 4
 		if p, err = k.peek(h.length); err == nil {
 			h.size = int(binary.BigEndian.Uint16(p[2:]))
+			h.padded = h.size < 126
 		}
 	case 127:
 		h.length = 10
 		if p, err = k.peek(h.length); err == nil {
-			h.size = int(min(binary.BigEndian.Uint64(p[2:]), 1<<30))
+			size := binary.BigEndian.Uint64(p[2:])
+			h.size = int(min(size, 1<<30))
+			h.padded = size <= 0xffff || size > math.MaxInt64
 		}
 	}
 	if h.masked {
@@ -153,6 +158,8 @@ func (h head) wrong(begun byte) string {
 		return "Control frame is fragmented"
 	case control && h.length > 2+maskSize: // its size, up to 125, is in the first two bytes
 		return "Control frame is too long"
+	case h.padded:
+		return paddedLength
 	case control:
 		return ""
 	case begun == opContinuation && h.opcode == opContinuation:
@@ -162,6 +169,8 @@ func (h head) wrong(begun byte) string {
 	}
 	return ""
 }
+
+const paddedLength = "Length is not in its shortest form"
 
 // read reads a frame, and appends its payload to body, which grows as that comes.
 func (h head) read(k *socket, body *bytes.Buffer) error {
@@ -222,7 +231,9 @@ func (h head) control(k *socket) error {
 	return errNoMessage
 }
 
-// peerCloses notes the peer's close frame (RFC 6455, section 7.1.5).
+// peerCloses notes the peer's close frame (RFC 6455, section 7.1.5). One that is
+// broken is the peer's last frame as well: it is answered with 1002, and the
+// connection is closed at once (section 7.1.1).
 func (k *socket) peerCloses(payload []byte) error {
 	end := &session.CloseError{Code: codeNoStatus}
 	if len(payload) > 0 {
@@ -230,12 +241,14 @@ func (k *socket) peerCloses(payload []byte) error {
 			end.Code, end.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
 		}
 		if !session.ValidCode(end.Code) || !utf8.ValidString(end.Reason) {
-			return &session.CloseError{Code: codeProtocol, Reason: "Close frame is broken"}
+			end = brokenClose
 		}
 	}
 	k.peerEnd = end
 	return io.EOF
 }
+
+var brokenClose = &session.CloseError{Code: codeProtocol, Reason: "Close frame is broken"}
 
 // codeNoStatus stands for a close frame without a code (RFC 6455, section 7.4.1).
 const codeNoStatus = 1005

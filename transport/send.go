@@ -79,9 +79,7 @@ func formValue(form, name string) (value string, ok bool) {
 func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payload func([]byte) []byte, answer func()) {
 	s := e.registry.Find(key)
 	if s == nil || s.Closing() {
-		if r.ContentLength != 0 {
-			hangUp(w, r) // otherwise net/http would read the body first
-		}
+		unread(w, r)
 		notFound(w)
 		return
 	}

@@ -71,7 +71,8 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	hixie := e.options.Hixie76 && isHixie76(r)
 	if reason := checkHandshake(r); reason != "" && !hixie {
 		e.stats.handshakes.Add(1)
-		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455, section 4.4
+		unread(w, r)
+		w.Header()["Sec-Websocket-Version"] = version // RFC 6455, section 4.4
 		refuse(w, http.StatusBadRequest, reason)
 		return
 	}

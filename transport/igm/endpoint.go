@@ -70,7 +70,11 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, &session.RefusedError{Status: http.StatusForbidden, Reason: "Origin is not allowed."})
 		return
 	}
-	if e.options.RawWebSocket && (path == "" || path == "/") && websocket.IsWebSocketUpgrade(r) {
+	if (path == "" || path == "/") && websocket.IsWebSocketUpgrade(r) {
+		if !e.options.RawWebSocket {
+			e.refuse(w, &session.RefusedError{Status: http.StatusBadRequest, Reason: "Native WebSocket is at " + e.prefix + "/websocket; on this URL it is off, see the option RawWebSocket (raw_websocket)."})
+			return
+		}
 		path = "/websocket"
 	}
 	switch route := e.routes.find(r, path); {
