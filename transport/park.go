@@ -24,13 +24,13 @@ func (x *response) park(r *http.Request) bool {
 	*b = netpoll.AppendHead(*b, http.StatusOK, x.w.Header(), conn.Returns())
 	x.conn, x.w, x.woken = conn, nil, nil
 	conn.Own(x)
-	conn.Watch()
 	if x.carrier.poll {
 		x.head = unique.Make(string(*b))
 	} else {
 		x.start(b)
 	}
 	x.run()
+	conn.Watch(x) // after what is there: a client may end its side with its request
 	return true
 }
 

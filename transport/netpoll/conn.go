@@ -88,17 +88,24 @@ func (c *Conn) Own(o Owner) {
 
 // Arm has Ready called when there is something to read. The connection is
 // parked until then.
-func (c *Conn) Arm() { c.await(input) }
-
-// Watch has Ready called when the peer has gone. What the peer sends is left
-// unread.
-func (c *Conn) Watch() { c.await(hangup) }
-
-func (c *Conn) await(what waiting) {
+func (c *Conn) Arm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = what
+	c.waits = input
 	c.park()
+}
+
+// Watch has o's Ready called when the peer has gone, or has ended its side. What the
+// peer sends is left unread. It does nothing where the connection is no longer o's:
+// who finishes a response before the first Watch is not told of a peer that ended its
+// side with its request, and reads the answer all the same.
+func (c *Conn) Watch(o Owner) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owner == o {
+		c.waits = hangup
+		c.park()
+	}
 }
 
 // park has what is waited for rouse the connection: what has come already does
@@ -126,7 +133,7 @@ func (c *Conn) roused() *Poller {
 		c.asleep.filled <- struct{}{}
 		c.asleep = nil
 		return nil
-	case c.waits == hangup && (c.ended || c.err != nil):
+	case c.waits == hangup && (c.ended && c.then != giveBack || c.err != nil):
 		c.waits = nothing
 		c.poller.work.Add(1)
 		go c.poller.tellGone(c.owner)

@@ -49,6 +49,15 @@ func (u *reuse) Ready(b *Buffer) {
 		return
 	}
 	p, _ := b.Peek(b.Buffered())
+	if n := emptyLines(p); n > 0 {
+		b.Discard(n)
+		if p = p[n:]; len(p) == 0 {
+			c.mu.Lock()
+			c.goBack()
+			c.mu.Unlock()
+			return
+		}
+	}
 	s := u.server
 	r := http.Request{RemoteAddr: c.remoteAddr()}
 	if s.WriteTimeout > 0 || s.MaxHeaderBytes > 0 && s.MaxHeaderBytes < len(p) || !parse(&r, p) {
@@ -66,12 +75,23 @@ func (u *reuse) Ready(b *Buffer) {
 	e := &exchange{conn: c, buffer: b, input: r.Body, ctx: exchangeContext{Context: ctx, conn: c}}
 	defer e.ctx.end()
 	e.request = *r.WithContext(&e.ctx)
-	c.Own(e)
-	c.Watch()
+	c.begin(e)
 	e.serve(s)
 }
 
 func (*reuse) Flushed() {}
+
+// begin has the exchange own its connection, and learn when the peer goes. One that
+// ended its side with its request waits for the answer.
+func (c *Conn) begin(e *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owner = e
+	if !c.ended {
+		c.waits = hangup
+		c.park()
+	}
+}
 
 // remoteAddr is the peer's address, of which few connections need a net.Addr made.
 func (c *Conn) remoteAddr() string {

@@ -40,7 +40,7 @@ func (h *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.Own(owned{})
-	c.Watch()
+	c.Watch(owned{})
 	h.taken(c)
 	c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
 }
@@ -604,7 +604,7 @@ func TestAnotherPollerTakesTheConnection(t *testing.T) {
 			return
 		}
 		c.Own(owned{})
-		c.Watch()
+		c.Watch(owned{})
 		c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nother"))
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusTeapot)

@@ -45,6 +45,10 @@ func parse(r *http.Request, p []byte) bool {
 	return true
 }
 
+// emptyLines is the number of bytes before a request that are ignored: clients send an
+// empty line after a body (RFC 9112, section 2.2). The end of a line may come alone.
+func emptyLines(p []byte) int { return len(p) - len(bytes.TrimLeft(p, "\r\n")) }
+
 // usualFields is more than most requests have.
 const usualFields = 32
 

@@ -283,7 +283,7 @@ func TestWatchTellsThatThePeerHasGone(t *testing.T) {
 		} {
 			w := &watcher{make(chan struct{})}
 			c, client := take(w)
-			c.Watch()
+			c.Watch(w)
 			leave(client)
 			select {
 			case <-w.gone:
@@ -300,7 +300,7 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
 		w := &watcher{make(chan struct{})}
 		c, client := take(w)
-		c.Watch()
+		c.Watch(w)
 		io.WriteString(client, "the next request")
 		select {
 		case <-w.gone:
@@ -418,7 +418,7 @@ func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
 		var w counter
 		for range 500 {
 			c, client := take(&w)
-			c.Watch()
+			c.Watch(&w)
 			go c.Finish([]byte("bye"))
 			io.ReadFull(client, make([]byte, 3))
 			client.Close()
@@ -437,7 +437,7 @@ func TestFailureEndsAWatch(t *testing.T) {
 		for range 500 {
 			w := &watcher{make(chan struct{})}
 			c, _ := take(w)
-			c.Watch()
+			c.Watch(w)
 			c.Close()
 			select {
 			case <-w.gone:

@@ -199,8 +199,6 @@ func (c *Conn) goBack() {
 	switch {
 	case c.reuse == nil || !c.reuse.keep(c, &c.reuse.idle):
 		c.fail(errClosed)
-	case len(c.head) > 0:
-		c.pass()
 	default:
 		c.waits = request
 		c.park()
