@@ -47,7 +47,7 @@ type Stats struct {
 	ForeignOrigins int64 // requests refused for the origin of their page (403)
 	TooLarge       int64 // bodies and messages refused for MessageLimit, BodyLimit or BatchLimit (413, 1009)
 	Broken         int64 // bodies and messages that were no array of strings (500, 1007)
-	Late           int64 // bodies and messages that were not complete within BodyTimeout (408, 1006)
+	Late           int64 // bodies and messages given up at BodyTimeout, since they stopped or were too slow (408, 1008)
 	Busy           int64 // requests refused because too many wait for a session's handler (503)
 	Handshakes     int64 // WebSocket handshakes that failed (400)
 	Unanswered     int64 // WebSockets closed because their peer did not answer a ping

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/md5"
 	"encoding/binary"
@@ -108,17 +107,21 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 	}
 	k.hurry()
 	for {
-		piece, err := k.buffer.ReadSlice(0xff)
-		body.Write(piece)
-		switch {
-		case err == nil:
-			body.Truncate(body.Len() - 1)
-			return false, nil
-		case !errors.Is(err, bufio.ErrBufferFull):
+		if _, err := k.buffer.Peek(1); err != nil {
 			return false, unexpected(err)
+		}
+		p, _ := k.buffer.Peek(k.buffer.Buffered())
+		text, _, whole := bytes.Cut(p, []byte{0xff})
+		body.Write(text)
+		switch {
 		case body.Len() > k.limit():
 			return false, tooBig
+		case whole:
+			k.buffer.Discard(len(text) + 1)
+			return false, nil
 		}
+		k.buffer.Discard(len(text))
+		k.came(len(text))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,6 +133,20 @@ func (s *served) ask(t testing.TB, method, path, body string, headers ...string)
 	return a
 }
 
+// post is ask for a body that comes while it is sent.
+func (s *served) post(t testing.TB, path string, body io.Reader) answer {
+	t.Helper()
+	r, err := http.NewRequest("POST", s.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func (s *served) do(r *http.Request) (answer, error) {
 	res, err := s.client.Do(r)
 	if err != nil {
@@ -199,7 +214,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-var ids int
+var ids atomic.Int64
 
 // newID is a session id that no other test has.
-func newID() string { ids++; return fmt.Sprintf("id%d", ids) }
+func newID() string { return fmt.Sprintf("id%d", ids.Add(1)) }

@@ -100,8 +100,10 @@ type Options struct {
 	// 1 GiB.
 	MemoryLimit int64
 
-	// BodyTimeout is the time in which a request's body, or a WebSocket
-	// message that has begun, must be complete. The default is 15 seconds.
+	// BodyTimeout is how long nothing may come of a request's body, or of a
+	// WebSocket message that has begun (408, 1008). The default is 15 seconds.
+	// One that brings less than 500 bytes a second for 30 seconds, or takes more
+	// than 10 minutes, is given up in the same way.
 	BodyTimeout time.Duration
 
 	// WriteTimeout is the time in which the client must take what is written

@@ -66,6 +66,11 @@ func (rfc6455) appendClose(dst []byte, code int, reason string) []byte {
 // next reads the frames of a message, and answers those between them (RFC 6455,
 // section 5.4).
 func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+	if k.cut > 0 {
+		n, err := k.skip(int(k.cut))
+		k.cut -= n
+		return false, err
+	}
 	for begun := byte(opContinuation); ; {
 		h, err := readHead(k)
 		switch {
@@ -185,11 +190,13 @@ func (h head) read(k *socket, body *bytes.Buffer) error {
 		n := min(left, max(body.Len(), minRead))
 		body.Grow(n)
 		p := body.AvailableBuffer()[:n]
-		if _, err := io.ReadFull(k.buffer, p); err != nil {
+		n, err := k.buffer.Read(p)
+		body.Write(p[:n])
+		if left -= n; err != nil {
+			k.cut = int32(left)
 			return unexpected(err)
 		}
-		body.Write(p)
-		left -= n
+		k.came(n)
 	}
 	unmask(body.Bytes()[begin:], mask)
 	return nil
@@ -256,15 +263,22 @@ const codeNoStatus = 1005
 // skip reads a frame that is not wanted. It returns io.EOF after a close frame,
 // otherwise errNoMessage.
 func (h head) skip(k *socket) error {
-	n, err := k.buffer.Discard(min(h.length+h.size, lingerLimit+1-k.skipped))
-	k.skipped += n
-	switch {
-	case err != nil:
-		return unexpected(err)
-	case k.skipped > lingerLimit:
-		return errLinger
-	case h.opcode == opClose:
+	_, err := k.skip(h.length + h.size)
+	if err == errNoMessage && h.opcode == opClose {
 		return io.EOF
 	}
-	return errNoMessage
+	return err
+}
+
+// skip reads n bytes that are not wanted, or as many as may come after the close frame.
+func (k *socket) skip(n int) (skipped int32, err error) {
+	n, err = k.buffer.Discard(min(n, int(lingerLimit+1-k.skipped)))
+	k.skipped += int32(n)
+	switch {
+	case err != nil:
+		return int32(n), unexpected(err)
+	case k.skipped > lingerLimit:
+		return int32(n), errLinger
+	}
+	return int32(n), errNoMessage
 }

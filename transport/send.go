@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 
 	"switchback/session"
 	"switchback/session/frame"
@@ -143,17 +142,16 @@ func freeBody(b *bytes.Buffer) {
 	}
 }
 
-// readBody reads a body of at most BodyLimit bytes within BodyTimeout.
+// readBody reads a body of at most BodyLimit bytes, at its pace.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) error {
 	limit := int64(e.options.BodyLimit)
 	if r.ContentLength > limit {
 		hangUp(w, r) // rather than read what is coming
 		return errTooLarge
 	}
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(e.options.BodyTimeout))
-	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
-	rc.SetReadDeadline(time.Time{})
+	body := e.paced(w, r, limit)
+	defer body.end()
+	_, err := b.ReadFrom(body)
 	return err
 }
 
@@ -190,9 +188,8 @@ func (e *Endpoint) discardBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Now().Add(e.options.BodyTimeout))
-	_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, discardLimit))
-	rc.SetReadDeadline(time.Time{})
+	body := e.paced(w, r, discardLimit)
+	defer body.end()
+	_, err := io.Copy(io.Discard, body)
 	return err
 }

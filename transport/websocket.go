@@ -33,8 +33,9 @@ type socket struct {
 
 	// The reading goroutine's.
 	buffer  *netpoll.Buffer     // while it reads
-	hurried bool                // a deadline for a message is set
-	skipped int                 // bytes that came after the close frame was sent
+	pace    *pace               // of a message that has begun and is not here, or nil
+	cut     int32               // bytes to come of a frame that was not waited for
+	skipped int32               // bytes that came after the close frame was sent
 	peerEnd *session.CloseError // the peer's close frame
 }
 
@@ -109,20 +110,30 @@ func (k *socket) limit() int {
 	return k.endpoint.options.BodyLimit
 }
 
-// hurry has the rest of a message come within the body timeout; relax takes
-// that back. Both are the reading goroutine's.
+// hurry has the rest of a message come at its pace; came tells of a part of it, and
+// relax of its end. All are the reading goroutine's.
 func (k *socket) hurry() {
-	if !k.hurried && !k.closing.Load() {
-		k.hurried = true
-		k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.BodyTimeout))
+	if k.pace == nil && !k.closing.Load() {
+		k.pace = new(pace)
+		k.conn.SetReadDeadline(k.pace.begin(time.Now(), k.endpoint.options.BodyTimeout))
+	}
+}
+
+func (k *socket) came(n int) {
+	if k.pace == nil || k.closing.Load() {
+		return
+	}
+	k.silent.Store(0)
+	if t, changed := k.pace.more(time.Now(), n); changed {
+		k.conn.SetReadDeadline(t)
 	}
 }
 
 func (k *socket) relax() {
-	if !k.hurried {
+	if k.pace == nil {
 		return
 	}
-	k.hurried = false
+	k.pace = nil
 	k.conn.SetReadDeadline(time.Time{})
 	if k.closing.Load() { // meanwhile
 		k.closed()
@@ -187,10 +198,10 @@ func (k *socket) end(err error) (goOn bool) {
 	case k.closing.Load() && over(err):
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.conn.CloseFlushed()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		k.endpoint.stats.late.Add(1)
+		return k.end(tooSlow)
 	default:
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			k.endpoint.stats.late.Add(1)
-		}
 		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.conn.CloseFlushed()
 	}
@@ -263,4 +274,10 @@ func (k *socket) receive(binary bool, data []byte) error {
 	return k.session.Receive(context.Background(), messages...)
 }
 
-var tooBig = &session.CloseError{Code: session.CodeTooBig, Reason: "Message is too large"}
+var (
+	tooBig  = &session.CloseError{Code: session.CodeTooBig, Reason: "Message is too large"}
+	tooSlow = &session.CloseError{Code: codePolicy, Reason: "Message does not come in time"}
+)
+
+// codePolicy is RFC 6455's, section 7.4.1, for a peer that breaks a rule of the server's.
+const codePolicy = 1008

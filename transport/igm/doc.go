@@ -37,7 +37,7 @@
 //     however long it takes; which of them comes next is not said.
 //   - MessageLimit is applied to a message that has been read; a WebSocket
 //     message is read whatever its size, and in whatever time, so BodyLimit and
-//     BodyTimeout hold for the bodies of requests only.
+//     BodyTimeout hold for the bodies of requests only, the latter for all of one.
 //
 // Connections:
 //   - A WebSocket is closed at once after the close frame, and a SockJS

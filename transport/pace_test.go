@@ -1,0 +1,142 @@
+package transport
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// A message may take its time as long as it comes: what ends it is 15 s of nothing, 30 s
+// of less than 500 bytes each, or 10 minutes.
+func TestPaceOfAMessage(t *testing.T) {
+	const sec = time.Second
+	for _, c := range []struct {
+		name  string
+		size  int           // of each piece
+		every time.Duration // one comes
+		end   time.Duration // after which it is given up, or a little later
+	}{
+		{"nothing", 0, time.Hour, 15 * sec},
+		{"a byte after 14 s, and no more", 1, 14 * sec, 30 * sec},
+		{"a byte a second", 1, sec, 30 * sec},
+		{"499 bytes a second", 499, sec, 30 * sec},
+		{"500 bytes a second", 500, sec, 600 * sec},
+		{"7,500 bytes every 14 s", 7500, 14 * sec, 600 * sec},
+		{"20 kB a second", 20_000, sec, 600 * sec},
+		{"fast, then nothing", 1 << 20, time.Hour, 15 * sec},
+	} {
+		var p pace
+		start := time.Unix(1000, 0)
+		deadline, now := p.begin(start, 15*sec), start
+		for now = now.Add(c.every); !now.After(deadline); now = now.Add(c.every) {
+			deadline, _ = p.more(now, c.size)
+		}
+		if got := deadline.Sub(start); got < c.end || got > c.end+sec {
+			t.Errorf("%s: given up after %v, want %v", c.name, got, c.end)
+		}
+	}
+}
+
+// A deadline is not set anew with each piece.
+func TestPaceChangesSeldom(t *testing.T) {
+	var p pace
+	now, changes := time.Unix(1000, 0), 0
+	p.begin(now, 15*time.Second)
+	for range 1000 { // 10 s
+		now = now.Add(10 * time.Millisecond)
+		if _, changed := p.more(now, 100); changed {
+			changes++
+		}
+	}
+	if changes > 12 {
+		t.Errorf("%d deadlines in 10 s", changes)
+	}
+}
+
+// trickle writes in pieces, for more than the body timeout of these tests.
+func trickle(w io.Writer, data string) {
+	n := len(data)/20 + 1
+	for ; len(data) > n; data = data[n:] {
+		io.WriteString(w, data[:n])
+		time.Sleep(50 * time.Millisecond)
+	}
+	io.WriteString(w, data)
+}
+
+const trickleTimeout = 600 * time.Millisecond
+
+// frames are a message as its client may send it: in one frame, or in fragments with a
+// ping between them.
+func frames(text string) map[string]string {
+	half := len(text) / 2
+	frame := func(first byte, payload string) string {
+		return string([]byte{first, 0xfe, byte(len(payload) >> 8), byte(len(payload)), 0, 0, 0, 0}) + payload
+	}
+	return map[string]string{
+		"a frame":   frame(0x81, text),
+		"fragments": frame(0x01, text[:half]) + "\x89\x80\x00\x00\x00\x00" + frame(0x80, text[half:]),
+	}
+}
+
+func TestMessageThatKeepsComingIsTaken(t *testing.T) {
+	text := `["` + strings.Repeat("z", 20_000) + `"]`
+	overWires(t, func(t *testing.T, w wire) {
+		t.Parallel()
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: trickleTimeout, HeartbeatDelay: trickleTimeout / 3})
+		if w != http2 { // which has no WebSockets
+			for name, f := range frames(text) {
+				t.Run("websocket, "+name, func(t *testing.T) {
+					conn := s.dial(t, "/0/0/websocket")
+					go trickle(conn.NetConn(), f)
+					for got := ""; !strings.HasPrefix(got, "a"); {
+						_, data, err := conn.ReadMessage()
+						if got = string(data); err != nil {
+							t.Fatalf("not taken: %v", err)
+						}
+					}
+				})
+			}
+		}
+		t.Run("xhr_send", func(t *testing.T) {
+			path := s.openPolling(t)
+			body, writer := io.Pipe()
+			go func() { trickle(writer, text); writer.Close() }()
+			s.post(t, path+"/xhr_send", body).want(t, 204, "")
+		})
+	})
+}
+
+// Who is cut is told, also where it goes on sending.
+func TestMessageThatStopsIsRefused(t *testing.T) {
+	overWires(t, func(t *testing.T, w wire) {
+		t.Parallel()
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: trickleTimeout / 10})
+		if w != http2 {
+			for name, f := range frames(strings.Repeat("z", 20_000)) {
+				for _, half := range []int{1, 3, 7, 9, len(f) / 4, len(f) - 9, len(f) - 1} {
+					conn := s.dial(t, "/websocket")
+					io.WriteString(conn.NetConn(), f[:half])
+					time.Sleep(2 * s.options.BodyTimeout)
+					io.WriteString(conn.NetConn(), f[half:])
+					_, _, err := conn.ReadMessage()
+					if closed, ok := err.(*websocket.CloseError); !ok || closed.Code != 1008 || closed.Text != "Message does not come in time" {
+						t.Errorf("%s, stopped after %d bytes: %v", name, half, err)
+					}
+					conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
+				}
+			}
+		}
+		path := s.openPolling(t)
+		body, writer := io.Pipe()
+		go io.WriteString(writer, `["half`)
+		s.post(t, path+"/xhr_send", body).want(t, 408, "Body is incomplete.\n")
+		writer.Close()
+		s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+	})
+}
