@@ -106,8 +106,10 @@ type Options struct {
 	// than 10 minutes, is given up in the same way.
 	BodyTimeout time.Duration
 
-	// WriteTimeout is the time in which the client must take what is written
-	// to it. The default is 10 seconds.
+	// WriteTimeout is the time in which the client must take some of what is
+	// written to it: over plain HTTP on Linux any of it, elsewhere the next 64
+	// KiB. After three such times a client is given up that has not acknowledged
+	// what its socket took. The default is 10 seconds.
 	WriteTimeout time.Duration
 
 	// HandshakeTimeout is the time in which a Hixie-76 handshake must be

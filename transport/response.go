@@ -283,15 +283,22 @@ func (x *response) write(f []byte) error {
 // a client asks for its next answer.
 const fits = 8 << 10
 
-// put writes bytes, which the client must take within the write timeout.
+// pieceSize is what a client must take within the write timeout.
+const pieceSize = 64 << 10
+
+// put writes bytes, each piece of which the client must take in time.
 func (x *response) put(p []byte) error {
 	rc := http.NewResponseController(x.w)
-	if !x.carrier.poll || len(p) > fits {
-		rc.SetWriteDeadline(time.Now().Add(x.endpoint.options.WriteTimeout))
-		x.limited = true
-	}
-	if _, err := x.w.Write(p); err != nil {
-		return err
+	x.limited = x.limited || !x.carrier.poll || len(p) > fits
+	for len(p) > 0 {
+		if x.limited {
+			rc.SetWriteDeadline(time.Now().Add(x.endpoint.options.WriteTimeout))
+		}
+		n, err := x.w.Write(p[:min(len(p), pieceSize)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
 	}
 	if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

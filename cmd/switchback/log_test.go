@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,7 @@ import (
 // many there were.
 func TestClientCannotFillTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out lockedBuffer
 		log := newLogger(&out, zapcore.InfoLevel)
 		library, server := slogOf(log), errorLog(log)
 		for i := range 1000 {
@@ -37,7 +36,7 @@ func TestClientCannotFillTheLog(t *testing.T) {
 }
 
 func TestLogIsWholeAtDebug(t *testing.T) {
-	var out bytes.Buffer
+	var out lockedBuffer
 	log := slogOf(newLogger(&out, zapcore.DebugLevel))
 	for range 1000 {
 		log.Warn("origin refused")

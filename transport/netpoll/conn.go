@@ -36,8 +36,10 @@ type Conn struct {
 	minded atomic.Bool
 
 	flushes atomic.Bool // something is left over; set with mu held
+	drains  atomic.Bool // it is among those that drain; set with mu held
 
 	mu    sync.Mutex // guards the rest
+	sent  int32      // bytes that the socket has taken since it was last to drain
 	err   error      // for ever
 	fd    int32      // of a bare socket that epoll can watch, otherwise -1; not to be used after err
 	set   *epollSet  // that the connection is in, or nil
@@ -54,10 +56,9 @@ type Conn struct {
 	then     next  // what to do once nothing is left over
 	last     bool  // nothing more may be written
 
-	readBy  int64  // the read deadline, or 0
-	writeBy int64  // when the peer must have taken some of rest, in nanoseconds
-	rest    []byte // what is left over
-	place   place  // in a line of reuse
+	readBy int64  // the read deadline, or 0
+	rest   []byte // what is left over
+	place  place  // in a line of reuse
 }
 
 // A waiting is what a connection waits for.
@@ -292,18 +293,13 @@ func (c *Conn) mindLater() {
 	}
 }
 
-// mind looks at the deadlines of a bare socket.
+// mind looks at the read deadline of a bare socket.
 func (c *Conn) mind(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at, more := now.UnixNano(), false
-	if c.err == nil && c.flushes.Load() {
-		if more = at < c.writeBy; !more {
-			c.fail(ErrTimeout)
-		}
-	}
+	more := false
 	if c.readBy != 0 && c.err == nil && (c.asleep != nil || !c.works && c.waits == input) {
-		if at < c.readBy {
+		if now.UnixNano() < c.readBy {
 			more = true
 		} else {
 			c.rouse()

@@ -23,6 +23,9 @@ func (c *Conn) delist()                       {}
 func (c *Conn) withdraw()                     {}
 func (c *Conn) vanish(int32)                  {}
 
+func (c *Conn) unacknowledged() int { return 0 }
+func (c *Conn) taken() uint64       { return 0 }
+
 func (*Poller) vanished() int32 { return 0 }
 
 // A Listener is of connections that can be parked, of which there are none.

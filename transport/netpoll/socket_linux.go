@@ -26,6 +26,21 @@ func (c *Conn) vanish(after int32) {
 	}
 }
 
+// unacknowledged is the number of bytes that the socket has taken and its peer has not.
+// c.mu is held.
+func (c *Conn) unacknowledged() int {
+	n, _ := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQ)
+	return n
+}
+
+// taken changes when the peer acknowledges something. c.mu is held.
+func (c *Conn) taken() uint64 {
+	if info, err := unix.GetsockoptTCPInfo(int(c.fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		return info.Bytes_acked
+	}
+	return uint64(c.unacknowledged()) // of a Unix socket
+}
+
 // isBare tells whether there is nothing between c and its socket.
 func isBare(c net.Conn) bool {
 	switch c.(type) {

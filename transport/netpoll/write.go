@@ -48,6 +48,10 @@ func (c *Conn) offer(p []byte, ends bool) error {
 			c.fail(err)
 			return err
 		}
+		if c.sent += int32(min(n, drainAfter)); c.sent >= drainAfter {
+			c.sent = 0
+			c.drainLater()
+		}
 	}
 	if n == len(p) {
 		return nil
@@ -72,8 +76,7 @@ func (c *Conn) offer(p []byte, ends bool) error {
 // is held.
 func (c *Conn) flushLater() {
 	if c.fd >= 0 {
-		c.writeBy = time.Now().Add(c.poller.writeTimeout).UnixNano()
-		c.mindLater()
+		c.drainLater()
 		return
 	}
 	c.poller.work.Add(1)
@@ -87,13 +90,9 @@ func (c *Conn) flushSome() {
 		c.fail(err)
 		return
 	}
-	if c.rest = c.rest[n:]; len(c.rest) > 0 {
-		if n > 0 {
-			c.writeBy = time.Now().Add(c.poller.writeTimeout).UnixNano()
-		}
-		return
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.flushed()
 	}
-	c.flushed()
 }
 
 // flushed goes on after everything is written. c.mu is held.
