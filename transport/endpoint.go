@@ -340,7 +340,7 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusInternalServerError, "Internal error.")
 		return
 	}
-	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.proxies.caller(r).address)
+	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.proxies.caller(r).ip())
 	refuse(w, refused.Status, refused.Reason)
 }
 

@@ -49,7 +49,7 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 		return true
 	}
 	g.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
-		"origin", clip(origin), "own", clip(c.origin()), "address", c.address)
+		"origin", clip(origin), "own", clip(c.origin()), "address", c.ip())
 	return false
 }
 
@@ -59,7 +59,7 @@ func (g *Guard) Peer(r *http.Request, transport string) session.Peer {
 	c := g.proxies.caller(r)
 	p := session.Peer{
 		Transport: transport,
-		Address:   c.address,
+		Address:   c.ip(),
 		Host:      c.host,
 		Secure:    c.secure,
 		Origin:    r.Header.Get("Origin"),

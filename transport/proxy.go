@@ -8,9 +8,17 @@ import (
 
 // A caller is who asks, and for what, as seen from outside the proxies.
 type caller struct {
-	address string // IP, without port
-	host    string // with the port, where there is one
+	address netip.Addr // not valid where there is none: on a Unix socket
+	host    string     // with the port, where there is one
 	secure  bool
+}
+
+// ip is the caller's address as text, or empty.
+func (c caller) ip() string {
+	if !c.address.IsValid() {
+		return ""
+	}
+	return c.address.String()
 }
 
 func (c caller) origin() string {
@@ -29,12 +37,7 @@ func (c caller) isOrigin(origin string) bool {
 // proxies are those that are believed.
 type proxies []netip.Prefix
 
-func (p proxies) trust(address string) bool {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return false
-	}
-	ip = ip.Unmap().WithZone("")
+func (p proxies) trust(ip netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(ip) {
 			return true
@@ -49,7 +52,7 @@ func (p proxies) trust(address string) bool {
 // proxies set the first and pass the second on as the client sent it.
 func (p proxies) caller(r *http.Request) caller {
 	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
-	if len(p) == 0 || !p.trust(c.address) {
+	if !p.trust(c.address) {
 		return c
 	}
 	hops := forwarded(r.Header)
@@ -61,7 +64,7 @@ func (p proxies) caller(r *http.Request) caller {
 		if hop.proto != "" {
 			c.secure = strings.EqualFold(hop.proto, "https")
 		}
-		if hop.address == "" {
+		if !hop.address.IsValid() {
 			break
 		}
 		c.address = hop.address
@@ -72,19 +75,22 @@ func (p proxies) caller(r *http.Request) caller {
 	return c
 }
 
-// ip returns the address of host:port, or of an address alone.
-func ip(hostport string) string {
-	if a, err := netip.ParseAddrPort(hostport); err == nil {
-		return a.Addr().Unmap().WithZone("").String()
+// ip returns the address of host:port, or of an address alone. What is neither
+// has none that is valid.
+func ip(hostport string) netip.Addr {
+	a, err := netip.ParseAddrPort(hostport)
+	if err == nil {
+		return a.Addr().Unmap().WithZone("")
 	}
-	if a, err := netip.ParseAddr(strings.Trim(hostport, "[]")); err == nil {
-		return a.Unmap().WithZone("").String()
-	}
-	return ""
+	alone, _ := netip.ParseAddr(strings.Trim(hostport, "[]"))
+	return alone.Unmap().WithZone("")
 }
 
 // A hop is what one proxy reports: for whom it asks, and what that asked for.
-type hop struct{ address, host, proto string }
+type hop struct {
+	address     netip.Addr
+	host, proto string
+}
 
 // forwarded returns the hops, the nearest last.
 func forwarded(h http.Header) []hop {

@@ -1,0 +1,211 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// A verdict is what a guard makes of a request.
+type verdict struct {
+	client  string // its address
+	own     string // scheme and host that the client asked for: the endpoint's own origin
+	allowed bool
+}
+
+// guardCases tell who a client is, what it asked for, and whether the page that
+// asks may use the endpoint, by what comes before the request and in it.
+var guardCases = []struct {
+	what    string
+	options Options
+	trusted string // proxies
+	from    string // the connection's peer, tls: before it where it came over TLS
+	headers string // one a line
+	want    verdict
+}{{
+	what: "a page is at home where it comes from", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "another scheme is foreign", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: https://app.example",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "another scheme is foreign over TLS, too", from: "tls:192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example",
+	want:    verdict{"192.0.2.1", "https://app.example", false},
+}, {
+	what: "another port is foreign", from: "tls:192.0.2.1",
+	headers: "Host: app.example\nOrigin: https://app.example:8443",
+	want:    verdict{"192.0.2.1", "https://app.example", false},
+}, {
+	what: "a port that is no default is named by both", from: "tls:192.0.2.1",
+	headers: "Host: app.example:8443\nOrigin: https://app.example:8443",
+	want:    verdict{"192.0.2.1", "https://app.example:8443", true},
+}, {
+	what: "a default port in Host makes no difference", from: "192.0.2.1",
+	headers: "Host: app.example:80\nOrigin: http://app.example",
+	want:    verdict{"192.0.2.1", "http://app.example:80", true},
+}, {
+	what: "a default port in Origin makes no difference", from: "tls:192.0.2.1",
+	headers: "Host: app.example\nOrigin: https://app.example:443",
+	want:    verdict{"192.0.2.1", "https://app.example", true},
+}, {
+	what: "nor does case", from: "192.0.2.1",
+	headers: "Host: APP.example\nOrigin: http://app.Example",
+	want:    verdict{"192.0.2.1", "http://APP.example", true},
+}, {
+	what: "an IPv6 host", from: "[2001:db8::1]",
+	headers: "Host: [2001:db8::5]:8080\nOrigin: http://[2001:db8::5]:8080",
+	want:    verdict{"2001:db8::1", "http://[2001:db8::5]:8080", true},
+}, {
+	what: "a client that is no browser names no page", from: "192.0.2.1",
+	headers: "Host: app.example",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "an IPv4 client of an IPv6 socket", from: "[::ffff:192.0.2.1]",
+	headers: "Host: app.example",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "no proxy is trusted", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "http://app.example", false},
+}, {
+	what: "a stranger's word", trusted: "10.0.0.0/8", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: https\nForwarded: for=203.0.113.9;proto=https",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "one proxy", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: https\nX-Forwarded-Host: app.example",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a proxy that tells the scheme alone", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "an IPv4 proxy of an IPv6 socket", trusted: "10.0.0.0/8", from: "[::ffff:10.0.0.1]",
+	headers: "Host: app.example\nX-Forwarded-For: ::ffff:203.0.113.9",
+	want:    verdict{"203.0.113.9", "http://app.example", true},
+}, {
+	what: "clients with ports", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nX-Forwarded-For: [2001:db8::1]:4711",
+	want:    verdict{"2001:db8::1", "http://app.example", true},
+}, {
+	what: "a port of the host", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example:8443\nX-Forwarded-Host: app.example\nX-Forwarded-Port: 8443\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", true},
+}, {
+	what: "two proxies", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2",
+	want:    verdict{"203.0.113.9", "http://app.example", true},
+}, {
+	what: "what the client says of itself", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nX-Forwarded-For: 198.51.100.7, 203.0.113.9",
+	want:    verdict{"203.0.113.9", "http://app.example", true},
+}, {
+	what: "a client that the proxy does not know", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nX-Forwarded-For: 203.0.113.9, unknown",
+	want:    verdict{"10.0.0.1", "http://app.example", true},
+}, {
+	what: "RFC 7239", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: for="[2001:db8::1]:4711";proto=https;host=app.example, for=10.0.0.2`,
+	want:    verdict{"2001:db8::1", "https://app.example", true},
+}, {
+	what: "a client's RFC 7239, which the proxy passes on", trusted: "::1", from: "[::1]",
+	headers: "Host: app.example\nForwarded: for=10.0.0.1;host=intranet\nX-Forwarded-For: 203.0.113.9",
+	want:    verdict{"203.0.113.9", "http://app.example", true},
+}}
+
+// The listener of guardCases.
+var listener = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 80), Port: 8081}
+
+func TestWhoAsksAndWhetherItsPageMay(t *testing.T) {
+	for _, c := range guardCases {
+		o := c.options
+		for _, proxy := range strings.Fields(c.trusted) {
+			o.TrustedProxies = append(o.TrustedProxies, prefix(t, proxy))
+		}
+		g := newGuard(t, o)
+		r := requestWith(t, c.headers)
+		from, overTLS := strings.CutPrefix(c.from, "tls:")
+		r.RemoteAddr = from + ":40000"
+		if overTLS {
+			r.TLS = new(tls.ConnectionState)
+		}
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, listener))
+		peer := g.Peer(r, "websocket")
+		got := verdict{peer.Address, "http://" + peer.Host, g.Allowed(r, ByScript)}
+		if peer.Secure {
+			got.own = "https://" + peer.Host
+		}
+		if got != c.want {
+			t.Errorf("%s:\ngot  %+v\nwant %+v\nfrom %s, trusted %s\n%s", c.what, got, c.want, c.from, c.trusted, c.headers)
+		}
+	}
+}
+
+func newGuard(t testing.TB, o Options) *Guard {
+	t.Helper()
+	o, err := o.Complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := NewGuard(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// requestWith is one with these headers, one a line.
+func requestWith(t testing.TB, headers string) *http.Request {
+	t.Helper()
+	text := "GET /echo/info HTTP/1.1\r\n" + strings.ReplaceAll(headers, "\n", "\r\n") + "\r\n\r\n"
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+	if err != nil {
+		t.Fatalf("%s: %v", headers, err)
+	}
+	return r
+}
+
+func prefix(t testing.TB, text string) netip.Prefix {
+	t.Helper()
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Each request that opens a session passes the guard twice. What it makes are
+// the texts of a session's peer.
+func TestGuardMakesNoGarbageWithoutProxies(t *testing.T) {
+	for _, trusted := range []string{"", "10.0.0.0/8"} {
+		var o Options
+		if trusted != "" {
+			o.TrustedProxies = []netip.Prefix{prefix(t, trusted)}
+		}
+		g := newGuard(t, o)
+		for _, from := range []string{"192.0.2.1:40000", "127.0.0.1:40000"} {
+			for _, headers := range []string{"Host: app.example", "Host: app.example\nOrigin: http://app.example"} {
+				r := requestWith(t, headers)
+				r.RemoteAddr = from
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, listener))
+				if n := testing.AllocsPerRun(100, func() { g.Allowed(r, ByScript) }); n > 0 {
+					t.Errorf("Allowed, trusted %s, from %s, %s: %v objects", trusted, from, headers, n)
+				}
+				if n := testing.AllocsPerRun(100, func() { g.Peer(r, "websocket") }); n > 2 {
+					t.Errorf("Peer, trusted %s, from %s, %s: %v objects", trusted, from, headers, n)
+				}
+			}
+		}
+	}
+}
