@@ -119,6 +119,30 @@ var guardCases = []struct {
 	what: "a client's RFC 7239, which the proxy passes on", trusted: "::1", from: "[::1]",
 	headers: "Host: app.example\nForwarded: for=10.0.0.1;host=intranet\nX-Forwarded-For: 203.0.113.9",
 	want:    verdict{"203.0.113.9", "http://app.example", true},
+}, {
+	what: "Traefik's scheme of a WebSocket over TLS", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Host: app.example\nX-Forwarded-Port: 443\nX-Forwarded-Proto: wss",
+	want:    verdict{"203.0.113.9", "https://app.example:443", true},
+}, {
+	what: "and of one without", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: ws",
+	want:    verdict{"203.0.113.9", "http://app.example", true},
+}, {
+	what: "the same by RFC 7239", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=wss",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a scheme in upper case", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: \tHTTPS ",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "a scheme that is none says nothing", trusted: "10.0.0.0/8", from: "tls:10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: unknown",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "a proxy that talks TLS to us, but not to its client", trusted: "10.0.0.0/8", from: "tls:10.0.0.1",
+	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-Proto: http",
+	want:    verdict{"10.0.0.1", "http://app.example", true},
 }}
 
 // The listener of guardCases.

@@ -61,9 +61,7 @@ func (p proxies) caller(r *http.Request) caller {
 		if hop.host != "" {
 			c.host = hop.host
 		}
-		if hop.proto != "" {
-			c.secure = strings.EqualFold(hop.proto, "https")
-		}
+		c.secure = secured(hop.proto, c.secure)
 		if !hop.address.IsValid() {
 			break
 		}
@@ -73,6 +71,19 @@ func (p proxies) caller(r *http.Request) caller {
 		}
 	}
 	return c
+}
+
+// secured tells whether a scheme is one over TLS; one that is not known says
+// nothing, and before stands. Traefik calls that of a WebSocket's handshake wss
+// or ws (traefik/traefik#9736).
+func secured(scheme string, before bool) bool {
+	switch strings.ToLower(scheme) {
+	case "https", "wss":
+		return true
+	case "http", "ws":
+		return false
+	}
+	return before
 }
 
 // ip returns the address of host:port, or of an address alone. What is neither
