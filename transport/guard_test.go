@@ -143,6 +143,98 @@ var guardCases = []struct {
 	what: "a proxy that talks TLS to us, but not to its client", trusted: "10.0.0.0/8", from: "tls:10.0.0.1",
 	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-Proto: http",
 	want:    verdict{"10.0.0.1", "http://app.example", true},
+}, {
+	what: "each proxy adds to all lists", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Port: 443, 8080\nX-Forwarded-Proto: https, http",
+	want:    verdict{"203.0.113.9", "https://app.example:443", true},
+}, {
+	what: "each in lines of its own", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 10.0.0.2\nX-Forwarded-Host: app.example\nX-Forwarded-Host: inner\nX-Forwarded-Proto: https\nX-Forwarded-Proto: http",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "the first proxy told the scheme, both the host", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Proto: https",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "the first proxy told the host, both the scheme", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example\nX-Forwarded-Proto: https, http",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "the last proxy told scheme and host anew", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2, 10.0.0.3\nX-Forwarded-Host: app.example\nX-Forwarded-Proto: https",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a client's list before the proxy's", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 10.9.9.9, 203.0.113.9\nX-Forwarded-Host: app.example, shop.example\nX-Forwarded-Proto: https, http",
+	want:    verdict{"203.0.113.9", "http://shop.example", false},
+}, {
+	what: "a client's lists that are longer than the addresses", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Host: app.example, shop.example\nX-Forwarded-Proto: https, https, http",
+	want:    verdict{"203.0.113.9", "http://shop.example", false},
+}, {
+	what: "without addresses the nearest proxy's word counts alone", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-Host: app.example, shop.example\nX-Forwarded-Proto: https, http",
+	want:    verdict{"10.0.0.1", "http://shop.example", false},
+}, {
+	what: "a trusted proxy whose client nobody tells", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Proto: https, http",
+	want:    verdict{"10.0.0.2", "https://app.example", true},
+}, {
+	what: "a hop that hides what is before it", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, unknown, 10.0.0.3\nX-Forwarded-Host: app.example, shop.example, inner\nX-Forwarded-Proto: https, http, http",
+	want:    verdict{"10.0.0.3", "http://shop.example", false},
+}, {
+	what: "a proxy that adds nothing keeps its place", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Host: app.example,\nX-Forwarded-Proto: https, ",
+	want:    verdict{"203.0.113.9", "http://inner", false},
+}, {
+	what: "empty lists", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For:\nX-Forwarded-Host:\nX-Forwarded-Port:\nX-Forwarded-Proto:",
+	want:    verdict{"10.0.0.1", "http://inner", false},
+}, {
+	what: "RFC 7239, by two proxies", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https;host=app.example, for=10.0.0.2;proto=http;host=inner",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "RFC 7239, in two lines", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https;host=app.example\nForwarded: for=10.0.0.2",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "RFC 7239, a client's element before the proxy's", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=10.9.9.9;proto=https;host=app.example, for=203.0.113.9;proto=http;host=shop.example",
+	want:    verdict{"203.0.113.9", "http://shop.example", false},
+}, {
+	what: "RFC 7239, names in any case, spaces, and more", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: By=_inner; FOR="203.0.113.9:4711" ; Proto="HTTPS" ; Host="app.example";secret=_x`,
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "RFC 7239, a comma in quotes ends no element", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: for=203.0.113.9;proto=http;host="x, for=10.9.9.9;proto=https"`,
+	want:    verdict{"203.0.113.9", "http://x, for=10.9.9.9;proto=https", false},
+}, {
+	what: "RFC 7239, an escaped quote ends no text", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: for=203.0.113.9;proto=http;host="x\", for=10.9.9.9;proto=https"`,
+	want:    verdict{"203.0.113.9", "http://x\", for=10.9.9.9;proto=https", false},
+}, {
+	what: "RFC 7239, a quote that the client has left open", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: for=10.9.9.9;host="x, for=203.0.113.9;proto=https;host="app.example"`,
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "RFC 7239, a client that the proxy hides", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=203.0.113.9, for=_hidden;proto=https;host=app.example",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "RFC 7239, a client that the proxy does not know", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=unknown;proto=https;host=app.example",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "RFC 7239, a hidden port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\n" + `Forwarded: for="[2001:db8::1]:_web";proto=https;host=app.example`,
+	want:    verdict{"2001:db8::1", "https://app.example", true},
+}, {
+	what: "RFC 7239, an empty element", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https;host=app.example, ",
+	want:    verdict{"10.0.0.1", "http://inner", false},
 }}
 
 // The listener of guardCases.

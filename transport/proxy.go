@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -48,29 +49,34 @@ func (p proxies) trust(ip netip.Addr) bool {
 
 // caller returns who makes a request. The connection's peer is, unless it is a
 // trusted proxy: then it is who the proxy reports, and so on, up to the first
-// that is not trusted. X-Forwarded-* is preferred to Forwarded (RFC 7239): most
-// proxies set the first and pass the second on as the client sent it.
+// that is not trusted, or that is not known. What the farthest trusted proxy says
+// of host and scheme counts, and what it does not say, the one behind it.
 func (p proxies) caller(r *http.Request) caller {
 	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
 	if !p.trust(c.address) {
 		return c
 	}
-	hops := forwarded(r.Header)
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop := hops[i]
-		if hop.host != "" {
-			c.host = hop.host
+	said := reported(r.Header)
+	for i := 0; ; i++ {
+		c.host = cmp.Or(withPort(word(said.hosts, i), word(said.ports, i)), c.host)
+		c.secure = secured(word(said.schemes, i), c.secure)
+		address := ip(word(said.addresses, i))
+		if !address.IsValid() {
+			return c
 		}
-		c.secure = secured(hop.proto, c.secure)
-		if !hop.address.IsValid() {
-			break
-		}
-		c.address = hop.address
-		if !p.trust(hop.address) {
-			break
+		c.address = address
+		if !p.trust(address) {
+			return c
 		}
 	}
-	return c
+}
+
+// withPort is a host with a port, if it has none.
+func withPort(host, port string) string {
+	if host == "" || port == "" || strings.Contains(host, ":") {
+		return host
+	}
+	return host + ":" + port
 }
 
 // secured tells whether a scheme is one over TLS; one that is not known says
@@ -86,81 +92,20 @@ func secured(scheme string, before bool) bool {
 	return before
 }
 
-// ip returns the address of host:port, or of an address alone. What is neither
-// has none that is valid.
-func ip(hostport string) netip.Addr {
-	a, err := netip.ParseAddrPort(hostport)
-	if err == nil {
-		return a.Addr().Unmap().WithZone("")
-	}
-	alone, _ := netip.ParseAddr(strings.Trim(hostport, "[]"))
-	return alone.Unmap().WithZone("")
+// ip returns the address of a host, with a port or not. One that is no address,
+// such as RFC 7239's unknown and _hidden, has none that is valid.
+func ip(host string) netip.Addr {
+	name, _ := cutPort(host)
+	a, _ := netip.ParseAddr(strings.Trim(name, "[]"))
+	return a.Unmap().WithZone("")
 }
 
-// A hop is what one proxy reports: for whom it asks, and what that asked for.
-type hop struct {
-	address     netip.Addr
-	host, proto string
-}
-
-// forwarded returns the hops, the nearest last.
-func forwarded(h http.Header) []hop {
-	if lines := h["Forwarded"]; len(lines) > 0 && h["X-Forwarded-For"] == nil {
-		return rfc7239(strings.Join(lines, ","))
+// cutPort cuts the port off a host, where there is one. An IPv6 address is in
+// brackets where it has one (RFC 3986, section 3.2.2).
+func cutPort(host string) (name, port string) {
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || strings.IndexByte(host[i:], ']') >= 0 || host[0] != '[' && strings.IndexByte(host, ':') < i {
+		return host, ""
 	}
-	hops := make([]hop, 0, 4)
-	for _, address := range list(h["X-Forwarded-For"]) {
-		hops = append(hops, hop{address: ip(address)})
-	}
-	if len(hops) == 0 {
-		hops = append(hops, hop{})
-	}
-	// Host and scheme are not lists by hop: the nearest proxy's word counts.
-	nearest := &hops[len(hops)-1]
-	nearest.host, nearest.proto = last(h["X-Forwarded-Host"]), last(h["X-Forwarded-Proto"])
-	if port := last(h["X-Forwarded-Port"]); port != "" && nearest.host != "" && !strings.Contains(nearest.host, ":") {
-		nearest.host += ":" + port
-	}
-	return hops
-}
-
-// rfc7239 reads for, host and proto of each element of a Forwarded header.
-func rfc7239(header string) []hop {
-	var hops []hop
-	for element := range strings.SplitSeq(header, ",") {
-		var h hop
-		for pair := range strings.SplitSeq(element, ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			value = strings.Trim(value, `"`)
-			switch strings.ToLower(name) {
-			case "for":
-				h.address = ip(value)
-			case "host":
-				h.host = value
-			case "proto":
-				h.proto = value
-			}
-		}
-		hops = append(hops, h)
-	}
-	return hops
-}
-
-// list splits the values of a header that is a list.
-func list(lines []string) []string {
-	var values []string
-	for _, line := range lines {
-		for value := range strings.SplitSeq(line, ",") {
-			values = append(values, strings.TrimSpace(value))
-		}
-	}
-	return values
-}
-
-func last(lines []string) string {
-	values := list(lines)
-	if len(values) == 0 {
-		return ""
-	}
-	return values[len(values)-1]
+	return host[:i], host[i+1:]
 }
