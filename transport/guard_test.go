@@ -122,7 +122,7 @@ var guardCases = []struct {
 }, {
 	what: "Traefik's scheme of a WebSocket over TLS", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Host: app.example\nX-Forwarded-Port: 443\nX-Forwarded-Proto: wss",
-	want:    verdict{"203.0.113.9", "https://app.example:443", true},
+	want:    verdict{"203.0.113.9", "https://app.example", true},
 }, {
 	what: "and of one without", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: ws",
@@ -146,7 +146,7 @@ var guardCases = []struct {
 }, {
 	what: "each proxy adds to all lists", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Port: 443, 8080\nX-Forwarded-Proto: https, http",
-	want:    verdict{"203.0.113.9", "https://app.example:443", true},
+	want:    verdict{"203.0.113.9", "https://app.example", true},
 }, {
 	what: "each in lines of its own", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 10.0.0.2\nX-Forwarded-Host: app.example\nX-Forwarded-Host: inner\nX-Forwarded-Proto: https\nX-Forwarded-Proto: http",
@@ -235,6 +235,74 @@ var guardCases = []struct {
 	what: "RFC 7239, an empty element", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: inner\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https;host=app.example, ",
 	want:    verdict{"10.0.0.1", "http://inner", false},
+}, {
+	what: "a port of the host that the proxy passes on", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example:8443\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", true},
+}, {
+	what: "the port is the browser's, not a default", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", false},
+}, {
+	what: "a port of an IPv6 host", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://[2001:db8::5]:8443\nX-Forwarded-Host: [2001:db8::5]\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://[2001:db8::5]:8443", true},
+}, {
+	what: "a port of an IPv6 host without brackets", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://[2001:db8::5]:8443\nX-Forwarded-Host: 2001:db8::5\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://[2001:db8::5]:8443", true},
+}, {
+	what: "an IPv6 host with a port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://[2001:db8::5]:8443\nX-Forwarded-Host: [2001:db8::5]:8443\nX-Forwarded-Proto: https\nX-Forwarded-Port: 443",
+	want:    verdict{"10.0.0.1", "https://[2001:db8::5]:8443", true},
+}, {
+	what: "a host with a port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example:8443\nOrigin: https://app.example:8443\nX-Forwarded-Proto: https\nX-Forwarded-Port: 443",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", true},
+}, {
+	what: "a port of a host over plain HTTP", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: http://app.example:8080\nX-Forwarded-Port: 8080",
+	want:    verdict{"10.0.0.1", "http://app.example:8080", true},
+}, {
+	what: "nginx behind a TLS balancer tells its own port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: 80",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "or appends it to the host", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example:80\nOrigin: https://app.example\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "TLS on port 80 may be meant", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example:80\nX-Forwarded-Proto: https\nX-Forwarded-Port: 80",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "but no other port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example:8080\nX-Forwarded-Proto: https\nX-Forwarded-Port: 80",
+	want:    verdict{"10.0.0.1", "https://app.example", false},
+}, {
+	what: "a default port", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-Proto: http\nX-Forwarded-Port: 80",
+	want:    verdict{"10.0.0.1", "http://app.example", true},
+}, {
+	what: "a port is of the host that it came with", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Proto: https, http\nX-Forwarded-Port: 8080",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a port by the first proxy of a host that all pass on", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example:8443\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Proto: https, http\nX-Forwarded-Port: 8443, 8080",
+	want:    verdict{"203.0.113.9", "https://app.example:8443", true},
+}, {
+	what: "ports that are none", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "over TLS of our own, port 80 is port 80", from: "tls:192.0.2.1",
+	headers: "Host: app.example:80\nOrigin: https://app.example",
+	want:    verdict{"192.0.2.1", "https://app.example:80", false},
+}, {
+	what: "a stranger's port", trusted: "10.0.0.0/8", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example:8443\nX-Forwarded-Port: 8443",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
 }}
 
 // The listener of guardCases.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ import (
 type caller struct {
 	address netip.Addr // not valid where there is none: on a Unix socket
 	host    string     // with the port, where there is one
+	also    string     // a second host that is the caller's as well, or empty
 	secure  bool
 }
 
@@ -22,17 +24,22 @@ func (c caller) ip() string {
 	return c.address.String()
 }
 
-func (c caller) origin() string {
-	if c.secure {
-		return "https://" + c.host
+// origin is that of the host's pages.
+func (c caller) origin() string { return originOf(c.secure, c.host) }
+
+func originOf(secure bool, host string) string {
+	if secure {
+		return "https://" + host
 	}
-	return "http://" + c.host
+	return "http://" + host
 }
 
 // isOrigin tells whether a page of this origin comes from the host that is
 // asked: the same scheme, host and port (RFC 6454, section 5).
 func (c caller) isOrigin(origin string) bool {
-	return withoutPort(strings.ToLower(origin)) == withoutPort(strings.ToLower(c.origin()))
+	origin = withoutPort(strings.ToLower(origin))
+	return origin == withoutPort(strings.ToLower(c.origin())) ||
+		c.also != "" && origin == strings.ToLower(originOf(c.secure, c.also))
 }
 
 // proxies are those that are believed.
@@ -56,27 +63,46 @@ func (p proxies) caller(r *http.Request) caller {
 	if !p.trust(c.address) {
 		return c
 	}
-	said := reported(r.Header)
+	said, port := reported(r.Header), ""
 	for i := 0; ; i++ {
-		c.host = cmp.Or(withPort(word(said.hosts, i), word(said.ports, i)), c.host)
+		if host := word(said.hosts, i); host != "" {
+			c.host, port = host, "" // which was of another host
+		}
+		port = cmp.Or(word(said.ports, i), port)
 		c.secure = secured(word(said.schemes, i), c.secure)
 		address := ip(word(said.addresses, i))
-		if !address.IsValid() {
-			return c
+		if address.IsValid() {
+			c.address = address
 		}
-		c.address = address
 		if !p.trust(address) {
-			return c
+			break
 		}
 	}
+	c.setPort(port)
+	return c
 }
 
-// withPort is a host with a port, if it has none.
-func withPort(host, port string) string {
-	if host == "" || port == "" || strings.Contains(host, ":") {
-		return host
+// setPort gives the host the port that a proxy has told, where it has none, and
+// takes the scheme's default off, as browsers do. Port 80 over TLS is that of a
+// proxy behind the one that ends TLS; it may tell its own port, and the client's is
+// the default then.
+func (c *caller) setPort(port string) {
+	name, given := cutPort(c.host)
+	port = cmp.Or(given, port)
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "" {
+		return
 	}
-	return host + ":" + port
+	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
+		name = "[" + name + "]"
+	}
+	switch {
+	case port == "", c.secure && port == "443", !c.secure && port == "80":
+		c.host = name
+	case c.secure && port == "80":
+		c.host, c.also = name, name+":80"
+	default:
+		c.host = name + ":" + port
+	}
 }
 
 // secured tells whether a scheme is one over TLS; one that is not known says
