@@ -24,8 +24,19 @@ func reported(h http.Header) report {
 		addresses: backward(h["X-Forwarded-For"]),
 		hosts:     backward(h["X-Forwarded-Host"]),
 		ports:     backward(h["X-Forwarded-Port"]),
-		schemes:   backward(h["X-Forwarded-Proto"]),
+		schemes:   backward(schemes(h)),
 	}
+}
+
+// schemes are X-Forwarded-Proto or, without it, what else proxies say instead.
+// One header alone is read: a client may have sent the others.
+func schemes(h http.Header) []string {
+	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Forwarded-Ssl"} {
+		if lines := h[name]; len(lines) > 0 {
+			return lines
+		}
+	}
+	return nil
 }
 
 // word is the i-th of a list, or empty.

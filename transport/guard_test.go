@@ -303,6 +303,34 @@ var guardCases = []struct {
 	what: "a stranger's port", trusted: "10.0.0.0/8", from: "192.0.2.1",
 	headers: "Host: app.example\nOrigin: http://app.example:8443\nX-Forwarded-Port: 8443",
 	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "X-Forwarded-Ssl: on", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Ssl: on",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "X-Forwarded-Scheme", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Scheme: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "X-Forwarded-Scheme by each proxy", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Scheme: https, http",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "X-Forwarded-Ssl by each proxy", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Ssl: on, off",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "X-Forwarded-Proto goes before what the client may have sent", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Proto: http\nX-Forwarded-Scheme: https, https\nX-Forwarded-Ssl: on, on",
+	want:    verdict{"203.0.113.9", "http://app.example", false},
+}, {
+	what: "what others call the scheme is not read", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nCloudfront-Forwarded-Proto: https\nFront-End-Https: on\nX-Scheme: https\nX-Url-Scheme: https",
+	want:    verdict{"10.0.0.1", "http://app.example", false},
+}, {
+	what: "a stranger's X-Forwarded-Ssl and -Scheme", trusted: "10.0.0.0/8", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Ssl: on\nX-Forwarded-Scheme: https",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
 }}
 
 // The listener of guardCases.

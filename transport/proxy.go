@@ -107,12 +107,12 @@ func (c *caller) setPort(port string) {
 
 // secured tells whether a scheme is one over TLS; one that is not known says
 // nothing, and before stands. Traefik calls that of a WebSocket's handshake wss
-// or ws (traefik/traefik#9736).
+// or ws (traefik/traefik#9736); X-Forwarded-Ssl has on and off.
 func secured(scheme string, before bool) bool {
 	switch strings.ToLower(scheme) {
-	case "https", "wss":
+	case "https", "wss", "on":
 		return true
-	case "http", "ws":
+	case "http", "ws", "off":
 		return false
 	}
 	return before
