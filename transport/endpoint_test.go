@@ -26,6 +26,7 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		{"echo", Options{}, `prefix "echo"`},
 		{"/echo/", Options{}, `prefix "/echo/"`},
 		{"", Options{DisabledTransports: []string{"xhr"}}, "xhr-polling"},
+		{"", Options{Forwarded: "x-forwarded-for"}, "either, x-forwarded, forwarded"},
 		{"", Options{AllowedOrigins: []string{"example.com"}}, "https://example.com"},
 		{"", Options{ClientURL: "sockjs.js"}, "ClientURL"},
 		{"", Options{QueueLimit: -1}, "QueueLimit"},

@@ -13,11 +13,19 @@ import (
 // a list that is too short says nothing of the proxies that it lacks.
 type report struct{ addresses, hosts, ports, schemes []string }
 
-// reported reads what was forwarded with a request. X-Forwarded-* is preferred
-// to Forwarded (RFC 7239): most proxies set the first and pass the second on as
-// the client sent it.
-func reported(h http.Header) report {
-	if lines := h["Forwarded"]; len(lines) > 0 && h["X-Forwarded-For"] == nil {
+// The values of Options.Forwarded.
+const (
+	either     = "either"
+	xForwarded = "x-forwarded"
+	forwarded  = "forwarded"
+)
+
+// reported reads what was forwarded with a request in a kind of header. Of
+// either, X-Forwarded-* is preferred to Forwarded (RFC 7239): most proxies set the
+// first and pass the second on as the client sent it.
+func reported(h http.Header, kind string) report {
+	lines := h["Forwarded"]
+	if kind == forwarded || kind == either && len(lines) > 0 && h["X-Forwarded-For"] == nil {
 		return rfc7239(lines)
 	}
 	return report{

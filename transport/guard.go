@@ -17,11 +17,11 @@ type Guard struct {
 	log     *slog.Logger
 }
 
-// NewGuard returns a guard for AllowedOrigins and TrustedProxies, which logs to
-// Logger what it refuses. The options must be complete.
+// NewGuard returns a guard for AllowedOrigins, TrustedProxies and Forwarded, which
+// logs to Logger what it refuses. The options must be complete.
 func NewGuard(o Options) (*Guard, error) {
 	origins, err := newOrigins(o.AllowedOrigins)
-	return &Guard{origins: origins, proxies: o.TrustedProxies, log: o.Logger}, err
+	return &Guard{origins: origins, proxies: proxies{o.TrustedProxies, o.Forwarded}, log: o.Logger}, err
 }
 
 // A Request is how a page makes a request.

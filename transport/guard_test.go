@@ -331,6 +331,26 @@ var guardCases = []struct {
 	what: "a stranger's X-Forwarded-Ssl and -Scheme", trusted: "10.0.0.0/8", from: "192.0.2.1",
 	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Ssl: on\nX-Forwarded-Scheme: https",
 	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "a proxy that sets X-Forwarded-*", trusted: "10.0.0.0/8", from: "10.0.0.1", options: Options{Forwarded: "x-forwarded"},
+	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=198.51.100.7;host=inner\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: https",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a client's Forwarded is not read there", trusted: "10.0.0.0/8", from: "10.0.0.1", options: Options{Forwarded: "x-forwarded"},
+	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=198.51.100.7;proto=https",
+	want:    verdict{"10.0.0.1", "http://app.example", false},
+}, {
+	what: "a proxy that sets Forwarded", trusted: "10.0.0.0/8", from: "10.0.0.1", options: Options{Forwarded: "forwarded"},
+	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https\nX-Forwarded-For: 198.51.100.7\nX-Forwarded-Host: inner\nX-Forwarded-Port: 8443",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a client's X-Forwarded-* are not read there", trusted: "10.0.0.0/8", from: "10.0.0.1", options: Options{Forwarded: "forwarded"},
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "http://app.example", false},
+}, {
+	what: "either: Forwarded, where there is no X-Forwarded-For", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https\nX-Forwarded-Proto: http",
+	want:    verdict{"203.0.113.9", "https://app.example", true},
 }}
 
 // The listener of guardCases.

@@ -60,9 +60,19 @@ type Options struct {
 	// origin is always allowed. The default is only that.
 	AllowedOrigins []string
 
-	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-*
-	// headers are believed. The default is none.
+	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-For,
+	// -Host, -Port and -Proto headers are believed (-Scheme or -Ssl, where
+	// there is no -Proto). Proxies that add to what they are told make lists
+	// of them, which are read from their end up to the first address that is
+	// not here. A proxy must set, add to or remove each header of its kind: it
+	// answers for what it passes on. The default is none.
 	TrustedProxies []netip.Prefix
+
+	// Forwarded is the kind of header that the trusted proxies set:
+	// "x-forwarded", "forwarded" (RFC 7239), or "either", which reads
+	// Forwarded where there is no X-Forwarded-For. The other kind, which the
+	// client may have sent, is not read. The default is "either".
+	Forwarded string
 
 	// MessageLimit is the size of a message from the client, in bytes, over
 	// which it is refused (1009, 413). The default is 512 KiB.
@@ -143,6 +153,7 @@ const DefaultClientURL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/
 func (o Options) Complete() (Options, error) {
 	def(&o.ClientURL, DefaultClientURL)
 	def(&o.HeartbeatDelay, 25*time.Second)
+	def(&o.Forwarded, either)
 	def(&o.DisconnectDelay, 5*time.Second)
 	def(&o.ResponseLimit, 128<<10)
 	def(&o.MessageLimit, 512<<10)
@@ -172,6 +183,9 @@ func (o Options) check() error {
 		if !slices.Contains(transports, t) {
 			return fmt.Errorf("transport: DisabledTransports: %q: must be one of %s", t, strings.Join(transports, ", "))
 		}
+	}
+	if kinds := []string{either, xForwarded, forwarded}; !slices.Contains(kinds, o.Forwarded) {
+		return fmt.Errorf("transport: Forwarded: %q: must be one of %s", o.Forwarded, strings.Join(kinds, ", "))
 	}
 	if u, err := url.Parse(o.ClientURL); err != nil || u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(o.ClientURL, "/") {
 		return fmt.Errorf("transport: ClientURL: %q: must begin with http://, https:// or /", o.ClientURL)

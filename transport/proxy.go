@@ -42,11 +42,14 @@ func (c caller) isOrigin(origin string) bool {
 		c.also != "" && origin == strings.ToLower(originOf(c.secure, c.also))
 }
 
-// proxies are those that are believed.
-type proxies []netip.Prefix
+// proxies are those that are believed, and in which header.
+type proxies struct {
+	trusted []netip.Prefix
+	header  string // Options.Forwarded
+}
 
 func (p proxies) trust(ip netip.Addr) bool {
-	for _, prefix := range p {
+	for _, prefix := range p.trusted {
 		if prefix.Contains(ip) {
 			return true
 		}
@@ -63,7 +66,7 @@ func (p proxies) caller(r *http.Request) caller {
 	if !p.trust(c.address) {
 		return c
 	}
-	said, port := reported(r.Header), ""
+	said, port := reported(r.Header, p.header), ""
 	for i := 0; ; i++ {
 		if host := word(said.hosts, i); host != "" {
 			c.host, port = host, "" // which was of another host
