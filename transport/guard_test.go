@@ -351,6 +351,62 @@ var guardCases = []struct {
 	what: "either: Forwarded, where there is no X-Forwarded-For", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nOrigin: https://app.example\nForwarded: for=203.0.113.9;proto=https\nX-Forwarded-Proto: http",
 	want:    verdict{"203.0.113.9", "https://app.example", true},
+}, {
+	what: "a native client that writes its WebSocket's URL", from: "192.0.2.1",
+	headers: "Host: app.example:8080\nOrigin: ws://app.example:8080",
+	want:    verdict{"192.0.2.1", "http://app.example:8080", true},
+}, {
+	what: "and over TLS", from: "tls:192.0.2.1",
+	headers: "Host: app.example\nOrigin: wss://app.example:443",
+	want:    verdict{"192.0.2.1", "https://app.example", true},
+}, {
+	what: "ws is not wss", from: "tls:192.0.2.1",
+	headers: "Host: app.example\nOrigin: ws://app.example",
+	want:    verdict{"192.0.2.1", "https://app.example", false},
+}, {
+	what: "a native client of another host", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: ws://other.example",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "React Native's slash", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example/",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "one slash", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example//",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "a slash of another host", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://other.example/",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "a page in a file", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: file://",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "a user in Host is no page's", from: "192.0.2.1",
+	headers: "Host: user@app.example\nOrigin: http://app.example",
+	want:    verdict{"192.0.2.1", "http://user@app.example", false},
+}, {
+	what: "a dot at the end is another name", from: "192.0.2.1",
+	headers: "Host: app.example.\nOrigin: http://app.example",
+	want:    verdict{"192.0.2.1", "http://app.example.", false},
+}, {
+	what: "for the page, too", from: "192.0.2.1",
+	headers: "Host: app.example.\nOrigin: http://app.example.",
+	want:    verdict{"192.0.2.1", "http://app.example.", true},
+}, {
+	what: "two origins", from: "192.0.2.1",
+	headers: "Host: app.example\nOrigin: http://app.example http://other.example",
+	want:    verdict{"192.0.2.1", "http://app.example", false},
+}, {
+	what: "a page in a file that is allowed", from: "192.0.2.1", options: Options{AllowedOrigins: []string{"file://"}},
+	headers: "Host: app.example\nOrigin: file://",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "a native client that writes an allowed host", from: "192.0.2.1", options: Options{AllowedOrigins: []string{"https://pages.example/"}},
+	headers: "Host: app.example\nOrigin: wss://pages.example/",
+	want:    verdict{"192.0.2.1", "http://app.example", true},
 }}
 
 // The listener of guardCases.

@@ -56,8 +56,10 @@ type Options struct {
 	// AllowedOrigins are the origins of pages that may use the endpoint:
 	// exact ones ("https://example.com"), patterns in which * stands for
 	// anything and a list of ports is in brackets
-	// ("https://*.example.com:[8080,8081]"), or "*" for all. An endpoint's own
-	// origin is always allowed. The default is only that.
+	// ("https://*.example.com:[8080,8081]"), "null", "file://", or "*" for all.
+	// ws and wss are http and https, and a slash at the end is not looked at:
+	// native clients write that. An endpoint's own origin is always allowed.
+	// The default is only that.
 	AllowedOrigins []string
 
 	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-For,

@@ -3,27 +3,28 @@ package transport
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // origins are the pages' origins that an endpoint serves beside its own.
 type origins struct {
 	any      bool
-	exact    map[string]bool // in lower case
+	exact    map[string]bool // canonical
 	patterns []*regexp.Regexp
 }
 
 func newOrigins(allowed []string) (*origins, error) {
 	o := &origins{exact: make(map[string]bool)}
 	for _, origin := range allowed {
-		origin = withoutPort(strings.TrimSuffix(strings.ToLower(origin), "/"))
+		origin = canonical(origin)
 		switch {
 		case origin == "*":
 			o.any = true
-		case origin == "null":
+		case origin == "null", origin == "file://":
 			o.exact[origin] = true
 		case !isOrigin(origin):
-			return nil, fmt.Errorf("transport: AllowedOrigins: %q: must be *, null, or a scheme and host such as https://example.com", origin)
+			return nil, fmt.Errorf("transport: AllowedOrigins: %q: must be *, null, file://, or a scheme and host such as https://example.com", origin)
 		case strings.Contains(origin, "*") || portList(origin) >= 0:
 			o.patterns = append(o.patterns, pattern(origin))
 		default:
@@ -33,12 +34,32 @@ func newOrigins(allowed []string) (*origins, error) {
 	return o, nil
 }
 
-// withoutPort takes the port off that a scheme has by default: browsers do, too.
-func withoutPort(origin string) string {
-	if strings.HasPrefix(origin, "https://") {
-		return strings.TrimSuffix(origin, ":443")
+// canonical is an origin as browsers write it: in lower case, without its scheme's
+// default port (RFC 6454, section 6.2). Clients that are no browsers put the scheme
+// of their WebSocket (daltoniam/Starscream#694) and a slash at the end
+// (facebook/react-native#16304); no page can send either. That of file:// has none.
+func canonical(origin string) string {
+	origin = strings.ToLower(origin)
+	if !strings.HasSuffix(origin, "://") {
+		origin = strings.TrimSuffix(origin, "/")
 	}
-	return strings.TrimSuffix(origin, ":80")
+	if host, ok := strings.CutPrefix(origin, "ws://"); ok {
+		origin = "http://" + host
+	} else if host, ok := strings.CutPrefix(origin, "wss://"); ok {
+		origin = "https://" + host
+	}
+	return strings.TrimSuffix(origin, defaultPort(origin))
+}
+
+// defaultPort is that of an origin's scheme, with its colon.
+func defaultPort(origin string) string {
+	switch {
+	case strings.HasPrefix(origin, "http://"):
+		return ":80"
+	case strings.HasPrefix(origin, "https://"):
+		return ":443"
+	}
+	return ""
 }
 
 // isOrigin tells a scheme and a host, with a port or not, from anything else.
@@ -65,12 +86,11 @@ func portList(origin string) int {
 func pattern(origin string) *regexp.Regexp {
 	ports := ""
 	if i := portList(origin); i >= 0 {
-		list := origin[i+2 : len(origin)-1]
+		list := strings.Split(origin[i+2:len(origin)-1], ",")
 		origin = origin[:i]
-		list = strings.ReplaceAll(list, "*", "[0-9]+")
-		ports = "(:(" + strings.ReplaceAll(list, ",", "|") + "))"
-		if strings.Contains(list, "[0-9]+") {
-			ports += "?"
+		ports = "(:(" + strings.ReplaceAll(strings.Join(list, "|"), "*", "[0-9]+") + "))"
+		if slices.Contains(list, "*") || slices.Contains(list, strings.TrimPrefix(defaultPort(origin), ":")) {
+			ports += "?" // no origin has its default port
 		}
 	}
 	host := strings.ReplaceAll(regexp.QuoteMeta(origin), `\*`, `[^/:@]*`)
@@ -81,7 +101,7 @@ func (o *origins) match(origin string) bool {
 	if o.any {
 		return true
 	}
-	origin = withoutPort(strings.ToLower(origin))
+	origin = canonical(origin)
 	if o.exact[origin] {
 		return true
 	}

@@ -74,6 +74,14 @@ func TestOriginPatterns(t *testing.T) {
 		{"https://a.example:[8080,8081]", []string{"https://a.example:8080", "https://a.example:8081"}, []string{"https://a.example", "https://a.example:80801", "https://a.example:8082"}},
 		{"http://localhost:[*]", []string{"http://localhost", "http://localhost:5173"}, []string{"http://localhost:x", "http://localhost.evil.example"}},
 		{"http://[::1]:8080", []string{"http://[::1]:8080"}, []string{"http://[::1]"}},
+		{"https://a.example:443", []string{"https://a.example", "https://a.example:443"}, []string{"https://a.example:80"}},
+		{"https://*.a.example:[443,8443]", []string{"https://b.a.example", "https://b.a.example:443", "https://b.a.example:8443"}, []string{"https://b.a.example:80"}},
+		{"capacitor://localhost:80", []string{"capacitor://localhost:80"}, []string{"capacitor://localhost"}},
+		{"https://a.example", []string{"https://a.example/", "wss://a.example", "WSS://a.example:443/"}, []string{"https://a.example//", "https://a.example/page", "ws://a.example"}},
+		{"wss://a.example/", []string{"wss://a.example", "https://a.example"}, []string{"ws://a.example", "http://a.example"}},
+		{"ws://*.a.example:[*]", []string{"ws://b.a.example:8080", "http://b.a.example/"}, []string{"wss://b.a.example"}},
+		{"file://", []string{"file://", "FILE:///"}, []string{"file:", "file://host", "file:///home/page", "null", ""}},
+		{"file:///", []string{"file://"}, []string{"file:"}},
 	} {
 		o, err := newOrigins([]string{c.pattern})
 		if err != nil {
@@ -90,7 +98,7 @@ func TestOriginPatterns(t *testing.T) {
 			}
 		}
 	}
-	for _, wrong := range []string{"", "example.com", "https://", "https://a.example/path", "https://a.example:[80"} {
+	for _, wrong := range []string{"", "example.com", "https://", "https://a.example/path", "https://a.example//", "https:///", "file:", "file:///home/page", "https://a.example:[80"} {
 		if _, err := newOrigins([]string{wrong}); err == nil {
 			t.Errorf("%q is taken", wrong)
 		}

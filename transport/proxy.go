@@ -37,8 +37,8 @@ func originOf(secure bool, host string) string {
 // isOrigin tells whether a page of this origin comes from the host that is
 // asked: the same scheme, host and port (RFC 6454, section 5).
 func (c caller) isOrigin(origin string) bool {
-	origin = withoutPort(strings.ToLower(origin))
-	return origin == withoutPort(strings.ToLower(c.origin())) ||
+	origin = canonical(origin)
+	return origin == canonical(c.origin()) ||
 		c.also != "" && origin == strings.ToLower(originOf(c.secure, c.also))
 }
 

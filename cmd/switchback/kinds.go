@@ -35,7 +35,7 @@ var (
 	prefixKind    = kind[netip.Prefix]{"an address or a range such as 10.0.0.0/8", parsePrefix}
 	pathKind      = kind[string]{"a path such as /echo, with no slash at its end, or / for the root", parsePath}
 	transportKind = oneOf("websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling")
-	originKind    = kind[string]{`an origin such as https://example.com, a pattern such as https://*.example.com:[8080,8081], or "*"`, parseOrigin}
+	originKind    = kind[string]{`an origin such as https://example.com, a pattern such as https://*.example.com:[8080,8081], null, file://, or "*"`, parseOrigin}
 	fileKind      = kind[string]{"the name of a file", parseFile}
 )
 
@@ -142,8 +142,8 @@ func parseFile(text string) (string, bool) { return text, text != "" }
 
 // originForm is a scheme and a host, perhaps with a port; * and a list of ports
 // are the endpoint's to read.
-var originForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+$`)
+var originForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+/?$`)
 
 func parseOrigin(text string) (string, bool) {
-	return text, text == "*" || text == "null" || originForm.MatchString(text)
+	return text, text == "*" || text == "null" || text == "file://" || originForm.MatchString(text)
 }

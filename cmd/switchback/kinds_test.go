@@ -23,8 +23,8 @@ func TestKindsTakeWhatTheySay(t *testing.T) {
 		[]string{"/", "/echo", "/v1.0/echo", "/a-b_c~d"},
 		[]string{"", "echo", "/echo/", "//echo", "/a//b", "/a/../b", "/a/.", "/a b", "/a%20b", "/a?b", "/a#b", "/é", "/a\n"})
 	check(t, "origin", originKind,
-		[]string{"*", "null", "https://example.com", "http://localhost:3000", "https://*.example.com:[8080,8081]", "chrome-extension://abc"},
-		[]string{"", "example.com", "https://", "https://example.com/", "https://example.com/page", "https://a b", "//example.com"})
+		[]string{"*", "null", "https://example.com", "http://localhost:3000", "https://*.example.com:[8080,8081]", "chrome-extension://abc", "null", "file://", "https://example.com/", "wss://example.com"},
+		[]string{"", "example.com", "https://", "file:", "file:///home/page", "https://example.com//", "https://example.com/page", "https://a b", "//example.com"})
 	check(t, "one of", oneOf("a", "b"), []string{"a", "b"}, []string{"", "A", "ab"})
 }
 
