@@ -28,6 +28,9 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		{"", Options{DisabledTransports: []string{"xhr"}}, "xhr-polling"},
 		{"", Options{Forwarded: "x-forwarded-for"}, "either, x-forwarded, forwarded"},
 		{"", Options{AllowedOrigins: []string{"example.com"}}, "https://example.com"},
+		{"", Options{Hosts: []string{"chat.example.com:8081"}}, "without scheme and port"},
+		{"", Options{Hosts: []string{"*.example.com"}}, "without scheme and port"},
+		{"", Options{Hosts: []string{""}}, "without scheme and port"},
 		{"", Options{ClientURL: "sockjs.js"}, "ClientURL"},
 		{"", Options{QueueLimit: -1}, "QueueLimit"},
 	} {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,14 +15,22 @@ import (
 type Guard struct {
 	origins *origins
 	proxies proxies
+	hosts   map[string]bool // the server's own, none: any that nobody else can have
 	log     *slog.Logger
 }
 
-// NewGuard returns a guard for AllowedOrigins, TrustedProxies and Forwarded, which
-// logs to Logger what it refuses. The options must be complete.
+// NewGuard returns a guard for AllowedOrigins, TrustedProxies, Forwarded and Hosts,
+// which logs to Logger what it refuses. The options must be complete.
 func NewGuard(o Options) (*Guard, error) {
 	origins, err := newOrigins(o.AllowedOrigins)
-	return &Guard{origins: origins, proxies: proxies{o.TrustedProxies, o.Forwarded}, log: o.Logger}, err
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := newHosts(o.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	return &Guard{origins: origins, proxies: proxies{o.TrustedProxies, o.Forwarded}, hosts: hosts, log: o.Logger}, nil
 }
 
 // A Request is how a page makes a request.
@@ -35,22 +44,44 @@ const (
 // Allowed tells whether the page that makes a request may use the endpoint. A
 // request by script that names no page is allowed: it does not come from a
 // browser, or from one that asks its own server. One by an element is not, since
-// a page can hide itself (Referrer-Policy).
+// a page can hide itself (Referrer-Policy). Neither is one for a host that is not
+// the server's own: such a page takes the server for its own, too.
 func (g *Guard) Allowed(r *http.Request, by Request) bool {
 	if g.origins.any {
 		return true
 	}
 	origin, known := pageOrigin(r, by)
-	if known && (origin == "" || g.origins.match(origin)) {
+	if known && g.origins.match(origin) {
 		return true
 	}
 	c := g.proxies.caller(r)
-	if known && c.isOrigin(origin) {
+	own := g.isOwn(r, c)
+	if known && own && (origin == "" || c.isOrigin(origin)) {
 		return true
 	}
-	g.log.Warn("origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies",
+	event := "origin refused: name it in the allowed origins; behind a proxy that ends TLS, name the proxy in the trusted proxies"
+	if !own {
+		event = "host refused: if it is this server's, name it in the hosts; behind a proxy, name the proxy in the trusted proxies"
+	}
+	g.log.Warn(event,
 		"origin", clip(origin), "own", clip(c.origin()), "address", c.ip())
 	return false
+}
+
+// isOwn tells whether the host that is asked for is the server's own, or may be.
+// Anybody can have a name of theirs stand for a loopback address, on which browsers
+// then ask this server as that of their page (DNS rebinding). So where the server is
+// asked there by a browser, at its own port and not through a proxy, a name is its own
+// only if nobody else can have it. Over TLS the certificate has told whose name it is.
+func (g *Guard) isOwn(r *http.Request, c caller) bool {
+	if len(g.hosts) > 0 {
+		return g.hosts[hostname(c.host)]
+	}
+	if c.proxied || r.TLS != nil || !c.address.IsLoopback() || isLocal(hostname(c.host)) {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return !ok || !local.IP.IsLoopback() || local.Port != portOf(c.host)
 }
 
 // Peer is the client that makes a request, as a session keeps it: copied, since

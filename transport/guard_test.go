@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -25,6 +26,7 @@ var guardCases = []struct {
 	options Options
 	trusted string // proxies
 	from    string // the connection's peer, tls: before it where it came over TLS
+	at      string // the address that it connected to; 192.0.2.80:8081 if empty
 	headers string // one a line
 	want    verdict
 }{{
@@ -407,10 +409,147 @@ var guardCases = []struct {
 	what: "a native client that writes an allowed host", from: "192.0.2.1", options: Options{AllowedOrigins: []string{"https://pages.example/"}},
 	headers: "Host: app.example\nOrigin: wss://pages.example/",
 	want:    verdict{"192.0.2.1", "http://app.example", true},
+}, {
+	what: "a foreign name that stands for a loopback address", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: evil.example:8081\nOrigin: http://evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "its page names itself only where it must", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "or says that the server is its own", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: evil.example:8081\nSec-Fetch-Site: same-origin",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "or where it is", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: evil.example:8081\nReferer: http://evil.example:8081/page",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "in any spelling", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: EVIL.example.:08081\nOrigin: http://evil.example.:8081",
+	want:    verdict{"127.0.0.1", "http://EVIL.example.:08081", false},
+}, {
+	what: "for an IPv6 address", from: "[::1]", at: "[::1]:8081",
+	headers: "Host: evil.example:8081\nOrigin: http://evil.example:8081",
+	want:    verdict{"::1", "http://evil.example:8081", false},
+}, {
+	what: "for an IPv4 address of an IPv6 socket", from: "[::ffff:127.0.0.1]", at: "[::ffff:127.0.0.1]:8081",
+	headers: "Host: evil.example:8081\nOrigin: http://evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "a name that only looks local", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: localhost.evil.example:8081\nOrigin: http://localhost.evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://localhost.evil.example:8081", false},
+}, {
+	what: "or like an address", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: 127.0.0.1.evil.example:8081\nOrigin: http://127.0.0.1.evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://127.0.0.1.evil.example:8081", false},
+}, {
+	what: "a foreign name at the default port", from: "127.0.0.1", at: "127.0.0.1:80",
+	headers: "Host: evil.example\nOrigin: http://evil.example",
+	want:    verdict{"127.0.0.1", "http://evil.example", false},
+}, {
+	what: "what a stranger says of the host", trusted: "10.0.0.0/8", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: evil.example:8081\nOrigin: http://evil.example:8081\nX-Forwarded-Host: localhost\nX-Forwarded-For: 127.0.0.1",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", false},
+}, {
+	what: "a foreign page that is allowed", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{AllowedOrigins: []string{"https://pages.example"}},
+	headers: "Host: evil.example:8081\nOrigin: https://pages.example",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", true},
+}, {
+	what: "a foreign name where all are allowed", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{AllowedOrigins: []string{"*"}},
+	headers: "Host: evil.example:8081\nOrigin: http://evil.example:8081",
+	want:    verdict{"127.0.0.1", "http://evil.example:8081", true},
+}, {
+	what: "localhost", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: localhost:8081\nOrigin: http://localhost:8081",
+	want:    verdict{"127.0.0.1", "http://localhost:8081", true},
+}, {
+	what: "localhost in any spelling", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: LOCALHOST.:8081\nOrigin: http://localhost.:8081",
+	want:    verdict{"127.0.0.1", "http://LOCALHOST.:8081", true},
+}, {
+	what: "a name below localhost", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: chat.localhost:8081\nOrigin: http://chat.localhost:8081",
+	want:    verdict{"127.0.0.1", "http://chat.localhost:8081", true},
+}, {
+	what: "an address", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: 127.0.0.2:8081\nOrigin: http://127.0.0.2:8081",
+	want:    verdict{"127.0.0.1", "http://127.0.0.2:8081", true},
+}, {
+	what: "a short one", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: 127.1:8081",
+	want:    verdict{"127.0.0.1", "http://127.1:8081", true},
+}, {
+	what: "an IPv6 address", from: "[::1]", at: "[::1]:8081",
+	headers: "Host: [::1]:8081\nOrigin: http://[::1]:8081",
+	want:    verdict{"::1", "http://[::1]:8081", true},
+}, {
+	what: "no host at all", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: ",
+	want:    verdict{"127.0.0.1", "http://", true},
+}, {
+	what: "nginx on this host that passes the public name on", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: app.example\nOrigin: http://app.example",
+	want:    verdict{"127.0.0.1", "http://app.example", true},
+}, {
+	what: "with its port", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: app.example:9000\nOrigin: http://app.example:9000",
+	want:    verdict{"127.0.0.1", "http://app.example:9000", true},
+}, {
+	what: "with one that is ours, too, where it is trusted", trusted: "127.0.0.0/8", from: "127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: app.example:8081\nOrigin: http://app.example:8081",
+	want:    verdict{"127.0.0.1", "http://app.example:8081", true},
+}, {
+	what: "a public address", from: "192.0.2.1", at: "192.0.2.80:8081",
+	headers: "Host: app.example:8081\nOrigin: http://app.example:8081",
+	want:    verdict{"192.0.2.1", "http://app.example:8081", true},
+}, {
+	what: "over TLS, where the certificate tells the name", from: "tls:127.0.0.1", at: "127.0.0.1:8081",
+	headers: "Host: app.test:8081\nOrigin: https://app.test:8081",
+	want:    verdict{"127.0.0.1", "https://app.test:8081", true},
+}, {
+	what: "hosts: a name", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: app.example:8081\nOrigin: http://app.example:8081",
+	want:    verdict{"127.0.0.1", "http://app.example:8081", true},
+}, {
+	what: "hosts: in any spelling", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: APP.test:8081\nOrigin: http://app.test:8081",
+	want:    verdict{"127.0.0.1", "http://APP.test:8081", true},
+}, {
+	what: "hosts: an address", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: [::1]:8081\nOrigin: http://[::1]:8081",
+	want:    verdict{"127.0.0.1", "http://[::1]:8081", true},
+}, {
+	what: "hosts: no other name", from: "192.0.2.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: www.app.example\nOrigin: http://www.app.example",
+	want:    verdict{"192.0.2.1", "http://www.app.example", false},
+}, {
+	what: "hosts: no other address, and no localhost", from: "127.0.0.1", at: "127.0.0.1:8081", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: localhost:8081\nOrigin: http://localhost:8081",
+	want:    verdict{"127.0.0.1", "http://localhost:8081", false},
+}, {
+	what: "hosts: whether it names a page or not", from: "192.0.2.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: www.app.example",
+	want:    verdict{"192.0.2.1", "http://www.app.example", false},
+}, {
+	what: "hosts: over TLS, too", from: "tls:192.0.2.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: www.app.example\nOrigin: https://www.app.example",
+	want:    verdict{"192.0.2.1", "https://www.app.example", false},
+}, {
+	what: "hosts: as a trusted proxy tells it", trusted: "10.0.0.0/8", from: "10.0.0.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-Host: app.example\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
+	what: "hosts: not as a stranger does", from: "192.0.2.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}},
+	headers: "Host: inner\nOrigin: http://app.example\nX-Forwarded-Host: app.example",
+	want:    verdict{"192.0.2.1", "http://inner", false},
+}, {
+	what: "hosts: an allowed page asks any", from: "192.0.2.1", options: Options{Hosts: []string{"app.example", "App.Test.", "[0::1]"}, AllowedOrigins: []string{"https://pages.example"}},
+	headers: "Host: inner\nOrigin: https://pages.example",
+	want:    verdict{"192.0.2.1", "http://inner", true},
 }}
-
-// The listener of guardCases.
-var listener = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 80), Port: 8081}
 
 func TestWhoAsksAndWhetherItsPageMay(t *testing.T) {
 	for _, c := range guardCases {
@@ -425,14 +564,14 @@ func TestWhoAsksAndWhetherItsPageMay(t *testing.T) {
 		if overTLS {
 			r.TLS = new(tls.ConnectionState)
 		}
-		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, listener))
+		r = connected(r, cmp.Or(c.at, "192.0.2.80:8081"))
 		peer := g.Peer(r, "websocket")
 		got := verdict{peer.Address, "http://" + peer.Host, g.Allowed(r, ByScript)}
 		if peer.Secure {
 			got.own = "https://" + peer.Host
 		}
 		if got != c.want {
-			t.Errorf("%s:\ngot  %+v\nwant %+v\nfrom %s, trusted %s\n%s", c.what, got, c.want, c.from, c.trusted, c.headers)
+			t.Errorf("%s:\ngot  %+v\nwant %+v\nfrom %s at %s, trusted %s\n%s", c.what, got, c.want, c.from, c.at, c.trusted, c.headers)
 		}
 	}
 }
@@ -461,6 +600,12 @@ func requestWith(t testing.TB, headers string) *http.Request {
 	return r
 }
 
+// connected is a request by a connection to an address of ours.
+func connected(r *http.Request, at string) *http.Request {
+	local := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(at))
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+}
+
 func prefix(t testing.TB, text string) netip.Prefix {
 	t.Helper()
 	if a, err := netip.ParseAddr(text); err == nil {
@@ -482,11 +627,11 @@ func TestGuardMakesNoGarbageWithoutProxies(t *testing.T) {
 			o.TrustedProxies = []netip.Prefix{prefix(t, trusted)}
 		}
 		g := newGuard(t, o)
-		for _, from := range []string{"192.0.2.1:40000", "127.0.0.1:40000"} {
+		for from, at := range map[string]string{"192.0.2.1:40000": "192.0.2.80:8081", "127.0.0.1:40000": "127.0.0.1:8081"} {
 			for _, headers := range []string{"Host: app.example", "Host: app.example\nOrigin: http://app.example"} {
 				r := requestWith(t, headers)
 				r.RemoteAddr = from
-				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, listener))
+				r = connected(r, at)
 				if n := testing.AllocsPerRun(100, func() { g.Allowed(r, ByScript) }); n > 0 {
 					t.Errorf("Allowed, trusted %s, from %s, %s: %v objects", trusted, from, headers, n)
 				}

@@ -76,6 +76,14 @@ type Options struct {
 	// client may have sent, is not read. The default is "either".
 	Forwarded string
 
+	// Hosts are the names and addresses that are the server's own, without a
+	// port: a request for any other host is as one from a foreign page, whether
+	// it names a page or not. Behind a trusted proxy the host is the one that it
+	// reports. The default is any host, but for what DNS rebinding could make
+	// one: over plain HTTP, at the listener's own port on a loopback address
+	// and from no trusted proxy, only localhost, names below it, and addresses.
+	Hosts []string
+
 	// MessageLimit is the size of a message from the client, in bytes, over
 	// which it is refused (1009, 413). The default is 512 KiB.
 	MessageLimit int

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -151,6 +152,28 @@ func TestOwnOriginBehindAProxy(t *testing.T) {
 			t.Errorf("got %d, want %d", a.status, c.status)
 		}
 	}
+}
+
+// DNS rebinding: a name of somebody else stands for a loopback address of ours.
+func TestForeignNamesOfALoopbackAddressAreRefused(t *testing.T) {
+	overWires(t, func(t *testing.T, w wire) {
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
+		_, port, _ := net.SplitHostPort(s.server.Listener.Addr().String())
+		scheme, foreign := "http://", 403
+		if w == secure || w == http2 { // where no browser gets that far
+			scheme, foreign = "https://", 200
+		}
+		for host, status := range map[string]int{"evil.example:" + port: foreign, "localhost:" + port: 200, "front.example": 200} {
+			for _, r := range []struct{ method, path string }{{"GET", "/info"}, {"POST", "/0/" + newID() + "/xhr"}} {
+				if a := s.ask(t, r.method, r.path, "", "Host: "+host, "Origin: "+scheme+host); a.status != status {
+					t.Errorf("%s %s of %s: got %d, want %d", r.method, r.path, host, a.status, status)
+				}
+			}
+			if a := s.ask(t, "GET", "/info", "", "Host: "+host); a.status != status {
+				t.Errorf("%s without an origin: got %d, want %d", host, a.status, status)
+			}
+		}
+	})
 }
 
 func TestPeerIsWhoTheProxyReports(t *testing.T) {

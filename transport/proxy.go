@@ -14,6 +14,7 @@ type caller struct {
 	host    string     // with the port, where there is one
 	also    string     // a second host that is the caller's as well, or empty
 	secure  bool
+	proxied bool // the connection's peer is a trusted proxy
 }
 
 // ip is the caller's address as text, or empty.
@@ -66,6 +67,7 @@ func (p proxies) caller(r *http.Request) caller {
 	if !p.trust(c.address) {
 		return c
 	}
+	c.proxied = true
 	said, port := reported(r.Header, p.header), ""
 	for i := 0; ; i++ {
 		if host := word(said.hosts, i); host != "" {
@@ -127,14 +129,4 @@ func ip(host string) netip.Addr {
 	name, _ := cutPort(host)
 	a, _ := netip.ParseAddr(strings.Trim(name, "[]"))
 	return a.Unmap().WithZone("")
-}
-
-// cutPort cuts the port off a host, where there is one. An IPv6 address is in
-// brackets where it has one (RFC 3986, section 3.2.2).
-func cutPort(host string) (name, port string) {
-	i := strings.LastIndexByte(host, ':')
-	if i < 0 || strings.IndexByte(host[i:], ']') >= 0 || host[0] != '[' && strings.IndexByte(host, ':') < i {
-		return host, ""
-	}
-	return host[:i], host[i+1:]
 }

@@ -62,6 +62,7 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 					netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 				},
 				Forwarded:        "x-forwarded",
+				Hosts:            []string{"chat.example.com", "::1"},
 				MessageLimit:     1000,
 				BodyLimit:        2 << 20,
 				BatchLimit:       100,

@@ -64,7 +64,7 @@
 // An endpoint takes every field of [switchback/transport.Options] under its
 // name in snake case: client_url, heartbeat_delay, disconnect_delay,
 // response_limit, disabled_transports, raw_websocket, hixie76, cookie_needed,
-// allowed_origins, trusted_proxies, forwarded, message_limit, body_limit, batch_limit,
+// allowed_origins, trusted_proxies, forwarded, hosts, message_limit, body_limit, batch_limit,
 // session_limit, address_limit, queue_limit, inbox_limit, memory_limit,
 // body_timeout, write_timeout, handshake_timeout, close_timeout and
 // inbox_timeout; the defaults and the meaning are there.

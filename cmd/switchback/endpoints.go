@@ -76,6 +76,7 @@ func (e *endpointConfig) settings() setting {
 		"cookie_needed":       scalar(&o.CookieNeeded, boolKind),
 		"allowed_origins":     list(&o.AllowedOrigins, originKind),
 		"trusted_proxies":     list(&o.TrustedProxies, prefixKind),
+		"hosts":               list(&o.Hosts, hostKind),
 		"forwarded":           scalar(&o.Forwarded, oneOf("either", "x-forwarded", "forwarded")),
 
 		"message_limit": scalar(&o.MessageLimit, sizeKind),

@@ -36,6 +36,7 @@ var (
 	pathKind      = kind[string]{"a path such as /echo, with no slash at its end, or / for the root", parsePath}
 	transportKind = oneOf("websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling")
 	originKind    = kind[string]{`an origin such as https://example.com, a pattern such as https://*.example.com:[8080,8081], null, file://, or "*"`, parseOrigin}
+	hostKind      = kind[string]{"a name or an address without scheme and port, such as chat.example.com", parseHost}
 	fileKind      = kind[string]{"the name of a file", parseFile}
 )
 
@@ -136,6 +137,14 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 func parsePath(text string) (string, bool) {
 	encoded := (&url.URL{Path: text}).EscapedPath()
 	return text, path.IsAbs(text) && path.Clean(text) == text && encoded == text
+}
+
+// hostForm is a name or an IPv4 address; IPv6 ones are parsed.
+var hostForm = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$`)
+
+func parseHost(text string) (string, bool) {
+	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	return text, err == nil || hostForm.MatchString(text)
 }
 
 func parseFile(text string) (string, bool) { return text, text != "" }

@@ -25,6 +25,9 @@ func TestKindsTakeWhatTheySay(t *testing.T) {
 	check(t, "origin", originKind,
 		[]string{"*", "null", "https://example.com", "http://localhost:3000", "https://*.example.com:[8080,8081]", "chrome-extension://abc", "null", "file://", "https://example.com/", "wss://example.com"},
 		[]string{"", "example.com", "https://", "file:", "file:///home/page", "https://example.com//", "https://example.com/page", "https://a b", "//example.com"})
+	check(t, "host", hostKind,
+		[]string{"localhost", "chat.example.com", "Chat.Example.com.", "xn--bcher-kva.example", "127.0.0.1", "::1", "[::1]"},
+		[]string{"", ".", "https://example.com", "example.com:8081", "[::1]:80", "*.example.com", "a b", "a/b", "a,b", "é.example"})
 	check(t, "one of", oneOf("a", "b"), []string{"a", "b"}, []string{"", "A", "ab"})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -224,6 +225,29 @@ func TestForeignOriginsAreRefused(t *testing.T) {
 	resp := s.request("GET", "/info", "https://example.com", "")
 	if resp.StatusCode != 200 || resp.Header.Get("Access-Control-Allow-Origin") != "https://example.com" || resp.Header.Get("Vary") != "Origin" {
 		t.Errorf("allowed: %d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// DNS rebinding: a name of somebody else stands for a loopback address of ours.
+func TestForeignNamesOfALoopbackAddressAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		hosts  []string
+		host   string
+		status int
+	}{{nil, "evil.example:%s", 403}, {nil, "localhost:%s", 200}, {nil, "front.example", 200}, {[]string{"chat.test"}, "chat.test:%s", 200}, {[]string{"chat.test"}, "localhost:%s", 403}} {
+		s := serve(t, session.Shared(newProbe()), transport.Options{Hosts: c.hosts})
+		_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+		r, _ := http.NewRequestWithContext(t.Context(), "GET", s.base+"/info", nil)
+		r.Host = strings.Replace(c.host, "%s", port, 1)
+		r.Header.Set("Origin", "http://"+r.Host)
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%s, hosts %v: got %d, want %d", r.Host, c.hosts, resp.StatusCode, c.status)
+		}
 	}
 }
 
