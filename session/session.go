@@ -119,9 +119,9 @@ func Shared(h Handler) Opener {
 type Peer struct {
 	Transport   string // "websocket", "xhr-streaming", ... as sockjs-client names them, or "raw-websocket"
 	Address     string // IP address, without port; behind a trusted proxy the one it reports
-	Host        string // host and port that the client asked for
+	Host        string // host and port that the client asked for, at most 256 bytes of them
 	Secure      bool   // the client came over TLS
-	Origin      string // of the page, or empty
+	Origin      string // of the page, at most 256 bytes of it, or empty
 	UserAgent   string // at most 256 bytes of it
 	Subprotocol string // chosen at the handshake of a native WebSocket, or empty
 }

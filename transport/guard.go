@@ -84,8 +84,12 @@ func (g *Guard) isOwn(r *http.Request, c caller) bool {
 	return !ok || !local.IP.IsLoopback() || local.Port != portOf(c.host)
 }
 
-// Peer is the client that makes a request, as a session keeps it: copied, since
-// what it is taken from belongs to the request.
+// kept is how much of a client's text a session keeps, in bytes: of a host name that is
+// all (RFC 1035, section 2.3.4).
+const kept = 256
+
+// Peer is the client that makes a request, as a session keeps it: clipped, and
+// copied, since what it is taken from belongs to the request.
 func (g *Guard) Peer(r *http.Request, transport string) session.Peer {
 	c := g.proxies.caller(r)
 	p := session.Peer{
@@ -96,7 +100,9 @@ func (g *Guard) Peer(r *http.Request, transport string) session.Peer {
 		Origin:    r.Header.Get("Origin"),
 		UserAgent: r.UserAgent(),
 	}
-	p.UserAgent = p.UserAgent[:min(len(p.UserAgent), 256)]
+	for _, field := range []*string{&p.Host, &p.Origin, &p.UserAgent} {
+		*field = (*field)[:min(len(*field), kept)]
+	}
 	all := strings.Join([]string{p.Address, p.Host, p.Origin, p.UserAgent}, "") // a copy
 	for _, field := range []*string{&p.Address, &p.Host, &p.Origin, &p.UserAgent} {
 		*field, all = all[:len(*field)], all[len(*field):]

@@ -195,6 +195,16 @@ func TestPeerIsWhoTheProxyReports(t *testing.T) {
 	}
 }
 
+// Whatever a client sends, a session keeps little of it.
+func TestPeerIsBounded(t *testing.T) {
+	long := strings.Repeat("a", 15000)
+	g := newGuard(t, Options{})
+	p := g.Peer(requestWith(t, "Host: "+long+"\nOrigin: http://"+long+"\nUser-Agent: "+long), "websocket")
+	if p.Host != long[:256] || p.Origin != ("http://" + long)[:256] || p.UserAgent != long[:256] {
+		t.Errorf("kept %d, %d and %d bytes", len(p.Host), len(p.Origin), len(p.UserAgent))
+	}
+}
+
 type peerRecorder struct {
 	handler.Echo
 	peers chan session.Peer
