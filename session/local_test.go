@@ -472,6 +472,43 @@ func TestSessionLimits(t *testing.T) {
 	})
 }
 
+// One client has a whole /64 of IPv6 at least.
+func TestAddressLimitCountsNetworks(t *testing.T) {
+	for _, c := range []struct {
+		first, second string
+		same          bool
+	}{
+		{"192.0.2.1", "192.0.2.1", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.1", "::ffff:192.0.2.1", true},
+		{"::ffff:192.0.2.1", "::ffff:192.0.2.2", false},
+		{"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false},
+		{"::1", "192.0.2.1", false},
+		{"fe80::1%eth0", "fe80::2", true},
+		{"", "192.0.2.1", false},
+		{"", "", true},
+		{"", "unknown", true},
+	} {
+		config := config
+		config.AddressLimit = 1
+		bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+			r := new(receiver)
+			s, err := g.Open("", nil, Peer{Address: c.first}, SockJS, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.Open("", nil, Peer{Address: c.second}, SockJS, new(receiver)); (err != nil) != c.same {
+				t.Errorf("%q after %q: got %v", c.second, c.first, err)
+			}
+			s.Detach(r, nil)
+			if _, err := g.Open("", nil, Peer{Address: c.first}, SockJS, new(receiver)); err != nil {
+				t.Errorf("%q once its session has gone: got %v", c.first, err)
+			}
+		})
+	}
+}
+
 func TestOpenerRefuses(t *testing.T) {
 	want := &RefusedError{Status: 401, Reason: "Who are you?"}
 	opener := OpenerFunc(func(*http.Request) (Handler, error) { return nil, want })

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ type Config struct {
 	DisconnectDelay time.Duration // how long a session outlives its last receiver
 	InboxTimeout    time.Duration // how long Receive waits for room
 	SessionLimit    int           // sessions
-	AddressLimit    int           // sessions of one Peer.Address
+	AddressLimit    int           // sessions of one Peer.Network
 	QueueLimit      int           // bytes of one session that its client has yet to take
 	InboxLimit      int           // bytes of one session that wait for its handler
 	MemoryLimit     int64         // bytes of both over all sessions, without the first 512 of each
@@ -53,7 +54,7 @@ type Registry struct {
 	shards    [64]shard
 	addresses struct {
 		sync.Mutex
-		sessions map[string]int
+		sessions map[netip.Prefix]int
 	}
 }
 
@@ -97,7 +98,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		g.shards[i].keys = make(map[string]*Local)
 		g.shards[i].keyless = make(map[*Local]struct{})
 	}
-	g.addresses.sessions = make(map[string]int)
+	g.addresses.sessions = make(map[netip.Prefix]int)
 	return g
 }
 
@@ -138,7 +139,7 @@ func (g *Registry) shardOf(key string) *shard {
 // receiver. Open returns a *RefusedError when the opener or a limit refuses,
 // and ErrAttached when another session with this key was opened meanwhile.
 func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (*Local, error) {
-	if err := g.admit(peer.Address); err != nil {
+	if err := g.admit(&peer); err != nil {
 		g.stats.refused.Add(1)
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing Framin
 	known := false
 	defer func() {
 		if !known { // for an error or a panic
-			g.dismiss(peer.Address)
+			g.dismiss(&peer)
 		}
 	}()
 	handler, err := g.opener.Open(r)
@@ -183,7 +184,7 @@ func (g *Registry) Full() bool {
 }
 
 // admit counts a session in, if limits allow it.
-func (g *Registry) admit(address string) error {
+func (g *Registry) admit(peer *Peer) error {
 	if g.draining.Load() {
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Server is going away"}
 	}
@@ -194,30 +195,29 @@ func (g *Registry) admit(address string) error {
 	if g.config.AddressLimit == 0 {
 		return nil
 	}
+	network := peer.Network()
 	g.addresses.Lock()
 	defer g.addresses.Unlock()
-	n := g.addresses.sessions[address]
+	n := g.addresses.sessions[network]
 	if n >= g.config.AddressLimit {
 		g.live.Add(-1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
 	}
-	if n == 0 {
-		address = strings.Clone(address) // which may be a part of a longer text
-	}
-	g.addresses.sessions[address] = n + 1
+	g.addresses.sessions[network] = n + 1
 	return nil
 }
 
 // dismiss counts a session out.
-func (g *Registry) dismiss(address string) {
+func (g *Registry) dismiss(peer *Peer) {
 	g.live.Add(-1)
 	if g.config.AddressLimit == 0 {
 		return
 	}
+	network := peer.Network()
 	g.addresses.Lock()
 	defer g.addresses.Unlock()
-	if g.addresses.sessions[address]--; g.addresses.sessions[address] == 0 {
-		delete(g.addresses.sessions, address)
+	if g.addresses.sessions[network]--; g.addresses.sessions[network] == 0 {
+		delete(g.addresses.sessions, network)
 	}
 }
 
@@ -270,7 +270,7 @@ func (g *Registry) remove(s *Local) {
 	}
 	h.mu.Unlock()
 	g.wheel.remove(s)
-	g.dismiss(s.peer.Address)
+	g.dismiss(&s.peer)
 }
 
 // sessions returns those that live now.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"net/http"
+	"net/netip"
 )
 
 // A Session is one client's conversation with the server. It outlives the
@@ -124,6 +125,19 @@ type Peer struct {
 	Origin      string // of the page, at most 256 bytes of it, or empty
 	UserAgent   string // at most 256 bytes of it
 	Subprotocol string // chosen at the handshake of a native WebSocket, or empty
+}
+
+// Network is what AddressLimit counts: the address, and of IPv6 the /64, since that is
+// what one client has at least (RFC 6177, section 2). Peers without an address share one
+// that is not valid.
+func (p *Peer) Network() netip.Prefix {
+	a, err := netip.ParseAddr(p.Address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	a = a.Unmap().WithZone("")
+	network, _ := a.Prefix(min(a.BitLen(), 64))
+	return network
 }
 
 // A Receiver carries frames to the client now. It is a transport's.

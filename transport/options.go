@@ -101,8 +101,9 @@ type Options struct {
 	// default is 1,000,000.
 	SessionLimit int
 
-	// AddressLimit is the number of sessions of one peer address (503). The
-	// default is no limit: offices and proxies share an address.
+	// AddressLimit is the number of sessions of one peer address, of IPv6 of
+	// one /64 (503). The default is no limit: offices and proxies share an
+	// address.
 	AddressLimit int
 
 	// QueueLimit is the number of bytes a client may leave unread; over it

@@ -103,12 +103,12 @@ func (e *Endpoint) open(r *http.Request, t route) (a *adapter, err error) {
 	if t.transport == rawWebSocket {
 		peer.Subprotocol = e.subprotocol(r)
 	}
-	if err := e.registry.admit(peer.Address); err != nil {
+	if err := e.registry.admit(&peer); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if a == nil {
-			e.registry.dismiss(peer.Address)
+			e.registry.dismiss(&peer)
 		}
 	}()
 	handler, err := e.opener.Open(r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -32,7 +33,7 @@ type registry struct {
 	number    uint64     // the last session's
 	active    int        // requests and sessions' goroutines
 	admitted  int        // sessions
-	addresses map[string]int
+	addresses map[netip.Prefix]int
 	keys      map[string]*adapter
 	all       map[*adapter]struct{}
 }
@@ -42,7 +43,7 @@ func newRegistry(o transport.Options) *registry {
 		options:   o,
 		prefix:    rand.Text()[:6] + "-",
 		idle:      make(chan struct{}),
-		addresses: make(map[string]int),
+		addresses: make(map[netip.Prefix]int),
 		keys:      make(map[string]*adapter),
 		all:       make(map[*adapter]struct{}),
 	}
@@ -72,7 +73,8 @@ func (g *registry) find(key string) *adapter {
 func (a *adapter) over() bool { return a.engine.GetSessionState() == sockjs.SessionClosed }
 
 // admit counts a session in, if limits allow it.
-func (g *registry) admit(address string) error {
+func (g *registry) admit(peer *session.Peer) error {
+	network := peer.Network()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	reason := ""
@@ -81,28 +83,29 @@ func (g *registry) admit(address string) error {
 		reason = "Server is going away"
 	case g.admitted >= g.options.SessionLimit:
 		reason = "Too many sessions"
-	case limit != 0 && g.addresses[address] >= limit:
+	case limit != 0 && g.addresses[network] >= limit:
 		reason = "Too many sessions from this address"
 	default:
 		g.admitted++
-		g.addresses[address]++
+		g.addresses[network]++
 		return nil
 	}
 	return &session.RefusedError{Status: http.StatusServiceUnavailable, Reason: reason}
 }
 
 // dismiss counts a session out.
-func (g *registry) dismiss(address string) {
+func (g *registry) dismiss(peer *session.Peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dismissLocked(address)
+	g.dismissLocked(peer)
 }
 
 // dismissLocked is dismiss. g.mu is held.
-func (g *registry) dismissLocked(address string) {
+func (g *registry) dismissLocked(peer *session.Peer) {
 	g.admitted--
-	if g.addresses[address]--; g.addresses[address] == 0 {
-		delete(g.addresses, address)
+	network := peer.Network()
+	if g.addresses[network]--; g.addresses[network] == 0 {
+		delete(g.addresses, network)
 	}
 }
 
@@ -113,7 +116,7 @@ func (g *registry) add(a *adapter) *adapter {
 	defer g.mu.Unlock()
 	if a.key != "" {
 		if other := g.keys[a.key]; other != nil {
-			g.dismissLocked(a.peer.Address)
+			g.dismissLocked(&a.peer)
 			return other
 		}
 		g.keys[a.key] = a
@@ -182,7 +185,7 @@ func (g *registry) removeLocked(a *adapter) {
 	if g.keys[a.key] == a {
 		delete(g.keys, a.key)
 	}
-	g.dismissLocked(a.peer.Address)
+	g.dismissLocked(&a.peer)
 }
 
 // begin counts a request as active.

@@ -21,7 +21,7 @@ func testRegistry(limit int) *registry {
 
 func admitted(t *testing.T, g *registry, key string) *adapter {
 	t.Helper()
-	if err := g.admit(""); err != nil {
+	if err := g.admit(new(session.Peer)); err != nil {
 		t.Fatal(err)
 	}
 	return g.add(&adapter{key: key})
