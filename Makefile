@@ -41,6 +41,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzQuoted -fuzztime $(FUZZTIME) ./session/frame
 	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
 	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./transport
+	$(GO) test -run '^$$' -fuzz FuzzForwarded -fuzztime $(FUZZTIME) ./transport
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./transport/netpoll
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./handler/stomp/frame
 	$(GO) test -run '^$$' -fuzz FuzzFrameComesBack -fuzztime $(FUZZTIME) ./handler/stomp/frame

@@ -642,3 +642,19 @@ func TestGuardMakesNoGarbageWithoutProxies(t *testing.T) {
 		}
 	}
 }
+
+// What a client sends before the element of the proxy has no effect on it.
+func FuzzForwarded(f *testing.F) {
+	for _, client := range []string{"", "for=10.9.9.9", `for="`, `host="a\`, `a="b;c,d"`, ",,;;", `"`, `\"`} {
+		f.Add(client)
+	}
+	f.Fuzz(func(t *testing.T, client string) {
+		const proxy = `for="[2001:db8::1]:4711";proto=https;host="a;\"b,c"`
+		for _, lines := range [][]string{{client + ", " + proxy}, {client, proxy}} {
+			r := rfc7239(lines)
+			if r.addresses[0] != "[2001:db8::1]:4711" || r.schemes[0] != "https" || r.hosts[0] != `a;"b,c` {
+				t.Errorf("%q: got %+v", lines, r)
+			}
+		}
+	})
+}
