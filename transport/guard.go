@@ -15,7 +15,7 @@ import (
 type Guard struct {
 	origins *origins
 	proxies proxies
-	hosts   map[string]bool // the server's own, none: any that nobody else can have
+	hosts   map[string]bool // the server's own; none: any that nobody else can have
 	log     *slog.Logger
 }
 
@@ -30,7 +30,7 @@ func NewGuard(o Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Guard{origins: origins, proxies: proxies{o.TrustedProxies, o.Forwarded}, hosts: hosts, log: o.Logger}, nil
+	return &Guard{origins: origins, proxies: newProxies(o), hosts: hosts, log: o.Logger}, nil
 }
 
 // A Request is how a page makes a request.

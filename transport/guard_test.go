@@ -94,6 +94,10 @@ var guardCases = []struct {
 	headers: "Host: app.example\nX-Forwarded-For: ::ffff:203.0.113.9",
 	want:    verdict{"203.0.113.9", "http://app.example", true},
 }, {
+	what: "a proxy whose address is written as IPv6", trusted: "::ffff:10.0.0.0/104", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https",
+	want:    verdict{"10.0.0.1", "https://app.example", true},
+}, {
 	what: "clients with ports", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nX-Forwarded-For: [2001:db8::1]:4711",
 	want:    verdict{"2001:db8::1", "http://app.example", true},

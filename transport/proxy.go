@@ -49,6 +49,19 @@ type proxies struct {
 	header  string // Options.Forwarded
 }
 
+// newProxies are those of options. A caller's IPv4 address is one, however it is
+// written; so are the proxies'.
+func newProxies(o Options) proxies {
+	p := proxies{header: o.Forwarded}
+	for _, t := range o.TrustedProxies {
+		if t.Addr().Is4In6() && t.Bits() >= 96 {
+			t = netip.PrefixFrom(t.Addr().Unmap(), t.Bits()-96)
+		}
+		p.trusted = append(p.trusted, t)
+	}
+	return p
+}
+
 func (p proxies) trust(ip netip.Addr) bool {
 	for _, prefix := range p.trusted {
 		if prefix.Contains(ip) {
