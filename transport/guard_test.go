@@ -290,9 +290,9 @@ var guardCases = []struct {
 	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-Proto: http\nX-Forwarded-Port: 80",
 	want:    verdict{"10.0.0.1", "http://app.example", true},
 }, {
-	what: "a port is of the host that it came with", trusted: "10.0.0.0/8", from: "10.0.0.1",
-	headers: "Host: inner\nOrigin: https://app.example\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, inner\nX-Forwarded-Proto: https, http\nX-Forwarded-Port: 8080",
-	want:    verdict{"203.0.113.9", "https://app.example", true},
+	what: "Apache behind Traefik adds to the hosts, but not to ports and schemes", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: inner\nOrigin: https://app.example:8443\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Host: app.example, app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"203.0.113.9", "https://app.example:8443", true},
 }, {
 	what: "a port by the first proxy of a host that all pass on", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nOrigin: https://app.example:8443\nX-Forwarded-For: 203.0.113.9, 10.0.0.2\nX-Forwarded-Proto: https, http\nX-Forwarded-Port: 8443, 8080",

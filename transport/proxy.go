@@ -74,7 +74,7 @@ func (p proxies) trust(ip netip.Addr) bool {
 // caller returns who makes a request. The connection's peer is, unless it is a
 // trusted proxy: then it is who the proxy reports, and so on, up to the first
 // that is not trusted, or that is not known. What the farthest trusted proxy says
-// of host and scheme counts, and what it does not say, the one behind it.
+// of host, port and scheme counts, and of what it does not say, the word of the next.
 func (p proxies) caller(r *http.Request) caller {
 	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
 	if !p.trust(c.address) {
@@ -83,9 +83,7 @@ func (p proxies) caller(r *http.Request) caller {
 	c.proxied = true
 	said, port := reported(r.Header, p.header), ""
 	for i := 0; ; i++ {
-		if host := word(said.hosts, i); host != "" {
-			c.host, port = host, "" // which was of another host
-		}
+		c.host = cmp.Or(word(said.hosts, i), c.host)
 		port = cmp.Or(word(said.ports, i), port)
 		c.secure = secured(word(said.schemes, i), c.secure)
 		address := ip(word(said.addresses, i))
