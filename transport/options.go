@@ -58,8 +58,8 @@ type Options struct {
 	// anything and a list of ports is in brackets
 	// ("https://*.example.com:[8080,8081]"), "null", "file://", or "*" for all.
 	// ws and wss are http and https, and a slash at the end is not looked at:
-	// native clients write that. An endpoint's own origin is always allowed.
-	// The default is only that.
+	// native clients write that. An endpoint's own origin is always allowed,
+	// unless its host is not one of Hosts. The default is only that.
 	AllowedOrigins []string
 
 	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-For,

@@ -205,6 +205,22 @@ func TestPeerIsBounded(t *testing.T) {
 	}
 }
 
+// A WebSocket of before RFC 6455 wants its URL back, as its page has it.
+func TestHixie76LocationIsThePages(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	for headers, want := range map[string]string{
+		"Host: app.example\r\nOrigin: http://app.example":                                                           "ws://app.example/echo/0/0/websocket",
+		"Host: app.example\r\nOrigin: https://app.example\r\nX-Forwarded-Proto: wss\r\nX-Forwarded-Port: 443":       "wss://app.example/echo/0/0/websocket",
+		"Host: app.example\r\nOrigin: https://app.example:8443\r\nX-Forwarded-Proto: wss\r\nX-Forwarded-Port: 8443": "wss://app.example:8443/echo/0/0/websocket",
+	} {
+		got := s.raw(t, "GET /echo/0/0/websocket HTTP/1.1\r\n"+headers+"\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"+
+			"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U")
+		if !strings.Contains(got, "\r\nSec-WebSocket-Location: "+want+"\r\n") {
+			t.Errorf("%s: got %s", headers, got)
+		}
+	}
+}
+
 type peerRecorder struct {
 	handler.Echo
 	peers chan session.Peer
