@@ -43,6 +43,8 @@
 //	    engine: switchback        # default; or igm
 //	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
 //	    trusted_proxies: [10.0.0.0/8]
+//	    forwarded: x-forwarded    # default: either
+//	    hosts: [chat.example.com] # default: any that cannot be another's
 //	    heartbeat_delay: 25s      # default; or off
 //
 // The endpoints whose handler is stomp have one broker, which takes the fields
