@@ -131,7 +131,31 @@ func (d *Decoder) decode(f *Frame, data []byte) error {
 		}
 		f.Headers = append(f.Headers, h)
 	}
+	if d.padded() || f.Command.connects() && speaks10(f.Headers) {
+		f.Headers.trim()
+	}
 	return nil
+}
+
+// blanks are what may stand around the names and values of 1.0.
+const blanks = " \t"
+
+// padded tells whether blanks around the frame's names and values are no part
+// of them. They are none in 1.0, whose specification writes "destination:
+// /queue/foo"; 1.1 and 1.2 forbid to trim. What a CONNECT is, its headers tell.
+func (d *Decoder) padded() bool { return d.Version == V10 && !d.at.command.raw() }
+
+// speaks10 tells whether a CONNECT with these headers is one of 1.0.
+func speaks10(h Headers) bool {
+	v, ok := Negotiate(h)
+	return ok && v == V10
+}
+
+// trim takes the blanks from around all names and values.
+func (h Headers) trim() {
+	for i := range h {
+		h[i] = Header{strings.Trim(h[i].Name, blanks), strings.Trim(h[i].Value, blanks)}
+	}
 }
 
 func headerOf(line string, escaped bool) (h Header, err error) {

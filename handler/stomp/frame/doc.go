@@ -13,6 +13,9 @@
 // It holds a peer to its [Limits] before it keeps anything. [Append] and
 // [AppendMessage] encode.
 //
+// Blanks around the names and values of headers are no part of them in 1.0, and
+// are in 1.1 and 1.2 (STOMP 1.2, Frames and Headers).
+//
 // Text is bytes in UTF-8, with one addition: a JavaScript string may hold half a
 // character, a lone surrogate, which a SockJS session brings as the three bytes
 // that UTF-8 would give it (WTF-8). See [ValidText].

@@ -66,10 +66,14 @@ func Delivered(name string) bool {
 	return false
 }
 
+// blank10 are the bytes that are a blank, or become one, where nothing is escaped.
+const blank10 = blanks + "\x00\r\n"
+
 // appendHeader appends one header. A name with a colon cannot be told from
-// another header where nothing is escaped, and is left out.
+// another header where nothing is escaped, nor one of blanks from none, and is
+// left out.
 func appendHeader(dst []byte, e escaping, name, value string) []byte {
-	if e == unescaped && strings.IndexByte(name, ':') >= 0 || name == "" {
+	if e == unescaped && (strings.IndexByte(name, ':') >= 0 || strings.Trim(name, blank10) == "") || name == "" {
 		return dst
 	}
 	dst = e.append(dst, name)

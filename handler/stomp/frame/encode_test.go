@@ -22,6 +22,8 @@ func TestFramesEncode(t *testing.T) {
 		{V12, Send, Headers{{"content-length", "99"}, {"destination", "/a"}}, "a\x00é", "SEND\ndestination:/a\ncontent-length:4\n\na\x00é\x00"},
 		{V12, Send, odd, "", "SEND\na\\cb:x\nc:1\\c2\\n3\\r4\\\\5 6\ncontent-length:0\n\n\x00"},
 		{V11, Send, odd, "", "SEND\na\\cb:x\nc:1\\c2\\n3\r4\\\\5 6\ncontent-length:0\n\n\x00"},
+		{V12, Send, Headers{{" ", "x"}}, "", "SEND\n :x\ncontent-length:0\n\n\x00"},
+		{V10, Send, Headers{{" ", "x"}, {"\n\x00", "x"}, {" a", " b"}}, "", "SEND\n a: b\ncontent-length:0\n\n\x00"},
 		{V10, Send, odd, "", "SEND\nc:1:2 3 4\\5 6\ncontent-length:0\n\n\x00"},
 	} {
 		if got := string(Append(nil, c.version, c.command, c.headers, []byte(c.body))); got != c.want {

@@ -44,9 +44,13 @@ func commandOf(name []byte) Command {
 	return ""
 }
 
+// connects tells whether a command opens a session. STOMP is CONNECT by another
+// name.
+func (c Command) connects() bool { return c == Connect || c == Stomp }
+
 // raw tells whether a command's headers are never escaped (STOMP 1.2, Value
-// Encoding). STOMP is CONNECT by another name.
-func (c Command) raw() bool { return c == Connect || c == Stomp || c == Connected }
+// Encoding).
+func (c Command) raw() bool { return c.connects() || c == Connected }
 
 // hasBody tells whether a command's frame may have a body (STOMP 1.2, Body).
 func (c Command) hasBody() bool { return c == Send || c == Message || c == Error }

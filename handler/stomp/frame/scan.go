@@ -117,15 +117,21 @@ func (d *Decoder) readLine(line []byte) error {
 	if a.lines-1 > d.Limits.Headers {
 		return limit("The configured STOMP header limit of %d headers has been exceeded", d.Limits.Headers)
 	}
-	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 || bytes.IndexByte(line, 0) >= 0 {
+	name, value, ok := bytes.Cut(line, colon)
+	if d.padded() {
+		name = bytes.Trim(name, blanks)
+	}
+	if !ok || len(name) == 0 || bytes.IndexByte(line, 0) >= 0 {
 		return quoting("illegal header", "Illegal header: '%s'. A header must be of the form <name>:[<value>].", printable(line))
 	}
-	if !a.fixed && string(line[:colon]) == "content-length" {
-		a.readLength(string(line[colon+1:]))
+	if !a.fixed && string(name) == "content-length" {
+		a.readLength(string(bytes.Trim(value, blanks)))
 	}
 	return nil
 }
+
+// colon ends a header's name.
+var colon = []byte{':'}
 
 // printable is a peer's bytes for an error's text.
 func printable[T []byte | string](p T) string {
@@ -137,7 +143,8 @@ func printable[T []byte | string](p T) string {
 }
 
 // readLength notes a content-length. One that is no number, or negative, is
-// ignored.
+// ignored. A number is one in every version with blanks around it, too: no peer
+// means another length by them.
 func (a *progress) readLength(value string) {
 	n, err := strconv.Atoi(value)
 	if n < 0 || err != nil && n == 0 {

@@ -2,8 +2,8 @@ package frame
 
 import "strings"
 
-// A Version is a version of STOMP. It decides how headers are escaped. The zero
-// value is 1.0.
+// A Version is a version of STOMP. It decides how headers are escaped, and
+// whether blanks around them count. The zero value is 1.0.
 type Version uint8
 
 const (
