@@ -11,7 +11,7 @@ import (
 // A Client is the peer of a session that speaks STOMP, as CONNECT has left it.
 // But for Value it is not changed afterwards and must not be changed.
 type Client struct {
-	ID      string        // the session's
+	ID      string        // the session's; CONNECTED tells it
 	User    string        // empty: nobody has named the user
 	Peer    *session.Peer // who opened the session
 	Version frame.Version

@@ -38,7 +38,8 @@ func (c *conn) connect(f *frame.Frame) error {
 }
 
 // agree agrees on heart-beats and returns the headers of CONNECTED. Old clients
-// read heart-beat without asking whether it is there.
+// read heart-beat and session without asking whether they are there; session is
+// always there in 1.0 (STOMP 1.0, Client Commands).
 func (c *conn) agree(h frame.Headers) frame.Headers {
 	o := &c.broker.options
 	c.pulse.sent.Store(int64(c.broker.clock.now()))
@@ -49,7 +50,11 @@ func (c *conn) agree(h frame.Headers) frame.Headers {
 		c.pulse.read = 3 * rate(can, o.HeartbeatReceive)
 		c.pulse.write = rate(o.HeartbeatSend, wants)
 	}
-	headers := frame.Headers{{Name: "version", Value: c.client.Version.String()}, {Name: "heart-beat", Value: announced}}
+	headers := frame.Headers{
+		{Name: "version", Value: c.client.Version.String()},
+		{Name: "heart-beat", Value: announced},
+		{Name: "session", Value: c.client.ID},
+	}
 	if c.client.User != "" {
 		headers = append(headers, frame.Header{Name: "user-name", Value: c.client.User})
 	}

@@ -15,18 +15,52 @@ import (
 
 func TestConnectAgreesOnAVersion(t *testing.T) {
 	for _, c := range []struct{ connect, want string }{
-		{"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:10000,10000\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
-		{"STOMP\naccept-version:1.0,1.2\nhost:example.com\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
-		{"CONNECT\naccept-version:1.1,1.0\n\n\x00", "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n^@"},
-		{"CONNECT\naccept-version:1.0\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\n\n^@"},
-		{"CONNECT\nlogin:guest\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\n\n^@"},
-		{"CONNECT\naccept-version:3.0, 1.1 \n\n\x00\n", "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n^@"},
-		{"\n\nCONNECT\r\naccept-version:1.2\r\nreceipt:1\r\n\r\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n^@"},
+		{"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:10000,10000\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"STOMP\naccept-version:1.0,1.2\nhost:example.com\n\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"CONNECT\naccept-version:1.1,1.0\n\n\x00", "CONNECTED\nversion:1.1\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"CONNECT\naccept-version:1.0\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"CONNECT\nlogin:guest\n\n\x00", "CONNECTED\nversion:1.0\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"CONNECT\naccept-version:3.0, 1.1 \n\n\x00\n", "CONNECTED\nversion:1.1\nheart-beat:0,0\nsession:*\n\n^@"},
+		{"\n\nCONNECT\r\naccept-version:1.2\r\nreceipt:1\r\n\r\n\x00", "CONNECTED\nversion:1.2\nheart-beat:0,0\nsession:*\n\n^@"},
 	} {
 		bubble(t, Options{}, func(w *world) {
 			x := w.open("raw-websocket")
 			x.send(c.connect)
 			x.want(c.want)
+		})
+	}
+}
+
+// Headers of 1.0 have blanks around them, as its specification writes them.
+func TestFramesOfVersion10AreTakenAsSpecified(t *testing.T) {
+	bubble(t, Options{Login: Passwords(map[string]string{"guest": "guest"})}, func(w *world) {
+		c := w.open("raw-websocket")
+		c.send("CONNECT\nlogin: guest\npasscode: guest\n\n\x00")
+		c.want("CONNECTED\nversion:1.0\nheart-beat:0,0\nsession:*\nuser-name:guest\n\n^@")
+		c.send("SUBSCRIBE\ndestination: /topic/a\nack: auto\nreceipt: 1\n\n\x00")
+		c.want("RECEIPT\nreceipt-id:1\n\n^@")
+		c.send("BEGIN\ntransaction: t\n\n\x00", "SEND\ndestination: /topic/a\ntransaction: t\ncontent-length: 3\nfoo: bar\n\na\x00b\x00", "COMMIT\ntransaction:t\n\n\x00")
+		c.want("MESSAGE\ndestination:/topic/a\nfoo:bar\nmessage-id:*\ncontent-length:3\n\na^@b^@")
+		c.send("UNSUBSCRIBE\ndestination: /topic/a\n\n\x00", "SEND\ndestination: /topic/a\n\nx\x00")
+		c.want()
+	})
+	bubble(t, Options{}, func(w *world) { // 1.2 takes what is written
+		c := w.connect("1.2")
+		c.send("SUBSCRIBE\nid: 1\ndestination:/topic/a \n\n\x00SEND\ndestination:/topic/a \n\nx\x00SEND\ndestination:/topic/a\n\ny\x00")
+		c.want(message("/topic/a ", " 1", "x"))
+	})
+}
+
+// CONNECTED names the session as the process does, not as the client's URL does.
+func TestConnectedNamesTheSession(t *testing.T) {
+	for _, version := range []string{"1.0", "1.1", "1.2"} {
+		bubble(t, Options{}, func(w *world) {
+			c := w.open("xhr-polling")
+			c.send("CONNECT\naccept-version:" + version + "\n\n\x00")
+			synctest.Wait()
+			if want := "\nsession:" + c.session.ID() + "\n"; len(c.messages) != 1 || !strings.Contains(c.messages[0], want) {
+				t.Errorf("%s: got %q", version, c.messages)
+			}
 		})
 	}
 }
@@ -62,7 +96,7 @@ func TestHeartbeatsAreAnnouncedAsConfigured(t *testing.T) {
 		bubble(t, o, func(w *world) {
 			c := w.open("raw-websocket")
 			c.send("CONNECT\naccept-version:" + version + "\nheart-beat:0,0\n\n\x00")
-			c.want("CONNECTED\nversion:" + version + "\nheart-beat:" + want + "\n\n^@")
+			c.want("CONNECTED\nversion:" + version + "\nheart-beat:" + want + "\nsession:*\n\n^@")
 		})
 	}
 }
@@ -179,7 +213,7 @@ func TestPasswordTable(t *testing.T) {
 	o := Options{Login: Passwords(map[string]string{"guest": "guest", "x": ""})}
 	const refused = "ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\ncontent-length:14\n\nAccess refused^@"
 	for _, c := range []struct{ headers, want string }{
-		{"login:guest\npasscode:guest\n", "CONNECTED\nversion:1.2\nheart-beat:0,0\nuser-name:guest\n\n^@"},
+		{"login:guest\npasscode:guest\n", "CONNECTED\nversion:1.2\nheart-beat:0,0\nsession:*\nuser-name:guest\n\n^@"},
 		{"login:guest\npasscode:wrong\n", refused},
 		{"login:guest\n", refused},
 		{"login:nobody\npasscode:guest\n", refused},
@@ -224,7 +258,7 @@ func TestLoginHookDecides(t *testing.T) {
 		c.want(errorFrame("Failed to send message to ExecutorSubscribableChannel[clientInboundChannel]"), closed1002)
 		c = w.open("websocket")
 		c.send("CONNECT\naccept-version:1.1\ntoken:ok\npasscode:hunter2\n\n\x00")
-		c.want("CONNECTED\nversion:1.1\nheart-beat:0,0\nuser-name:BOB\n\n^@")
+		c.want("CONNECTED\nversion:1.1\nheart-beat:0,0\nsession:*\nuser-name:BOB\n\n^@")
 		if got := w.broker.Client(c.session.ID()); got.User != "BOB" || got.Value != "ok" {
 			t.Errorf("client is %+v", got)
 		}

@@ -219,7 +219,7 @@ func (c *client) gone() {
 }
 
 // ids are what differs from run to run.
-var ids = regexp.MustCompile(`(?m)^(message-id|ack):.*$`)
+var ids = regexp.MustCompile(`(?m)^(message-id|ack|session):.*$`)
 
 // take returns the messages since the last time, with NUL as ^@ and ids as *.
 func (c *client) take() []string {
