@@ -8,31 +8,69 @@ import (
 	"switchback/handler/stomp/frame"
 )
 
-// acknowledge answers ACK and NACK. What names no delivery of a queue has no
-// effect: messages of topics are not acknowledged.
+// acknowledge answers ACK and NACK. Messages of topics are not acknowledged: for
+// them it has no effect.
 func (c *conn) acknowledge(f *frame.Frame) error {
-	id, ok := f.Headers.Lookup("id") // 1.2
-	if !ok {
-		id, ok = f.Headers.Lookup("message-id")
-	}
-	if !ok {
-		return c.drop(f, "Missing header 'id'")
+	id, err := c.acknowledged(f)
+	if id == "" || err != nil {
+		return err
 	}
 	number, tag, ok := deliveryOf(id)
 	if !ok || !strings.HasPrefix(id, c.client.ID+"-") {
-		return nil
+		if c.hasOtherDeliveries() {
+			return nil
+		}
+		return c.drop(f, "Unknown message: "+id)
 	}
 	for _, s := range c.subscriptions {
-		if s.number == number && s.consumer != nil {
-			s.consumer.acknowledge(tag, f.Command)
+		if s.number == number && s.consumer != nil && s.consumer.acknowledge(tag, f.Command) {
+			return nil
 		}
 	}
-	return nil
+	return c.drop(f, "Unknown message: "+id)
+}
+
+// acknowledged returns what an ACK or NACK is for: in 1.2 by the header id, before
+// by message-id, and in 1.1 of a subscription (STOMP 1.1 and 1.2, ACK). A broker
+// that is not strict takes either, and asks for no subscription. It is empty for
+// a frame without effect.
+func (c *conn) acknowledged(f *frame.Frame) (id string, err error) {
+	v, strict := c.client.Version, c.broker.options.Strict
+	name, other := "id", "message-id"
+	if v != frame.V12 {
+		name, other = other, name
+	}
+	id = f.Headers.Value(name)
+	if id == "" && !strict {
+		id = f.Headers.Value(other)
+	}
+	if id == "" {
+		return "", c.drop(f, "Missing header '"+name+"'")
+	}
+	if v != frame.V11 || !strict {
+		return id, nil
+	}
+	switch of := f.Headers.Value("subscription"); {
+	case of == "":
+		return "", c.drop(f, "Missing header 'subscription'")
+	case c.subscription(of, "") == nil && !c.asked:
+		return "", c.drop(f, "Unknown subscription: "+of)
+	}
+	return id, nil
+}
+
+// hasOtherDeliveries tells whether the client may have messages to acknowledge
+// whose names are not kept: those of topics, and the answers to SUBSCRIBE.
+func (c *conn) hasOtherDeliveries() bool {
+	return c.asked || slices.ContainsFunc(c.subscriptions, func(s *subscription) bool {
+		return s.consumer == nil && s.mode != ackAuto
+	})
 }
 
 // acknowledge ends a delivery, or in mode client all up to it: an ACK forgets
-// the message, a NACK gives it to somebody else.
-func (c *consumer) acknowledge(tag uint64, command frame.Command) {
+// the message, a NACK gives it to somebody else. It returns false for a delivery
+// that is not there to be acknowledged.
+func (c *consumer) acknowledge(tag uint64, command frame.Command) bool {
 	q := c.queue
 	q.mu.Lock()
 	begin, end := c.through(tag)
@@ -46,6 +84,7 @@ func (c *consumer) acknowledge(tag uint64, command frame.Command) {
 	}
 	q.mu.Unlock()
 	q.dispatch()
+	return begin < end
 }
 
 // through returns the part of unacked that an acknowledgement is for. The

@@ -46,6 +46,7 @@ type conn struct {
 	native       bool   // it takes binary messages
 	known        bool   // to users and Events
 	numbers      uint64 // of subscriptions, so far
+	asked        bool   // the application by SUBSCRIBE, which leaves no subscription
 	transactions *transactions
 	pulse        pulse
 	phase        atomic.Uint32
@@ -182,8 +183,12 @@ func (c *conn) handle(f *frame.Frame) error {
 	case !c.known:
 		return &Error{Message: "Unknown session: " + c.client.ID}
 	}
-	if _, ok := f.Headers.Lookup("transaction"); ok {
-		return c.transact(f)
+	name, ok := f.Headers.Lookup("transaction")
+	switch {
+	case name != "":
+		return c.transact(f, name)
+	case ok && c.broker.options.Strict:
+		return c.drop(f, "Missing header 'transaction'")
 	}
 	return c.perform(f)
 }

@@ -67,9 +67,12 @@ type Options struct {
 	// Events are told of clients.
 	Events Events
 
-	// Strict refuses what is otherwise dropped without a word, as Spring does
-	// it: frames for a destination of no prefix or of no function, and frames
-	// without a header that they need.
+	// Strict refuses what is otherwise left without effect, as Spring does it:
+	// frames for a destination of no prefix or of no function; frames without a
+	// header that the client's version of STOMP asks for, such as UNSUBSCRIBE
+	// without id, or with an empty one; and those that name a subscription or
+	// a message that the client does not have. What the broker keeps no names
+	// of is not refused: messages of topics, and SUBSCRIBEs to the application.
 	Strict bool
 
 	// Logger gets what happens: debug for dropped frames, warn for refusals

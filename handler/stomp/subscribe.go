@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,6 +99,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 		return err
 	}
 	if path, ok := b.appPath(s.destination); ok {
+		c.asked = true
 		return c.request(f, s, path)
 	}
 	if len(keys) == 0 && !b.isQueue(s.destination) {
@@ -193,12 +195,17 @@ func (c *conn) subscription(id, destination string) *subscription {
 	return nil
 }
 
-// unsubscribe answers UNSUBSCRIBE. One that names no subscription has no effect:
-// SUBSCRIBE to the application leaves none.
+// unsubscribe answers UNSUBSCRIBE. In 1.0 a destination is as good as an id.
 func (c *conn) unsubscribe(f *frame.Frame) error {
-	s := c.subscription(f.Headers.Value("id"), f.Headers.Value("destination"))
-	if s == nil {
-		return nil
+	id, destination := f.Headers.Value("id"), f.Headers.Value("destination")
+	s := c.subscription(id, destination)
+	switch {
+	case id == "" && (destination == "" || c.client.Version != frame.V10):
+		return c.drop(f, "Missing header 'id'")
+	case s == nil && c.asked:
+		return nil // it may be for what the application has answered
+	case s == nil:
+		return c.drop(f, "Unknown subscription: "+cmp.Or(id, destination))
 	}
 	c.mu.Lock()
 	i := slices.Index(c.subscriptions, s)

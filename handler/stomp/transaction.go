@@ -18,10 +18,9 @@ type transactions struct {
 // transaction takes beside its name and frames.
 const frameCost = 100
 
-// transact handles a frame with a transaction header. Its receipt comes when it
+// transact handles a frame of a transaction. Its receipt comes when it
 // has its effect: after COMMIT, or never.
-func (c *conn) transact(f *frame.Frame) error {
-	name := f.Headers.Value("transaction")
+func (c *conn) transact(f *frame.Frame, name string) error {
 	switch f.Command {
 	case frame.Begin:
 		return c.begin(f, name)
