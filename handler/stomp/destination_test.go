@@ -18,7 +18,7 @@ func TestNoSpellingPassesAuthorize(t *testing.T) {
 		{"/", "/app/admin/", "/admin/delete", "/app/admin//delete"},
 		{"/", "/app/admin/", "/**", "/app///admin/delete"},
 		{".", "/app/admin.", "admin.delete", "/app/admin..delete"},
-		{".", "/app/admin.", ".admin.delete", "/app/.admin.delete"},
+		{".", "/app/admin.", "admin.delete", "/app/.admin.delete"},
 	} {
 		refuse := func(_ *Client, _ frame.Command, destination string) error {
 			if strings.HasPrefix(destination, e.prefix) {

@@ -56,8 +56,11 @@ type failure struct {
 // many that match the most specific is taken. Without destinations replies go to
 // "/topic" and the path: from /app/hello to /topic/hello.
 //
-// Patterns are Ant's; {name} stands for a segment, see [Request.Variable].
-// Handle panics for a pattern that is none, and where one is handled already.
+// Patterns are Ant's; {name} stands for a segment and {name:[0-9]+} for what a
+// regular expression matches, see [Request.Variable]. A pattern begins with a
+// slash, which it gets where it has none; where Separator is not "/", the path has
+// no slash at its front, and a pattern must not have one. Handle panics for a
+// pattern that is none, and where one is handled already.
 func (b *Broker) Handle(pattern string, h HandlerFunc, reply Reply) {
 	b.messages.add(pattern, b.options.Separator, h, reply)
 }
@@ -82,7 +85,20 @@ func (b *Broker) HandleError(h ErrorFunc, reply Reply) {
 	b.failures.list = append(b.failures.list, failure{h, reply})
 }
 
+// rootedPattern is a pattern as paths begin: Spring's controllers may leave the
+// slash out.
+func rootedPattern(text, separator string) string {
+	if separator == "/" {
+		return rooted(text)
+	}
+	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, separator) {
+		panic(fmt.Sprintf("stomp: pattern %q: must not begin with / or %s: no path does, where that is the separator", text, separator))
+	}
+	return text
+}
+
 func (g *routes) add(text, separator string, h HandlerFunc, reply Reply) {
+	text = rootedPattern(text, separator)
 	p, err := parsePattern(text, separator)
 	if err != nil {
 		panic(err)

@@ -268,21 +268,43 @@ func TestPathsWithDots(t *testing.T) {
 	})
 }
 
+// As @MessageMapping("hello") is @MessageMapping("/hello").
+func TestPatternGetsItsLeadingSlash(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		hi := func(_ context.Context, r *Request) (any, error) { return r.Path + r.Variable("x"), nil }
+		w.broker.Handle("hello", hi, Reply{})
+		w.broker.Handle("{x}/b", hi, Reply{})
+		w.broker.HandleSubscribe("members", hi, Reply{})
+		c := w.user("", "/topic/hello", "/topic/a/b", "/app/members")
+		c.send("SEND\ndestination:/app/hello\n\n\x00SEND\ndestination:/app/a/b\n\n\x00")
+		c.wantBodies("/members", "/hello", "/a/ba")
+	})
+}
+
 func TestWrongPatternsPanic(t *testing.T) {
-	b, err := New(Options{})
-	if err != nil {
-		t.Fatal(err)
+	for _, e := range []struct{ separator, pattern string }{
+		{"/", "/a"}, // handled already
+		{"/", "a"},
+		{"/", "/{x"},
+		{".", "/a"},
+		{".", ".a"},
+	} {
+		b, err := New(Options{Separator: e.separator})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Handle("a", nil, Reply{})
+		mustPanic(t, e.pattern, func() { b.Handle(e.pattern, nil, Reply{}) })
+		b.Close()
 	}
-	defer b.Close()
-	b.Handle("/a", nil, Reply{})
-	for _, pattern := range []string{"/a", "/{x"} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", pattern)
-				}
-			}()
-			b.Handle(pattern, nil, Reply{})
-		}()
-	}
+}
+
+func mustPanic(t *testing.T, what string, f func()) {
+	t.Helper()
+	defer func() {
+		if recover() == nil {
+			t.Errorf("%s: no panic", what)
+		}
+	}()
+	f()
 }
