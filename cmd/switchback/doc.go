@@ -52,8 +52,8 @@
 // same way:
 //
 //	stomp:
-//	  topics: [/topic]            # default
-//	  queues: [/queue]            # default
+//	  topics: [/topic, /queue]    # default: each message to all who subscribed
+//	  queues: [/work]             # default: none; each message to one subscriber
 //	  logins:                     # none: everybody may connect
 //	    - {login: guest, passcode: guest}
 //	  heartbeat_send: 10s         # default: none

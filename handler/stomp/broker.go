@@ -29,11 +29,13 @@ type Broker struct {
 	clock   *clock
 	calls   sync.WaitGroup // goroutines of queues
 
+	prefixes prefixes // immutable
+
 	limits        frame.Limits
 	connectLimits frame.Limits // before CONNECT
 
-	prefix string // of the ids of this broker's messages
-	ids    atomic.Uint64
+	idPrefix string // of this broker's messages
+	ids      atomic.Uint64
 
 	users    users
 	topics   topics
@@ -51,13 +53,15 @@ var (
 	_ Messenger             = (*Broker)(nil)
 )
 
-// New returns a Broker.
+// New returns a Broker. An error says which option is wrong and what it may be.
 func New(o Options) (*Broker, error) {
-	o, err := o.complete()
+	o, err := o.Complete()
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{options: o, log: o.Logger, hub: o.Hub, clock: newClock(), prefix: rand.Text()[:6] + "-"}
+	b := &Broker{
+		options: o, log: o.Logger, hub: o.Hub, prefixes: newPrefixes(&o), clock: newClock(), idPrefix: rand.Text()[:6] + "-",
+	}
 	if b.hub == nil {
 		b.ownsHub = true
 		if b.hub, err = handler.NewHub(handler.NewMemory()); err != nil {
@@ -105,5 +109,5 @@ func (b *Broker) Close() error {
 
 // messageID returns a new id, unique in the cluster.
 func (b *Broker) messageID() string {
-	return b.prefix + strconv.FormatUint(b.ids.Add(1), 36)
+	return b.idPrefix + strconv.FormatUint(b.ids.Add(1), 36)
 }

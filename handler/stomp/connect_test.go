@@ -325,7 +325,7 @@ func TestNothingIsKeptAfterDisconnect(t *testing.T) {
 }
 
 func TestNothingFollowsError(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		c := w.connect("1.2")
 		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00SUBSCRIBE\nid:1\nack:client\ndestination:/queue/a\n\n\x00")
 		synctest.Wait()
@@ -386,12 +386,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{FrameLimit: -1}, "stomp: FrameLimit: must not be negative"},
-		{Options{Topics: []string{"/a", "/a"}}, `stomp: prefix "/a": must not be given twice`},
-		{Options{Apps: []string{"/user"}}, `stomp: prefix "/user": must not be given twice`},
-		{Options{Queues: []string{""}}, "stomp: a prefix must not be empty"},
-		{Options{UserPrefix: "user"}, `stomp: UserPrefix: "user": must begin with / and not end there`},
-		{Options{UserPrefix: "/"}, `stomp: UserPrefix: "": must begin with / and not end there`},
+		{Options{FrameLimit: -1}, `stomp: FrameLimit is "-1"; it must not be negative`},
+		{Options{PatternLimit: -2}, `stomp: PatternLimit is "-2"; it must be -1 or more`},
+		{Options{UserPrefix: "user"}, `stomp: UserPrefix is "user"; it must begin with /, such as /user, and be more than that`},
+		{Options{UserPrefix: "/"}, `stomp: UserPrefix is "/"; it must begin with /, such as /user, and be more than that`},
 	} {
 		if _, err := New(c.o); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)

@@ -26,19 +26,12 @@ func userDestination(user, destination string) destinationOf {
 	return destinationOf{"u:" + strconv.Itoa(len(user)) + ":" + user, destination}
 }
 
-func hasPrefix(destination string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(destination, p) {
-			return true
-		}
-	}
-	return false
+func (b *Broker) isTopic(destination string) bool {
+	return b.prefixes.find(destination).kind == topicPrefix
 }
 
-func (b *Broker) isTopic(destination string) bool { return hasPrefix(destination, b.options.Topics) }
-
 func (b *Broker) isQueue(destination string) bool {
-	return hasPrefix(destination, b.options.Queues) && !b.isUser(destination)
+	return b.prefixes.find(destination).kind == queuePrefix && !b.isUser(destination)
 }
 
 func (b *Broker) isUser(destination string) bool {
@@ -59,18 +52,15 @@ func (b *Broker) cutUser(destination string) (string, bool) {
 // /app/hello. Where the segments of paths do not end with /, the path has none
 // at its front.
 func (b *Broker) appPath(destination string) (string, bool) {
-	for _, p := range b.options.Apps {
-		p = strings.TrimSuffix(p, "/")
-		rest, ok := strings.CutPrefix(destination, p)
-		if !ok || rest == "" || rest[0] != '/' {
-			continue
-		}
-		if b.options.Separator != "/" {
-			rest = rest[1:]
-		}
-		return rest, true
+	p := b.prefixes.find(destination)
+	if p.kind != appPrefix || b.isUser(destination) {
+		return "", false
 	}
-	return "", false
+	path := destination[len(p.text)-1:]
+	if b.options.Separator != "/" {
+		path = path[1:]
+	}
+	return path, true
 }
 
 // resolved is what Spring puts between a destination of a user and the session
@@ -82,7 +72,10 @@ const resolved = "-user"
 // for, where there is one.
 func (b *Broker) cutSession(destination string) (rest, id string, ok bool) {
 	i := strings.LastIndex(destination, resolved)
-	if i < 0 || !b.isTopic(destination) && !b.isQueue(destination) {
+	if i < 0 {
+		return "", "", false
+	}
+	if kind := b.prefixes.find(destination).kind; kind != topicPrefix && kind != queuePrefix {
 		return "", "", false
 	}
 	id = destination[i+len(resolved):]

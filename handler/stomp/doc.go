@@ -6,9 +6,12 @@
 // the destination's prefix:
 //
 //	/topic/...   each message to all subscribers, over a handler.Hub and its engine
-//	/queue/...   each message to one subscriber, acknowledged, kept in memory until then
+//	/queue/...   the same, as in Spring
 //	/user/...    to the sessions of a user: SUBSCRIBE /user/queue/x, SEND /user/bob/queue/x
 //	/app/...     to functions of the application: see [Broker.Handle]
+//
+// With Options.Queues there are queues: each message goes to one subscriber, which
+// may have to acknowledge it, and is kept in memory until then.
 //
 // Subscriptions to topics may be Ant patterns: ? stands for one character, * for
 // any within a segment, ** for any number of segments.

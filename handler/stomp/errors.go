@@ -15,6 +15,22 @@ var (
 	ErrMemory      = errors.New("stomp: broker holds too much")
 )
 
+// An OptionError is what is wrong with an option.
+type OptionError struct {
+	Option string // its name in Options
+	Index  int    // in a list; otherwise -1
+	Value  string // what it is
+	Want   string // what it must do: "begin with /"
+}
+
+func (e *OptionError) Error() string {
+	name := e.Option
+	if e.Index >= 0 {
+		name = fmt.Sprintf("%s[%d]", name, e.Index)
+	}
+	return fmt.Sprintf("stomp: %s is %q; it must %s", name, e.Value, e.Want)
+}
+
 // CodeUnreliable closes a session that has not sent CONNECT within
 // ConnectTimeout: Spring's SESSION_NOT_RELIABLE.
 const CodeUnreliable = 4500

@@ -9,7 +9,7 @@ import (
 
 // One client fills all queues and goes: they come back.
 func TestNobodyTakesAllQueuesForGood(t *testing.T) {
-	bubble(t, Options{QueueCountLimit: 10, QueueIdle: time.Hour}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueCountLimit: 10, QueueIdle: time.Hour}, func(w *world) {
 		x := w.connect("1.2")
 		for i := range 10 {
 			x.send(fmt.Sprintf("SEND\ndestination:/queue/%d\n\n\x00", i))
@@ -34,7 +34,7 @@ func TestNobodyTakesAllQueuesForGood(t *testing.T) {
 }
 
 func TestQueuesInUseAreKept(t *testing.T) {
-	bubble(t, Options{QueueIdle: time.Hour}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueIdle: time.Hour}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client")
 		x.fill(1)

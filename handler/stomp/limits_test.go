@@ -70,7 +70,7 @@ func TestLimitsHoldUnderAttack(t *testing.T) {
 		}), "The limit of 1048576 bytes in transactions has been reached", func(s Stats) int64 { return s.TransactionLimit }},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			bubble(t, Options{QueueByteLimit: 4 << 20}, func(w *world) {
+			bubble(t, Options{Queues: someQueues, QueueByteLimit: 4 << 20}, func(w *world) {
 				c := w.connect("1.2")
 				before := heapInUse()
 				a.attack(c)

@@ -31,6 +31,9 @@ var config = session.Config{
 	MemoryLimit:     1 << 30,
 }
 
+// someQueues are the prefixes of queues, where there are some.
+var someQueues = []string{"/queue"}
+
 // A wire is the framing of the tests: what a native WebSocket carries, or a
 // transport that carries text only.
 type wire struct{ textOnly bool }

@@ -2,10 +2,9 @@ package stomp
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,28 +12,40 @@ import (
 	"switchback/handler/stomp/frame"
 )
 
-// Options are the settings of a broker. The zero value is Spring's simple broker
-// with every limit on. A zero number or duration stands for its default.
+// Options are the settings of a broker. The zero value is Spring's simple broker,
+// for "/topic" and "/queue", with every limit on. A zero number or duration stands
+// for its default.
+//
+// What a destination is, its prefix says: the longest of Topics, Queues, Apps and
+// UserPrefix that it begins with, for SEND and SUBSCRIBE alike. A prefix ends
+// where a segment does: with "/queue" and "/queues", /queues/1 is of the second.
+// But a destination of topics or queues that no prefix fits so belongs to the
+// longest that it begins with as text, as in Spring: /topics/1 is of "/topic". A
+// prefix begins with a slash; "/" alone is every destination; a slash at its end
+// leaves destinations such as /topics/1 out.
+//
+// A prefix that is given takes the place of a default of another kind: with
+// Queues "/queue", Topics is "/topic" alone. New refuses one that is given for two
+// kinds, and one of Apps that lies within another of Topics or Queues.
 type Options struct {
 	// Topics are the prefixes of destinations that go to all who subscribed.
-	// A prefix is compared as text: "/topic" is one of "/topics", too. The
-	// default is "/topic"; an empty list is none.
+	// The default is "/topic" and "/queue"; an empty list is none.
 	Topics []string
 
 	// Queues are the prefixes of destinations whose messages each go to one
-	// subscriber. They live on this node. The default is "/queue"; an empty
-	// list is none.
+	// subscriber, and wait for one until then. They live on this node. The
+	// default is none.
 	Queues []string
 
 	// Apps are the prefixes of destinations that go to the functions of Handle
-	// and HandleSubscribe, which are found by what follows the prefix. A
-	// segment ends with the prefix: "/app" is none of "/apple". The default is
-	// "/app"; an empty list is none.
+	// and HandleSubscribe, which are found by what follows the prefix. The
+	// default is "/app"; an empty list is none.
 	Apps []string
 
 	// UserPrefix is the prefix of destinations of a user. The default is
-	// "/user". It may be one of Topics, too: some applications make up their
-	// own destinations of users.
+	// "/user". It may be one of Topics, too, or lie within one, or hold some:
+	// such a destination is both, as in Spring, where some applications make up
+	// their own destinations of users.
 	UserPrefix string
 
 	// Separator stands between the segments of a destination in patterns. The
@@ -168,15 +179,15 @@ type Options struct {
 // It runs on the session's goroutine. ctx ends with the session.
 type LoginFunc func(ctx context.Context, c *Client, h Headers) (user string, err error)
 
-// complete returns the options with their defaults filled in. An error says
-// which of them is wrong and what it may be.
-func (o Options) complete() (Options, error) {
-	defaultList(&o.Topics, "/topic")
-	defaultList(&o.Queues, "/queue")
-	defaultList(&o.Apps, "/app")
+// Complete returns the options with their defaults filled in. An error is an
+// *OptionError.
+func (o Options) Complete() (Options, error) {
 	def(&o.UserPrefix, "/user")
-	o.UserPrefix = strings.TrimSuffix(o.UserPrefix, "/")
+	if len(o.UserPrefix) > 1 {
+		o.UserPrefix = strings.TrimSuffix(o.UserPrefix, "/")
+	}
 	def(&o.Separator, "/")
+	o.defaultPrefixes()
 	def(&o.ConnectTimeout, 60*time.Second)
 	def(&o.DisconnectTimeout, 5*time.Second)
 	def(&o.FrameLimit, 64<<10)
@@ -218,31 +229,13 @@ func (o Options) check() error {
 		{"QueueIdle", int64(o.QueueIdle)}, {"UnackedLimit", int64(o.UnackedLimit)}, {"MemoryLimit", o.MemoryLimit},
 	} {
 		if n.value < 0 {
-			return fmt.Errorf("stomp: %s: must not be negative", n.name)
+			return &OptionError{n.name, -1, strconv.FormatInt(n.value, 10), "not be negative"}
 		}
 	}
 	if o.PatternLimit < -1 {
-		return fmt.Errorf("stomp: PatternLimit: must be -1 or more")
+		return &OptionError{"PatternLimit", -1, strconv.Itoa(o.PatternLimit), "be -1 or more"}
 	}
 	return o.checkPrefixes()
-}
-
-func (o Options) checkPrefixes() error {
-	seen := []string{o.UserPrefix}
-	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' {
-		return fmt.Errorf("stomp: UserPrefix: %q: must begin with / and not end there", o.UserPrefix)
-	}
-	for i, p := range slices.Concat(o.Topics, o.Queues, o.Apps) {
-		mayBeUser := i < len(o.Topics) && p == o.UserPrefix
-		switch {
-		case p == "":
-			return fmt.Errorf("stomp: a prefix must not be empty")
-		case slices.Contains(seen, p) && !mayBeUser:
-			return fmt.Errorf("stomp: prefix %q: must not be given twice", p)
-		}
-		seen = append(seen, p)
-	}
-	return nil
 }
 
 // def sets *v to d where it has its zero value.
@@ -250,11 +243,5 @@ func def[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
 		*v = d
-	}
-}
-
-func defaultList(v *[]string, d string) {
-	if *v == nil {
-		*v = []string{d}
 	}
 }

@@ -29,7 +29,7 @@ func (c *client) fill(n int) {
 func wait() { time.Sleep(time.Second); synctest.Wait() }
 
 func TestEachMessageOfAQueueGoesToOne(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x, a, b := w.connect("1.2"), w.connect("1.2"), w.connect("1.1")
 		a.consumeAs("0", "auto")
 		b.consumeAs("0", "auto")
@@ -46,7 +46,7 @@ func TestEachMessageOfAQueueGoesToOne(t *testing.T) {
 }
 
 func TestQueueKeepsMessagesForItsFirstConsumer(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x := w.connect("1.2")
 		x.send("SEND\ndestination:/queue/a\ncontent-type:text/plain\nfoo:b\\nar\ntransaction-not:1\nreceipt:1\n\nhi\x00")
 		x.want("RECEIPT\nreceipt-id:1\n\n^@")
@@ -104,7 +104,7 @@ func TestAcknowledgement(t *testing.T) {
 			{"auto", "", "", ""},
 			{"auto", "ACK", "3", ""},
 		} {
-			bubble(t, Options{}, func(w *world) {
+			bubble(t, Options{Queues: someQueues}, func(w *world) {
 				x, a := w.connect("1.2"), w.connect(version)
 				a.consumeAs("0", e.mode)
 				x.fill(5)
@@ -129,7 +129,7 @@ func TestAcknowledgement(t *testing.T) {
 }
 
 func TestNackGivesTheMessageToAnother(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x, a, b := w.connect("1.2"), w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client")
 		b.consumeAs("0", "client")
@@ -152,7 +152,7 @@ func TestNackGivesTheMessageToAnother(t *testing.T) {
 }
 
 func TestNackOfAllUpToOne(t *testing.T) {
-	bubble(t, Options{UnackedLimit: 3}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, UnackedLimit: 3}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client")
 		x.fill(5)
@@ -163,7 +163,7 @@ func TestNackOfAllUpToOne(t *testing.T) {
 }
 
 func TestRedeliveryIsInOrder(t *testing.T) {
-	bubble(t, Options{UnackedLimit: 4}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, UnackedLimit: 4}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client-individual")
 		x.fill(8)
@@ -180,7 +180,7 @@ func TestRedeliveryIsInOrder(t *testing.T) {
 }
 
 func TestUnacknowledgedMessagesAreLimited(t *testing.T) {
-	bubble(t, Options{UnackedLimit: 2}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, UnackedLimit: 2}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client")
 		x.fill(5)
@@ -196,7 +196,7 @@ func TestUnacknowledgedMessagesAreLimited(t *testing.T) {
 // A consumer that does not read gets no more than it can hold, and what it did
 // not get goes to others.
 func TestQueueWaitsForASlowConsumer(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x, slow := w.connect("1.2"), w.connect("1.2")
 		slow.consumeAs("0", "auto")
 		slow.stall()
@@ -223,7 +223,7 @@ func TestQueueWaitsForASlowConsumer(t *testing.T) {
 }
 
 func TestBrokenConsumerLosesNothingUnacknowledged(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x := w.connect("1.2")
 		var consumers []*client
 		for range 5 {
@@ -246,7 +246,7 @@ func TestBrokenConsumerLosesNothingUnacknowledged(t *testing.T) {
 }
 
 func TestQueueIsNoPattern(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		c := w.connect("1.2")
 		c.send("SUBSCRIBE\nid:0\ndestination:/queue/*\n\n\x00")
 		c.want(errorFrame(`A queue cannot be subscribed to by a pattern\c /queue/*`), closed1002)
@@ -255,6 +255,7 @@ func TestQueueIsNoPattern(t *testing.T) {
 
 func TestFullQueueIsTold(t *testing.T) {
 	for _, o := range []Options{{QueueLimit: 3}, {QueueByteLimit: 700}, {MemoryLimit: 700}} {
+		o.Queues = someQueues
 		bubble(t, o, func(w *world) {
 			x := w.connect("1.2")
 			x.fill(3)
@@ -283,7 +284,7 @@ func TestFullQueueIsTold(t *testing.T) {
 }
 
 func TestUnacknowledgedMessagesCount(t *testing.T) {
-	bubble(t, Options{QueueLimit: 3}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueLimit: 3}, func(w *world) {
 		x, c := w.connect("1.2"), w.connect("1.2")
 		c.consumeAs("0", "client")
 		x.fill(4)
@@ -293,7 +294,7 @@ func TestUnacknowledgedMessagesCount(t *testing.T) {
 }
 
 func TestQueuesAreLimited(t *testing.T) {
-	bubble(t, Options{QueueCountLimit: 2}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueCountLimit: 2}, func(w *world) {
 		x, y, z := w.connect("1.2"), w.connect("1.2"), w.connect("1.2")
 		x.send("SEND\ndestination:/queue/1\n\n\x00SUBSCRIBE\nid:0\ndestination:/queue/2\n\n\x00")
 		y.send("SEND\ndestination:/queue/3\n\n\x00")
@@ -307,7 +308,7 @@ func TestQueuesAreLimited(t *testing.T) {
 }
 
 func TestLetterOverTheLimitLeavesNoQueue(t *testing.T) {
-	bubble(t, Options{QueueByteLimit: 10}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueByteLimit: 10}, func(w *world) {
 		x := w.connect("1.2")
 		x.fill(1)
 		if s := w.broker.Stats(); s.Queues != 0 || s.Memory != 0 {
@@ -320,7 +321,7 @@ func TestLetterOverTheLimitLeavesNoQueue(t *testing.T) {
 // once.
 func TestCompetingConsumersUnderLoad(t *testing.T) {
 	const senders, each = 4, 200
-	bubble(t, Options{UnackedLimit: 10}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, UnackedLimit: 10}, func(w *world) {
 		var mu sync.Mutex
 		acked := make(map[string]int)
 		var all sync.WaitGroup
@@ -417,7 +418,7 @@ func TestLettersGoBackToTheirPlaces(t *testing.T) {
 }
 
 func TestLongQueueIsEmptied(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x := w.connect("1.2")
 		x.fill(1000)
 		c := w.connect("1.2")
@@ -432,7 +433,7 @@ func TestLongQueueIsEmptied(t *testing.T) {
 func TestClosingSessionLosesNoMessage(t *testing.T) {
 	for range 50 {
 		for _, mode := range []string{"auto", "client"} {
-			bubble(t, Options{}, func(w *world) {
+			bubble(t, Options{Queues: someQueues}, func(w *world) {
 				x, c := w.connect("1.2"), w.connect("1.2")
 				c.consumeAs("0", mode)
 				c.session.Close(3000, "")
@@ -450,7 +451,7 @@ func TestSessionThatLeavesGetsNothingBack(t *testing.T) {
 		"DISCONNECT\nreceipt:r\n\n\x00": "RECEIPT\nreceipt-id:r\n\n^@",
 		"CONNECT\n\n\x00":               errorFrame("Session already exists"),
 	} {
-		bubble(t, Options{}, func(w *world) {
+		bubble(t, Options{Queues: someQueues}, func(w *world) {
 			c := w.connect("1.2")
 			c.send("SUBSCRIBE\nid:1\nack:client\ndestination:/queue/a\n\n\x00")
 			if err := w.broker.Send(t.Context(), "/queue/a", "m"); err != nil {

@@ -54,7 +54,7 @@ func TestStrictBrokerRefusesWhatLacksSomething(t *testing.T) {
 	} {
 		for _, strict := range []bool{true, false} {
 			for _, version := range strings.Fields(e.versions) {
-				bubble(t, Options{Queues: []string{"/queue"}, Strict: strict}, func(w *world) {
+				bubble(t, Options{Queues: someQueues, Strict: strict}, func(w *world) {
 					c := w.connect(version)
 					c.send("SUBSCRIBE\nid:s\ndestination:/queue/a\nack:client-individual\n\n\x00SEND\ndestination:/queue/a\n\nx\x00")
 					text := strings.ReplaceAll(e.frame, "ID", c.deliveries()["x"])

@@ -68,7 +68,7 @@ func TestEndOfTheSessionAborts(t *testing.T) {
 }
 
 func TestAcknowledgementsMayWaitForCommit(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
+	bubble(t, Options{Queues: someQueues}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.consumeAs("0", "client-individual")
 		x.fill(3)
@@ -104,7 +104,7 @@ func TestTransactionsThatAreNone(t *testing.T) {
 }
 
 func TestRefusalEndsACommit(t *testing.T) {
-	bubble(t, Options{QueueLimit: 1}, func(w *world) {
+	bubble(t, Options{Queues: someQueues, QueueLimit: 1}, func(w *world) {
 		x := w.connect("1.2")
 		x.send("BEGIN\ntransaction:t\n\n\x00")
 		for range 3 {
