@@ -91,7 +91,11 @@ func TestMoreSpecificPatternsGoFirst(t *testing.T) {
 	order := []string{"/hotels/new", "/hotels/new?", "/hotels/{hotel}", "/hotels/{a}/{b}", "/hotels/**", "/**"}
 	var g routes
 	for _, i := range []int{3, 5, 0, 4, 2, 1} {
-		g.add(order[i], "/", nil, Reply{})
+		p, err := parsePattern(order[i], "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.add(&route{pattern: p})
 	}
 	for i, r := range g.list {
 		if r.pattern.text != order[i] {

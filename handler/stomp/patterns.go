@@ -133,6 +133,16 @@ func (g *patterns) candidates(key string) []*topic {
 	return found
 }
 
+// beginning is how all paths of a pattern begin: whole segments and, where the
+// pattern leaves the next one open, one that is nowhere else.
+func beginning(text, separator string) string {
+	i := strings.IndexAny(text, "*?{")
+	if i < 0 {
+		return text
+	}
+	return text[:strings.LastIndex(text[:i], separator)+1] + "\x00"
+}
+
 // maxPattern is the length of a client's pattern in bytes.
 const maxPattern = 200
 

@@ -63,6 +63,12 @@ func (p *prefixes) find(destination string) prefix {
 	return begins
 }
 
+// maybe tells whether a destination that begins so, and goes on, may be one of
+// topics or queues.
+func (p *prefixes) maybe(front string) bool {
+	return slices.ContainsFunc(p.list, func(e prefix) bool { return e.kind != appPrefix && strings.HasPrefix(e.text, front) })
+}
+
 // endsSegment tells whether a segment ends between a prefix and what follows it.
 func endsSegment(prefix, rest, separator string) bool {
 	return rest == "" || rest[0] == '/' || strings.HasPrefix(rest, separator) ||

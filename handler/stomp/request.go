@@ -22,10 +22,15 @@ type Request struct {
 // Variable returns what stands for a variable of the pattern; empty for a name
 // that it does not have.
 func (r *Request) Variable(name string) string {
+	value, _ := r.lookup(name)
+	return value
+}
+
+func (r *Request) lookup(name string) (value string, ok bool) {
 	if i := slices.Index(r.names, name); i >= 0 {
-		return r.values[i]
+		return r.values[i], true
 	}
-	return ""
+	return "", false
 }
 
 // Decode reads the body into v: as it is into a *string or a *[]byte, otherwise

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -12,16 +11,6 @@ import (
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
-
-// A Reply says where a function's replies go. {name} in a destination stands for
-// the request's variable.
-type Reply struct {
-	To      []string // destinations: "/topic/rooms/{room}"
-	ToUser  []string // destinations of the client's user: "/queue/answers"
-	Session bool     // ToUser is the client's session alone, not all of its user
-}
-
-func (r *Reply) isZero() bool { return len(r.To) == 0 && len(r.ToUser) == 0 }
 
 // An ErrorFunc answers a request whose function has failed: with a reply, or nil
 // for none. It returns the error, or another, where it has no answer.
@@ -53,32 +42,39 @@ type failure struct {
 
 // Handle has SENDs to destinations of the application answered by h: those whose
 // path, which is the destination without the prefix, matches the pattern. Of
-// many that match the most specific is taken. Without destinations replies go to
-// "/topic" and the path: from /app/hello to /topic/hello.
+// many that match the most specific is taken. A zero Reply is "/topic" and the
+// path: from /app/hello to /topic/hello.
 //
 // Patterns are Ant's; {name} stands for a segment and {name:[0-9]+} for what a
 // regular expression matches, see [Request.Variable]. A pattern begins with a
 // slash, which it gets where it has none; where Separator is not "/", the path has
 // no slash at its front, and a pattern must not have one. Handle panics for a
-// pattern that is none, and where one is handled already.
+// pattern that is none, that is handled already, or that no destination can have;
+// and for a reply that can go nowhere: to a destination of no prefix, or with a
+// variable that the pattern does not have.
 func (b *Broker) Handle(pattern string, h HandlerFunc, reply Reply) {
-	b.messages.add(pattern, b.options.Separator, h, reply)
+	b.add(&b.messages, pattern, h, reply)
 }
 
 // HandleSubscribe has SUBSCRIBEs to destinations of the application answered by
-// h, as Handle does it for SENDs. Without destinations the reply is one MESSAGE
-// to the subscription. In any case no subscription is left.
+// h, as Handle does it for SENDs. With a zero Reply it is one MESSAGE to the
+// subscription. In any case no subscription is left.
 func (b *Broker) HandleSubscribe(pattern string, h HandlerFunc, reply Reply) {
-	b.requests.add(pattern, b.options.Separator, h, reply)
+	b.add(&b.requests, pattern, h, reply)
 }
 
 // HandleError has errors and panics of the application's functions answered by h.
 // Functions for errors are tried in the order in which they came; what none
 // answers is logged. Without destinations the reply goes to "/queue/errors" of
-// the client's session, which it gets by SUBSCRIBE /user/queue/errors.
+// the client's session, which it gets by SUBSCRIBE /user/queue/errors. The
+// variables of a reply are the request's, whatever its pattern; where it has not
+// got one the reply is not sent, and logged. HandleError panics as Handle does.
 func (b *Broker) HandleError(h ErrorFunc, reply Reply) {
-	if reply.isZero() {
+	if !reply.hasDestination() {
 		reply = Reply{ToUser: []string{"/queue/errors"}, Session: true}
+	}
+	if err := b.checkReply(reply, nil); err != nil {
+		panic(err)
 	}
 	b.failures.mu.Lock()
 	defer b.failures.mu.Unlock()
@@ -97,20 +93,46 @@ func rootedPattern(text, separator string) string {
 	return text
 }
 
-func (g *routes) add(text, separator string, h HandlerFunc, reply Reply) {
-	text = rootedPattern(text, separator)
-	p, err := parsePattern(text, separator)
+// checkReach returns an error for a pattern whose paths no destination of the
+// application has.
+func (b *Broker) checkReach(pattern string) error {
+	if len(b.options.Apps) == 0 {
+		return fmt.Errorf("stomp: pattern %q: no destination is the application's: see Options.Apps", pattern)
+	}
+	path := strings.TrimPrefix(beginning(pattern, b.options.Separator), "/")
+	for _, prefix := range b.options.Apps {
+		if _, ok := b.appPath(strings.TrimSuffix(prefix, "/") + "/" + path); ok {
+			return nil
+		}
+	}
+	return fmt.Errorf("stomp: pattern %q: a longer prefix of Options takes its destinations", pattern)
+}
+
+// add adds a function to routes.
+func (b *Broker) add(to *routes, pattern string, h HandlerFunc, reply Reply) {
+	pattern = rootedPattern(pattern, b.options.Separator)
+	p, err := parsePattern(pattern, b.options.Separator)
+	if err == nil {
+		err = b.checkReach(pattern)
+	}
+	if err == nil {
+		err = b.checkReply(reply, p)
+	}
 	if err != nil {
 		panic(err)
 	}
+	to.add(&route{pattern: p, handle: h, reply: reply})
+}
+
+func (g *routes) add(r *route) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, r := range g.list {
-		if r.pattern.text == text {
-			panic(fmt.Sprintf("stomp: pattern %q is handled already", text))
+	for _, other := range g.list {
+		if other.pattern.text == r.pattern.text {
+			panic(fmt.Sprintf("stomp: pattern %q is handled already", r.pattern.text))
 		}
 	}
-	g.list = append(slices.Clone(g.list), &route{pattern: p, handle: h, reply: reply})
+	g.list = append(slices.Clone(g.list), r)
 	slices.SortStableFunc(g.list, func(a, b *route) int {
 		switch {
 		case a.pattern.specific(b.pattern):
@@ -150,9 +172,6 @@ func (c *conn) call(f *frame.Frame, destination, path string) error {
 	if answer == nil {
 		return nil
 	}
-	if to.isZero() {
-		to.To = []string{"/topic" + rooted(path)}
-	}
 	c.answer(r, answer, to)
 	return nil
 }
@@ -176,21 +195,6 @@ func (c *conn) request(f *frame.Frame, s *subscription, path string) error {
 		c.answer(r, answer, to)
 	}
 	return nil
-}
-
-// A reply is what a function has answered, as it is sent.
-type reply struct {
-	headers frame.Headers // the first is for the destination
-	body    []byte
-}
-
-// newReply encodes what a function has returned; nil is no reply.
-func newReply(payload any, err error) (*reply, error) {
-	if err != nil || isNil(payload) {
-		return nil, err
-	}
-	h, body, err := encode(payload)
-	return &reply{h, body}, err
 }
 
 // invoke calls the function of a route and, where it or the encoding of its
@@ -230,59 +234,4 @@ func (c *conn) logFailure(r *Request, err error) {
 func recovering(f func() (*reply, error)) (answer *reply, err error) {
 	defer session.Recovered(&err)
 	return f()
-}
-
-// answer sends a reply to its destinations.
-func (c *conn) answer(r *Request, answer *reply, to Reply) {
-	ctx := c.session.Context()
-	for _, destination := range to.To {
-		if err := c.broker.sendReply(ctx, r.expand(destination), answer); err != nil {
-			c.logFailure(r, err)
-		}
-	}
-	for _, destination := range to.ToUser {
-		var err error
-		if destination = rooted(r.expand(destination)); to.Session || c.client.User == "" {
-			err = c.broker.sendToUser(ctx, sessionDestination(c.client.ID, destination), answer.headers, answer.body)
-		} else {
-			err = c.broker.sendReply(ctx, c.broker.userPath(c.client.User)+destination, answer)
-		}
-		if err != nil {
-			c.logFailure(r, err)
-		}
-	}
-}
-
-// sendReply sends a reply to a destination of any kind but the application's.
-func (b *Broker) sendReply(ctx context.Context, destination string, answer *reply) error {
-	answer.headers[0].Value = destination
-	return b.send(ctx, nil, destination, answer.headers, answer.body)
-}
-
-// answerDirectly sends a reply as a MESSAGE of a subscription.
-func (c *conn) answerDirectly(s *subscription, answer *reply) {
-	h, body := answer.headers, answer.body
-	h[0].Value = s.destination
-	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
-	if c.deliver(d, h, body, contentOf(h, body)) == nil {
-		c.broker.stats.messages.Add(1)
-	}
-}
-
-// expand puts the variables' values into a destination.
-func (r *Request) expand(destination string) string {
-	var pairs []string
-	for i, name := range r.names {
-		pairs = append(pairs, "{"+name+"}", r.values[i])
-	}
-	return strings.NewReplacer(pairs...).Replace(destination)
-}
-
-// isNil tells whether a reply is a nil pointer or nil itself.
-func isNil(reply any) bool {
-	if reply == nil {
-		return true
-	}
-	v := reflect.ValueOf(reply)
-	return v.Kind() == reflect.Pointer && v.IsNil()
 }

@@ -69,22 +69,6 @@ func TestMostSpecificFunctionIsTaken(t *testing.T) {
 	})
 }
 
-func TestReplyToTheCaller(t *testing.T) {
-	bubble(t, Options{Login: byLogin}, func(w *world) {
-		echo := Func(func(_ context.Context, _ *Request, in string) (string, error) { return in, nil })
-		w.broker.Handle("/all", echo, Reply{ToUser: []string{"/queue/a"}})
-		w.broker.Handle("/one", echo, Reply{ToUser: []string{"/queue/a"}, Session: true})
-		a, a2, nobody := w.user("ann", "/user/queue/a"), w.user("ann", "/user/queue/a"), w.user("", "/user/queue/a")
-		other := w.user("", "/user/queue/a")
-		a.send("SEND\ndestination:/app/all\n\n1\x00SEND\ndestination:/app/one\n\n2\x00")
-		a.wantBodies("1", "2")
-		a2.wantBodies("1")
-		nobody.send("SEND\ndestination:/app/all\n\n3\x00")
-		nobody.want(message("/user/queue/a", "0", "3", "content-type:text/plain;charset=UTF-8"))
-		other.want()
-	})
-}
-
 func TestSubscribeIsAnsweredOnce(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		w.broker.HandleSubscribe("/list/{n}", func(_ context.Context, r *Request) (any, error) {
@@ -282,20 +266,47 @@ func TestPatternGetsItsLeadingSlash(t *testing.T) {
 }
 
 func TestWrongPatternsPanic(t *testing.T) {
-	for _, e := range []struct{ separator, pattern string }{
-		{"/", "/a"}, // handled already
-		{"/", "a"},
-		{"/", "/{x"},
-		{".", "/a"},
-		{".", ".a"},
+	for _, e := range []struct {
+		options Options
+		pattern string
+	}{
+		{Options{}, "/a"}, // handled already
+		{Options{}, "a"},
+		{Options{}, "/{x"},
+		{Options{Separator: "."}, "/a"},
+		{Options{Separator: "."}, ".a"},
+		{Options{Topics: []string{"/topic", "/app/public"}}, "/public/{x}"}, // a topic, and no path
+		{Options{Topics: []string{"/topic", "/app/public"}}, "/public"},
+		{Options{UserPrefix: "/app/user"}, "/user/{x}/y"},
 	} {
-		b, err := New(Options{Separator: e.separator})
+		b, err := New(e.options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.Handle("a", nil, Reply{})
 		mustPanic(t, e.pattern, func() { b.Handle(e.pattern, nil, Reply{}) })
 		b.Close()
+	}
+	for _, o := range []Options{{Apps: []string{}}, {Topics: []string{"/"}}, {Topics: []string{"/app"}}} {
+		b, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustPanic(t, "no prefix of the application", func() { b.Handle("/a", nil, Reply{}) })
+		mustPanic(t, "no prefix of the application", func() { b.HandleSubscribe("/a", nil, Reply{}) })
+		b.Close()
+	}
+}
+
+// Patterns of which some paths are the application's are none of those.
+func TestPatternsThatMeetATopicAreTaken(t *testing.T) {
+	b, err := New(Options{Topics: []string{"/topic", "/app/public"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, pattern := range []string{"/**", "/{x}/y", "/pub?ic/x", "/publicity/{x}", "/public{x}", "/x", "/"} {
+		b.Handle(pattern, nil, Reply{})
 	}
 }
 

@@ -1,0 +1,184 @@
+package stomp
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"switchback/handler/stomp/frame"
+)
+
+// A Reply says where a function's replies go. {name} in a destination stands for
+// the request's variable.
+type Reply struct {
+	To     []string // destinations of any kind but the application's: "/topic/rooms/{room}"
+	ToUser []string // destinations of the client's user: "/queue/answers"
+
+	// Session has replies go to the client's session alone: those of ToUser,
+	// not to all of its user. Without ToUser they go to "/queue" and the path:
+	// from /app/hello to what the client gets by SUBSCRIBE /user/queue/hello.
+	Session bool
+}
+
+func (r *Reply) isZero() bool { return !r.Session && !r.hasDestination() }
+
+func (r *Reply) hasDestination() bool { return len(r.To) > 0 || len(r.ToUser) > 0 }
+
+// destinations returns where a reply to a request goes.
+func (r *Reply) destinations(q *Request) (to, toUser []string, err error) {
+	switch {
+	case r.hasDestination():
+	case r.Session:
+		return nil, []string{"/queue" + rooted(q.Path)}, nil
+	default:
+		return []string{"/topic" + rooted(q.Path)}, nil, nil
+	}
+	if to, err = expandAll(r.To, q.lookup); err != nil {
+		return nil, nil, err
+	}
+	toUser, err = expandAll(r.ToUser, q.lookup)
+	return to, toUser, err
+}
+
+func expandAll(templates []string, value func(name string) (string, bool)) ([]string, error) {
+	var all []string
+	for _, t := range templates {
+		destination, err := expand(t, value)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, destination)
+	}
+	return all, nil
+}
+
+// expand puts the variables' values into a destination.
+func expand(template string, value func(name string) (string, bool)) (string, error) {
+	var b strings.Builder
+	for rest := template; ; {
+		before, after, found := strings.Cut(rest, "{")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, after, closed := strings.Cut(after, "}")
+		v, known := value(name)
+		if !known || !closed {
+			return "", fmt.Errorf("stomp: reply to %q: the pattern has no variable {%s}", template, name)
+		}
+		b.WriteString(v)
+		rest = after
+	}
+}
+
+// checkReply returns what is wrong with a reply to requests of a pattern; nil
+// stands for any.
+func (b *Broker) checkReply(r Reply, p *pattern) error {
+	sample := func(name string) (string, bool) { return "x", p == nil || slices.Contains(p.variables, name) }
+	to, err := expandAll(r.To, sample)
+	if err != nil {
+		return err
+	}
+	for i, destination := range to {
+		if err := b.checkReplyTo(r.To[i], destination); err != nil {
+			return err
+		}
+	}
+	toUser, err := expandAll(r.ToUser, sample)
+	switch {
+	case err != nil:
+		return err
+	case slices.Contains(toUser, ""), slices.Contains(toUser, "/"):
+		return fmt.Errorf("stomp: reply to a user: a destination must not be empty")
+	case r.Session && len(to) > 0 && len(toUser) == 0:
+		return fmt.Errorf("stomp: reply to %q: goes to all, though Session is set: name the destination in ToUser", r.To[0])
+	}
+	return nil
+}
+
+// checkReplyTo returns what is wrong with a destination of replies, which is given
+// with all its variables expanded, too.
+func (b *Broker) checkReplyTo(template, destination string) error {
+	if rest, ok := b.cutUser(destination); ok {
+		if _, ok := addressee(nil, rest); ok {
+			return nil
+		}
+	}
+	switch b.prefixes.find(destination).kind {
+	case topicPrefix, queuePrefix:
+		return nil
+	}
+	if front, _, ok := strings.Cut(template, "{"); ok && b.prefixes.maybe(front) {
+		return nil // a variable decides
+	}
+	return fmt.Errorf("stomp: reply to %q: %w of Topics, Queues or UserPrefix", template, ErrDestination)
+}
+
+// A reply is what a function has answered, as it is sent.
+type reply struct {
+	headers frame.Headers // the first is for the destination
+	body    []byte
+}
+
+// newReply encodes what a function has returned; nil is no reply.
+func newReply(payload any, err error) (*reply, error) {
+	if err != nil || isNil(payload) {
+		return nil, err
+	}
+	h, body, err := encode(payload)
+	return &reply{h, body}, err
+}
+
+// answer sends a reply to its destinations.
+func (c *conn) answer(r *Request, answer *reply, reply Reply) {
+	to, toUser, err := reply.destinations(r)
+	if err != nil {
+		c.logFailure(r, err)
+	}
+	for _, destination := range to {
+		if err := c.broker.sendReply(c.session.Context(), destination, answer); err != nil {
+			c.logFailure(r, err)
+		}
+	}
+	for _, destination := range toUser {
+		if err := c.answerUser(rooted(destination), answer, reply.Session); err != nil {
+			c.logFailure(r, err)
+		}
+	}
+}
+
+// answerUser sends a reply to the client's user, or to its session alone.
+func (c *conn) answerUser(destination string, answer *reply, alone bool) error {
+	if alone || c.client.User == "" {
+		to := sessionDestination(c.client.ID, destination)
+		return c.broker.sendToUser(c.session.Context(), to, answer.headers, answer.body)
+	}
+	return c.broker.sendReply(c.session.Context(), c.broker.userPath(c.client.User)+destination, answer)
+}
+
+// sendReply sends a reply to a destination of any kind but the application's.
+func (b *Broker) sendReply(ctx context.Context, destination string, answer *reply) error {
+	answer.headers[0].Value = destination
+	return b.send(ctx, nil, destination, answer.headers, answer.body)
+}
+
+// answerDirectly sends a reply as a MESSAGE of a subscription.
+func (c *conn) answerDirectly(s *subscription, answer *reply) {
+	h, body := answer.headers, answer.body
+	h[0].Value = s.destination
+	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
+	if c.deliver(d, h, body, contentOf(h, body)) == nil {
+		c.broker.stats.messages.Add(1)
+	}
+}
+
+// isNil tells whether a reply is a nil pointer or nil itself.
+func isNil(reply any) bool {
+	if reply == nil {
+		return true
+	}
+	v := reflect.ValueOf(reply)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
