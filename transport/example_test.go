@@ -48,6 +48,8 @@ func ExampleNewEndpoint_options() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	http.Handle("/echo/", echo)
-	log.Fatal(http.ListenAndServe("127.0.0.1:8081", nil))
+	mux := http.NewServeMux()
+	echo.Register(mux)
+	mux.Handle("/", http.FileServer(http.Dir("public")))
+	log.Fatal(http.ListenAndServe("127.0.0.1:8081", mux))
 }

@@ -28,7 +28,10 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8081", endpoint))
+	mux := http.NewServeMux()
+	endpoint.Register(mux)
+	mux.Handle("/", http.FileServer(http.Dir("public"))) // the page
+	log.Fatal(http.ListenAndServe("127.0.0.1:8081", mux))
 }
 
 type hello struct {

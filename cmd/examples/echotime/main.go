@@ -27,12 +27,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	mux := http.NewServeMux()
+	ws.Register(mux)
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("echotime: http://%s/ws\n", listener.Addr())
-	log.Fatal(http.Serve(listener, ws))
+	log.Fatal(http.Serve(listener, mux))
 }
 
 func echo(_ context.Context, _ *stomp.Request, text string) (string, error) {

@@ -37,12 +37,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	mux := http.NewServeMux()
+	ws.Register(mux)
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("greeting: http://%s/ws\n", listener.Addr())
-	log.Fatal(http.Serve(listener, ws))
+	log.Fatal(http.Serve(listener, mux))
 }
 
 // greet takes a second, in which only the client that asked waits.
