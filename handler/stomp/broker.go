@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -43,6 +44,7 @@ type Broker struct {
 	messages routes // of SEND
 	requests routes // of SUBSCRIBE
 	failures failures
+	dropped  noted
 	memory   budget
 	stats    counters
 }
@@ -80,15 +82,27 @@ func New(o Options) (*Broker, error) {
 
 // Open returns the handler of a new session.
 func (b *Broker) Open(r *http.Request) (session.Handler, error) {
-	c := &conn{broker: b}
-	if b.options.Handshake != nil {
-		user, err := b.options.Handshake(r)
-		if err != nil {
-			return nil, err
-		}
-		c.client.User = user
+	user, err := b.handshake(r)
+	if err != nil {
+		return nil, err
 	}
-	return c, nil
+	return &conn{broker: b, client: Client{User: user}}, nil
+}
+
+// handshake asks the hook. The client of one that panics is told 500.
+func (b *Broker) handshake(r *http.Request) (user string, err error) {
+	if b.options.Handshake == nil {
+		return "", nil
+	}
+	defer func() {
+		var panicked *session.PanicError
+		if errors.As(err, &panicked) {
+			logPanic(b.log, "stomp: hook panicked", panicked)
+			err = &session.RefusedError{Status: http.StatusInternalServerError, Reason: "Internal error."}
+		}
+	}()
+	defer session.Recovered(&err)
+	return b.options.Handshake(r)
 }
 
 // Subprotocols are what a native WebSocket endpoint agrees to. The version of

@@ -130,10 +130,12 @@ func freeFrame(f *frame.Frame) {
 	frames.Put(f)
 }
 
-// receive handles the frames that have come.
-func (c *conn) receive() error {
+// receive handles the frames that have come. A hook that panics ends the session.
+func (c *conn) receive() (err error) {
 	c.pulse.busy.Store(true)
 	defer c.hear()
+	defer c.hookPanicked(&err)
+	defer session.Recovered(&err)
 	f := frames.Get().(*frame.Frame)
 	defer freeFrame(f)
 	for c.at() < leaving {

@@ -79,7 +79,7 @@ func (c *conn) refuse(err error, f *frame.Frame) error {
 	if e.counter != nil {
 		e.counter.Add(1)
 	}
-	c.broker.log.Warn("stomp: client is refused", "session", c.client.ID, "user", c.client.User, "error", e.logged())
+	c.logRefusal(e, f)
 	c.sendError(e, f)
 	return &session.CloseError{Code: session.CodeInterrupted, Err: e.logged()}
 }
@@ -119,6 +119,6 @@ func (c *conn) drop(f *frame.Frame, reason string) error {
 	if c.broker.options.Strict {
 		return &Error{Message: reason}
 	}
-	c.broker.log.Debug("stomp: frame is dropped", "session", c.client.ID, "command", f.Command, "reason", reason)
+	c.logDropped(f, reason)
 	return nil
 }

@@ -86,10 +86,13 @@ type Options struct {
 	// of is not refused: messages of topics, and SUBSCRIBEs to the application.
 	Strict bool
 
-	// Logger gets what happens: debug for dropped frames, warn for refusals
-	// and the errors of the application's functions. Never a body, and of
-	// headers only those that name a destination or a transaction. The default
-	// is none.
+	// Logger gets what happens: error for panics of functions and hooks; warn
+	// for clients that are refused and functions that fail; info for the first
+	// frame for a destination that is dropped, of 100 destinations; debug for
+	// the others. Never a body, and of headers only those that name a
+	// destination, a subscription, a message or a transaction, and login where
+	// the error is ErrPassword; never more than 256 bytes of any. The default
+	// is slog.Default() as New finds it; slog.New(slog.DiscardHandler) is none.
 	Logger *slog.Logger
 
 	// HeartbeatSend and HeartbeatReceive are announced to clients: how often
@@ -207,7 +210,7 @@ func (o Options) Complete() (Options, error) {
 	def(&o.UnackedLimit, 1000)
 	def(&o.MemoryLimit, 1<<30)
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
 	return o, o.check()
 }

@@ -2,7 +2,6 @@ package stomp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -218,16 +217,6 @@ func (c *conn) invoke(route *route, r *Request) (*reply, Reply) {
 	}
 	c.logFailure(r, err)
 	return nil, Reply{}
-}
-
-func (c *conn) logFailure(r *Request, err error) {
-	log := c.broker.log.With("session", c.client.ID, "destination", r.Destination, "error", err)
-	var panicked *session.PanicError
-	if errors.As(err, &panicked) {
-		log.Error("stomp: function panicked", "stack", string(panicked.Stack))
-		return
-	}
-	log.Warn("stomp: function failed")
 }
 
 // recovering makes a function's panic its error.

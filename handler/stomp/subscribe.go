@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"switchback/handler/stomp/frame"
+	"switchback/session"
 )
 
 // An ackMode says how a client acknowledges the messages of a queue.
@@ -251,11 +252,8 @@ func (c *conn) tellLeft(gone []*subscription) {
 // tell calls a function of Events at the session's end, when all is released. A
 // panic is logged: the others are told in any case.
 func (c *conn) tell(event func()) {
-	_, err := recovering(func() (*reply, error) {
-		event()
-		return nil, nil
-	})
-	if err != nil {
-		c.logFailure(&Request{}, err)
-	}
+	var err error
+	defer c.hookPanicked(&err)
+	defer session.Recovered(&err)
+	event()
 }
