@@ -36,7 +36,9 @@ func (e *OptionError) Error() string {
 const CodeUnreliable = 4500
 
 // An Error ends a client's session: it is told in an ERROR frame, and the session
-// is closed with 1002. Hooks return one to say what the client is told.
+// is closed with 1002. Options.Login and Options.Authorize return one to say what
+// the client is told. Functions of [Broker.Handle] end no session: what they
+// return is for [Broker.HandleError].
 type Error struct {
 	Message string // the header; a short text
 	Body    string // more of it, or empty

@@ -9,14 +9,17 @@ import (
 // should ask for no more than this.
 //
 // A payload is a string, which goes as text, bytes, which go as octets, a
-// [Message], which has headers of its own, or anything else, which goes as JSON.
+// [Message], which has headers of its own, or anything else, which goes as JSON: a
+// nil slice as [], a nil map as {}. A nil payload is an empty body. Slices and maps
+// within are encoding/json's, which writes null for those that are nil.
 type Messenger interface {
 	// Send sends a message to a destination: /topic/x, /queue/x, /user/bob/x.
 	Send(ctx context.Context, destination string, payload any) error
 
 	// SendToUser sends a message to all sessions of a user, on any node, that
 	// have subscribed to a destination: SUBSCRIBE /user/queue/x is to
-	// "/queue/x".
+	// "/queue/x". It returns nil where there are none: nobody keeps the message
+	// for a user who comes later, as in Spring.
 	SendToUser(ctx context.Context, user, destination string, payload any) error
 }
 
@@ -43,7 +46,8 @@ func (b *Broker) userPath(user string) string {
 }
 
 // SendToSession sends a message to one session, on any node, that has subscribed
-// to a destination of its user.
+// to a destination of its user. It returns nil where there is none: the session has
+// gone, or has not subscribed.
 func (b *Broker) SendToSession(ctx context.Context, id, destination string, payload any) error {
 	h, body, err := encode(payload)
 	if err != nil {

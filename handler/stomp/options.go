@@ -176,8 +176,9 @@ type Options struct {
 
 // A LoginFunc decides over a CONNECT, by its headers: login, passcode and
 // whatever the front-end adds. c.User is who Handshake has named. It returns the
-// user's name, which may be empty, or an error: an *Error tells the client its
-// own text, any other error only that it is refused. It may set c.Value.
+// user's name, which takes the place of that one, empty or not, or an error: an
+// *Error tells the client its own text, any other error only that it is refused. It
+// may set c.Value.
 //
 // It runs on the session's goroutine. ctx ends with the session.
 type LoginFunc func(ctx context.Context, c *Client, h Headers) (user string, err error)

@@ -2,7 +2,9 @@ package stomp
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
+	"reflect"
 
 	"switchback/handler/stomp/frame"
 )
@@ -41,7 +43,8 @@ func encode(payload any) (frame.Headers, []byte, error) {
 	return appendForwarded(h, own), body, err
 }
 
-// encodeBody returns a string as text, bytes as octets, and all else as JSON.
+// encodeBody returns a string as text, bytes as octets, and all else as JSON: a
+// slice or map that is nil as an empty one, which JavaScript can go through.
 func encodeBody(payload any) (contentType string, body []byte, err error) {
 	switch p := payload.(type) {
 	case nil:
@@ -52,10 +55,26 @@ func encodeBody(payload any) (contentType string, body []byte, err error) {
 		return typeOctets, p, nil
 	case json.RawMessage:
 		return typeJSON, p, nil
+	case json.Marshaler, encoding.TextMarshaler:
+	default:
+		if empty := emptyOf(payload); empty != "" {
+			return typeJSON, []byte(empty), nil
+		}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err = e.Encode(payload)
 	return typeJSON, bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// emptyOf returns the JSON of an empty slice or map for one that is nil.
+func emptyOf(payload any) string {
+	switch v := reflect.ValueOf(payload); {
+	case v.Kind() == reflect.Slice && v.IsNil() && v.Type().Elem().Kind() != reflect.Uint8: // bytes are a text in JSON
+		return "[]"
+	case v.Kind() == reflect.Map && v.IsNil():
+		return "{}"
+	}
+	return ""
 }

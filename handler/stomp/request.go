@@ -48,8 +48,12 @@ func (r *Request) Decode(v any) error {
 }
 
 // A HandlerFunc answers requests. The reply is a payload as a [Messenger] sends
-// it; nil or a nil pointer is none. An error goes to the functions of [Broker.HandleError]; the
-// client's session goes on.
+// it. There is none where it is nil or a nil pointer; a nil slice is one, an empty
+// list.
+//
+// An error goes to the functions of [Broker.HandleError], and into the log where
+// none answers it. The client is told nothing of it, and its session goes on: with
+// an *Error, too, which ends a session only where a hook returns it.
 //
 // It runs on the session's goroutine: the next frame of the session waits until
 // it returns. ctx ends with the session. r, its headers and its body are valid

@@ -166,6 +166,12 @@ func TestPayloadsBecomeBodies(t *testing.T) {
 			{json.RawMessage(`{ }`), "{ }", []string{typedJSON}},
 			{hello{"<Bob>"}, `{"name":"<Bob>"}`, []string{typedJSON}},
 			{nil, "", nil},
+			{[]string(nil), "[]", []string{typedJSON}},
+			{map[string]int(nil), "{}", []string{typedJSON}},
+			{nilList(nil), `"none"`, []string{typedJSON}}, // has JSON of its own
+			{Message{Payload: []int(nil)}, "[]", []string{typedJSON}},
+			{[]byte(nil), "", []string{"content-type:application/octet-stream"}},
+			{struct{ A []int }{}, `{"A":null}`, []string{typedJSON}},
 			{Message{Headers: Headers{{Name: "foo", Value: "bar"}, {Name: "destination", Value: "forged"}}, Payload: "x"}, "x",
 				[]string{"content-type:text/plain;charset=UTF-8", "foo:bar"}},
 			{&Message{Headers: Headers{{Name: "content-type", Value: "text/html"}}, Payload: "x"}, "x", []string{"content-type:text/html"}},
@@ -183,6 +189,18 @@ func TestPayloadsBecomeBodies(t *testing.T) {
 				t.Errorf("%s: got %v", destination, err)
 			}
 		}
+	})
+}
+
+// A nilList has JSON of its own.
+type nilList []int
+
+func (nilList) MarshalJSON() ([]byte, error) { return []byte(`"none"`), nil }
+
+func TestNilSliceIsAnEmptyReply(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.broker.HandleSubscribe("/members", Func(func(context.Context, *Request, []byte) ([]string, error) { return nil, nil }), Reply{})
+		w.user("", "/app/members").wantBodies("[]")
 	})
 }
 
