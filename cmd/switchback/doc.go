@@ -19,7 +19,7 @@
 // The file is YAML. A key that is not known, a value that cannot be, a key or a
 // path that is there twice: each is told with its line and with what it may be.
 // Durations have a unit (25s, 1m30s); sizes are bytes, or have one (128KiB,
-// 1MiB, 2GiB). Every key may be left out, but for an endpoint's path and
+// 1MiB, 2GiB). A list that is empty is none, and not the default. Every key may be left out, but for an endpoint's path and
 // handler:
 //
 //	addr: 127.0.0.1:8081          # default
@@ -54,6 +54,7 @@
 //	stomp:
 //	  topics: [/topic, /queue]    # default: each message to all who subscribed
 //	  queues: [/work]             # default: none; each message to one subscriber
+//	  apps: []                    # of functions, which a program in Go has
 //	  logins:                     # none: everybody may connect
 //	    - {login: guest, passcode: guest}
 //	  heartbeat_send: 10s         # default: none

@@ -123,13 +123,18 @@ func pointer[T any](dst **T, k kind[T]) setting {
 	}}
 }
 
-// list is a list of single values.
+// list is a list of single values. One that is empty is not nil: it is none, and
+// not the default.
 func list[T any](dst *[]T, k kind[T]) setting {
-	return sequence("a list, each item "+k.want, func(s *source, key string, n ast.Node) {
+	items := sequence("a list, each item "+k.want, func(s *source, key string, n ast.Node) {
 		var item T
 		s.read(key, n, scalar(&item, k))
 		*dst = append(*dst, item)
 	})
+	return setting{want: items.want, read: func(s *source, key string, n ast.Node) {
+		*dst = []T{}
+		items.read(s, key, n)
+	}}
 }
 
 // sequence is a list; item reads each of its nodes.

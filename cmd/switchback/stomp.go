@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -14,17 +17,24 @@ import (
 type stompConfig struct {
 	options stomp.Options
 	logins  map[string]string // none: everybody may connect
+	places  map[string]place  // of prefixes, by stomp.OptionError's name for each
+}
+
+// A place is where something is in the file.
+type place struct {
+	line int
+	key  string
 }
 
 // settings are the keys of the broker: the fields of stomp.Options that a file
 // can hold, and who may log in.
 func (c *stompConfig) settings() setting {
 	o := &c.options
-	return mapping(map[string]setting{
-		"topics":      list(&o.Topics, prefixOf),
-		"queues":      list(&o.Queues, prefixOf),
-		"apps":        list(&o.Apps, prefixOf),
-		"user_prefix": scalar(&o.UserPrefix, prefixOf),
+	keys := mapping(map[string]setting{
+		"topics":      c.prefixes("Topics", &o.Topics),
+		"queues":      c.prefixes("Queues", &o.Queues),
+		"apps":        c.prefixes("Apps", &o.Apps),
+		"user_prefix": scalar(&o.UserPrefix, userPrefixKind),
 		"separator":   scalar(&o.Separator, oneOf("/", ".")),
 		"strict":      scalar(&o.Strict, boolKind),
 		"logins":      logins(&c.logins),
@@ -51,15 +61,59 @@ func (c *stompConfig) settings() setting {
 		"unacked_limit":           scalar(&o.UnackedLimit, countKind),
 		"memory_limit":            scalar(&o.MemoryLimit, bigSizeKind),
 	})
+	return setting{want: keys.want, read: func(s *source, key string, n ast.Node) {
+		before := len(s.faults)
+		if keys.read(s, key, n); len(s.faults) == before {
+			c.check(s, key, n)
+		}
+	}}
 }
 
-var prefixOf = kind[string]{"the beginning of destinations, such as /topic", func(text string) (string, bool) {
+// check tells what is wrong with the options together.
+func (c *stompConfig) check(s *source, key string, n ast.Node) {
+	_, err := c.options.Complete()
+	var wrong *stomp.OptionError
+	if errors.As(err, &wrong) {
+		if p, known := c.places[wrong.Name()]; known {
+			s.fault(p.line, "%s is %q; it must %s", p.key, wrong.Value, wrong.Want)
+			return
+		}
+	}
+	if err != nil {
+		s.fault(line(n), "%s: %v", key, err)
+	}
+}
+
+// prefixes is a list of prefixes, whose places are kept.
+func (c *stompConfig) prefixes(option string, dst *[]string) setting {
+	all := list(dst, destinationKind)
+	return setting{want: all.want, read: func(s *source, key string, n ast.Node) {
+		all.read(s, key, n)
+		items, ok := n.(*ast.SequenceNode)
+		if !ok {
+			return
+		}
+		if c.places == nil {
+			c.places = make(map[string]place)
+		}
+		for i, v := range items.Values {
+			c.places[fmt.Sprintf("%s[%d]", option, i)] = place{line(v), fmt.Sprintf("%s[%d]", key, i)}
+		}
+	}}
+}
+
+var destinationKind = kind[string]{"the beginning of destinations, such as /topic, or / for all", func(text string) (string, bool) {
+	return text, strings.HasPrefix(text, "/")
+}}
+
+var userPrefixKind = kind[string]{"the beginning of destinations of users, such as /user", func(text string) (string, bool) {
 	return text, len(text) > 1 && text[0] == '/'
 }}
 
-// logins are users and their passwords.
+// logins are users and their passwords. An empty list is refused: nobody or
+// everybody, what is meant is not clear.
 func logins(dst *map[string]string) setting {
-	return sequence("a list of users, each with a login and a passcode", func(s *source, key string, n ast.Node) {
+	items := sequence("a list of users, each with a login and a passcode", func(s *source, key string, n ast.Node) {
 		var login, passcode string
 		s.read(key, n, mapping(map[string]setting{
 			"login":    required(scalar(&login, wordKind)),
@@ -73,6 +127,12 @@ func logins(dst *map[string]string) setting {
 		}
 		(*dst)[login] = passcode
 	})
+	return setting{want: items.want, read: func(s *source, key string, n ast.Node) {
+		items.read(s, key, n)
+		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == 0 {
+			s.fault(line(n), "%s is empty; list who may connect, or leave the key out to let everybody", key)
+		}
+	}}
 }
 
 // patternsKind is a number of patterns, or none at all.

@@ -24,11 +24,15 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string {
-	name := e.Option
-	if e.Index >= 0 {
-		name = fmt.Sprintf("%s[%d]", name, e.Index)
+	return fmt.Sprintf("stomp: %s is %q; it must %s", e.Name(), e.Value, e.Want)
+}
+
+// Name names the option, or the item of a list: "Topics[0]".
+func (e *OptionError) Name() string {
+	if e.Index < 0 {
+		return e.Option
 	}
-	return fmt.Sprintf("stomp: %s is %q; it must %s", name, e.Value, e.Want)
+	return fmt.Sprintf("%s[%d]", e.Option, e.Index)
 }
 
 // CodeUnreliable closes a session that has not sent CONNECT within

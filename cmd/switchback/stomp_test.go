@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
+
+	"switchback/transport"
+)
+
+// What the file's stomp says of prefixes, as Spring's configuration says it, and
+// what two subscribers of a destination get of what a third sends to it: all
+// that Spring's simple broker gives them, unless the file asks for queues.
+func TestPrefixesOfTheFileAreServed(t *testing.T) {
+	for _, e := range []struct {
+		spring, stomp, destination string
+		want                       int // who get it
+	}{
+		{`enableSimpleBroker("/topic", "/queue")`, `{}`, "/topic/a", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{}`, "/queue/a", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{}`, "/queue/price.*", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{topics: [/topic, /queue]}`, "/queue/a", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{topics: [/topic, /queue], queues: []}`, "/queue/a", 2},
+		{`enableSimpleBroker("/topic", "/queue/notice")`, `{topics: [/topic, /queue/notice]}`, "/queue/notice/1", 2},
+		{`enableSimpleBroker("/topic", "/queues")`, `{topics: [/topic, /queues]}`, "/queues/1", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{topics: [/topic, /queue], queues: [/q]}`, "/queue/a", 2},
+		{`enableSimpleBroker("/topic", "/queue")`, `{topics: [/topic, /queue], queues: [/work]}`, "/queue/a", 2},
+		{`enableSimpleBroker("/sub"), setApplicationDestinationPrefixes("/pub")`, `{topics: [/sub], apps: [/pub]}`, "/sub/room/3", 2},
+		{`enableSimpleBroker("/topic", "/app/public")`, `{topics: [/topic, /app/public]}`, "/app/public/1", 2},
+		{`enableSimpleBroker("/topic/", "/alarm/")`, `{topics: [/topic/, /alarm/]}`, "/alarm/7", 2},
+		{`enableSimpleBroker("/user")`, `{topics: [/user]}`, "/user/kim/alarm", 2},
+		{`enableSimpleBroker("/topic", "/user")`, `{topics: [/topic, /user]}`, "/user/kim/alarm", 2},
+		{`enableSimpleBroker("/")`, `{topics: [/]}`, "/anything/a", 2},
+		{`enableSimpleBroker("/")`, `{topics: [/]}`, "/app/a", 2},
+		{`enableSimpleBroker("/")`, `{topics: [/], apps: []}`, "/queue/a", 2},
+		{`setApplicationDestinationPrefixes("/")`, `{apps: [/]}`, "/topic/a", 2},
+		{`enableSimpleBroker("/topic")`, `{topics: [/topic]}`, "/topics/a", 2},
+		{`setPathMatcher(new AntPathMatcher("."))`, `{separator: "."}`, "/topic/a.b", 2},
+		{"", `{topics: [], apps: []}`, "/topic/a", 0},
+		{"", `{queues: [/queue]}`, "/queue/a", 1},
+		{"", `{queues: [/queue]}`, "/topic/a", 2},
+		{"", `{topics: [/topic, /queue], queues: [/queue/work]}`, "/queue/work/1", 1},
+		{"", `{topics: [/topic, /queue], queues: [/queue/work]}`, "/queue/a", 2},
+		{"", `{topics: [/topic, /queue/notice], queues: [/queue]}`, "/queue/notice/1", 2},
+	} {
+		t.Run(e.stomp+" "+e.destination, func(t *testing.T) {
+			if got := deliveries(t, e.stomp, e.destination); got != e.want {
+				t.Errorf("%d get it, want %d (Spring: %s)", got, e.want, e.spring)
+			}
+		})
+	}
+}
+
+// deliveries counts who of two subscribers get a message for a destination.
+func deliveries(t *testing.T, stomp, destination string) (n int) {
+	t.Helper()
+	conf := defaultConfig()
+	text := "stomp: " + stomp + "\nendpoints: [{path: /ws, handler: stomp}]"
+	if err := readYAML("conf.yaml", []byte(text), conf.settings("")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(conf, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s.http.Handler)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		s.endpoints[0].(*transport.Endpoint).Shutdown(ctx)
+		web.Close()
+		s.broker.Close()
+		s.hub.Close()
+	})
+	for range 2 {
+		c := dial(t, web.URL+"/ws/websocket")
+		send(t, c, "CONNECT\naccept-version:1.2\n\n\x00SUBSCRIBE\nid:0\ndestination:"+destination+"\nreceipt:1\n\n\x00")
+		next(t, c)
+		next(t, c) // RECEIPT: it has subscribed
+		defer func() {
+			send(t, c, "DISCONNECT\nreceipt:2\n\n\x00")
+			if strings.HasPrefix(next(t, c), "MESSAGE") {
+				n++
+			}
+		}()
+	}
+	sender := dial(t, web.URL+"/ws/websocket")
+	send(t, sender, "CONNECT\naccept-version:1.2\n\n\x00SEND\ndestination:"+destination+"\nreceipt:1\n\nx\x00")
+	next(t, sender)
+	next(t, sender)
+	return n
+}
+
+func send(t *testing.T, c *websocket.Conn, text string) {
+	t.Helper()
+	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What cannot be decided is refused, with its place in the file.
+func TestPrefixesThatAreUnclearAreTold(t *testing.T) {
+	const file = "conf.yaml"
+	for text, want := range map[string]string{
+		"stomp:\n  topics: [/topic, /queue]\n  queues:\n    - /queue\n": "conf.yaml:4: stomp.queues[0] is \"/queue\"; it must not be a prefix of topics, too: leave it out of one of the two",
+		"stomp:\n  topics: [/topic]\n  apps: [/app, /topic]\n":          "conf.yaml:3: stomp.apps[1] is \"/topic\"; it must not be a prefix of topics, too: leave it out of one of the two",
+		"stomp:\n  topics: [/]\n  apps: [/app]\n": "conf.yaml:3: stomp.apps[0] is \"/app\"; it must not be within \"/\", a prefix of topics: " +
+			"a frame goes to functions or to subscribers, not to both; choose another",
+		"stomp:\n  topics: [/topic]\n  apps: [/topic/app]\n": "conf.yaml:3: stomp.apps[0] is \"/topic/app\"; it must not be within \"/topic\", a prefix of topics: " +
+			"a frame goes to functions or to subscribers, not to both; choose another",
+		"stomp:\n  topics:\n    - /a\n    - /a/\n":          "conf.yaml:4: stomp.topics[1] is \"/a/\"; it must not be given twice",
+		"stomp:\n  queues: [/user/queue]\n":                 "conf.yaml:2: stomp.queues[0] is \"/user/queue\"; it must not be within \"/user\", the prefix of users: choose another",
+		"stomp:\n  user_prefix: /me\n  apps: [/app, /me]\n": "conf.yaml:3: stomp.apps[1] is \"/me\"; it must not be a prefix of users, too: leave it out of one of the two",
+		"stomp:\n  topics: [topic]\n  apps: [\"\"]\n":       "conf.yaml:2: stomp.topics[0] is \"topic\"; it must be the beginning of destinations, such as /topic, or / for all\nconf.yaml:3: stomp.apps[0] is \"\"; it must be the beginning of destinations, such as /topic, or / for all",
+		"stomp:\n  topics: &all [/a]\n  queues: *all\n":     "conf.yaml:2: stomp.queues[0] is \"/a\"; it must not be a prefix of topics, too: leave it out of one of the two",
+		"stomp:\n  user_prefix: /\n":                        "conf.yaml:2: stomp.user_prefix is \"/\"; it must be the beginning of destinations of users, such as /user",
+		"stomp:\n  logins: []\n":                            "conf.yaml:2: stomp.logins is empty; list who may connect, or leave the key out to let everybody",
+		"stomp:\n  topics:\n":                               "conf.yaml:2: stomp.topics has no value; it must be a list, each item the beginning of destinations, such as /topic, or / for all",
+		"stomp: {topics: [/topic, /queue], queues: []}\n":   "",
+		"endpoints: [{path: /a, handler: echo, allowed_origins: [], disabled_transports: [], trusted_proxies: []}]\n": "",
+	} {
+		conf := defaultConfig()
+		got := ""
+		if err := readYAML(file, []byte(text), conf.settings("")); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// A list that is empty is none, and not the default.
+func TestEmptyListIsNone(t *testing.T) {
+	conf := defaultConfig()
+	text := "stomp: {topics: [], queues: [], apps: []}\nendpoints: [{path: /a, handler: echo, allowed_origins: [], disabled_transports: [], trusted_proxies: []}]"
+	if err := readYAML("f", []byte(text), conf.settings("")); err != nil {
+		t.Fatal(err)
+	}
+	o, e := conf.stomp.options, conf.endpoints[0].options
+	for name, isNil := range map[string]bool{
+		"topics": o.Topics == nil, "queues": o.Queues == nil, "apps": o.Apps == nil,
+		"allowed_origins": e.AllowedOrigins == nil, "disabled_transports": e.DisabledTransports == nil, "trusted_proxies": e.TrustedProxies == nil,
+	} {
+		if isNil {
+			t.Errorf("%s is as if it were not there", name)
+		}
+	}
+}
+
+// A misspelt destination, and who gave a wrong password, are in the log of the
+// command as it starts.
+func TestCommandLogsWhatClientsGetWrong(t *testing.T) {
+	file := writeFile(t, "conf.yaml", "stomp: {logins: [{login: a, passcode: b}]}\nendpoints: [{path: /ws, handler: stomp}]")
+	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
+	wrong := dial(t, p.url+"ws/websocket")
+	send(t, wrong, "CONNECT\naccept-version:1.2\nlogin:eve\npasscode:hunter2\n\n\x00")
+	p.logs(`"login": "eve"`)
+	right := dial(t, p.url+"ws/websocket")
+	send(t, right, "CONNECT\naccept-version:1.2\nlogin:a\npasscode:b\n\n\x00SEND\ndestination:/topik/x\n\nx\x00")
+	p.logs("Unknown destination: /topik/x")
+	if strings.Contains(p.stderr.String(), "hunter2") {
+		t.Errorf("the log has a password: %s", p.stderr.String())
+	}
+}
