@@ -33,6 +33,7 @@ type setting struct {
 	want     string
 	required bool
 	read     func(s *source, key string, n ast.Node)
+	instead  string // of a key that is not known: what to write instead of it
 }
 
 // required is a setting that the mapping must have.
@@ -198,10 +199,10 @@ func (s *source) readEntries(key string, n ast.Node, settings map[string]setting
 func (s *source) readEntry(parent string, e *ast.MappingValueNode, settings map[string]setting, given map[string]bool, lines map[string]int) {
 	name := e.Key.GetToken().Value
 	key := join(parent, name)
-	set, known := settings[name]
+	set := settings[name]
 	first, again := lines[name]
 	switch {
-	case !known:
+	case set.read == nil:
 		s.fault(line(e.Key), "%s is not a known key; %s", key, suggest(name, settings))
 		return
 	case again:

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -148,6 +151,61 @@ func TestEmptyListIsNone(t *testing.T) {
 	} {
 		if isNil {
 			t.Errorf("%s is as if it were not there", name)
+		}
+	}
+}
+
+// Keys of other servers, and keys in the wrong place.
+func TestKeyThatIsMeantIsNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		"stomp: {relay: x}":                               "messages are not relayed to another broker",
+		"stomp: {heartbeat: 10s}":                         "heartbeat_send and heartbeat_receive",
+		"stomp: {app_prefixes: [/app]}":                   "apps lists",
+		"stomp: {applicationDestinationPrefixes: [/app]}": "apps lists",
+		"stomp: {simple_broker: [/topic]}":                "topics lists",
+		"stomp: {user_destination_prefix: /me}":           "user_prefix is",
+		"stomp: {users: []}":                              "logins lists",
+		"stomp: {rules: []}":                              "Login and Authorize",
+		"stomp: {allowed_origins: []}":                    "belongs to an endpoint",
+		"stomp: {topic: [/topic]}":                        "did you mean topics?",
+		"stomp: {message_size_limit: 1}":                  "frame_limit",
+		"topics: [/topic]":                                "belongs under stomp",
+		"port: 80":                                        "addr is a host and port",
+		"allowed_origins: []":                             "belongs to an endpoint",
+		"static: public":                                  "transport.Endpoint.Register",
+		"ssl: {}":                                         "tls, beside endpoints",
+		"endpoints: [{path: /a, handler: stomp, allowed_origin_patterns: [x]}]": "allowed_origins lists origins, and patterns",
+		"endpoints: [{path: /a, handler: stomp, allowedOriginPatterns: [x]}]":   "allowed_origins lists origins, and patterns",
+		"endpoints: [{path: /a, handler: stomp, cors: x}]":                      "allowed_origins lists origins, and patterns",
+		"endpoints: [{path: /a, handler: stomp, sockjs: true}]":                 "raw_websocket: true adds native WebSocket",
+		"endpoints: [{path: /a, handler: stomp, with-sockjs: true}]":            "raw_websocket: true adds native WebSocket",
+		"endpoints: [{path: /a, handler: stomp, withSockJS: true}]":             "raw_websocket: true adds native WebSocket",
+		"endpoints: [{path: /a, handler: stomp, topics: [/a]}]":                 "belongs under stomp",
+		"endpoints: [{path: /a, handler: stomp, heartbeat: 1s}]":                "heartbeat_send and heartbeat_receive, under stomp",
+		"endpoints: [{paths: [/a], handler: stomp}]":                            "one entry has one path",
+	} {
+		conf := defaultConfig()
+		err := readYAML("f", []byte(text), conf.settings(""))
+		if err == nil || !strings.Contains(err.Error(), " is not a known key; ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "the keys are") {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+}
+
+// No key that is known is answered as if it were not.
+func TestAdviceIsForUnknownKeysOnly(t *testing.T) {
+	for name, a := range map[string]advice{"root": rootAdvice, "endpoint": endpointAdvice, "stomp": stompAdvice} {
+		file := map[string]string{"root": "%s: 1", "endpoint": "endpoints: [{%s: 1}]", "stomp": "stomp: {%s: 1}"}[name]
+		seen := map[string]bool{}
+		for _, keys := range slices.Sorted(maps.Keys(a)) {
+			for _, key := range a[keys] {
+				conf := defaultConfig()
+				err := readYAML("f", fmt.Appendf(nil, file, key), conf.settings(""))
+				if seen[key] || err == nil || !strings.Contains(err.Error(), key+" is not a known key; "+keys) {
+					t.Errorf("%s, %s: %v", name, key, err)
+				}
+				seen[key] = true
+			}
 		}
 	}
 }

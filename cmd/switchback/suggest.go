@@ -1,15 +1,20 @@
 package main
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
 
-// suggest names the known key that is nearest to name, or all of them.
+// suggest says what to write for a key that is not known: what is advised for it,
+// the known key that is nearest to it, or one of all.
 func suggest(name string, settings map[string]setting) string {
+	for other, set := range settings {
+		if set.instead != "" && fold(other) == fold(name) {
+			return set.instead
+		}
+	}
 	best, distance := "", max(2, len(name)/3)+1
-	for _, known := range slices.Sorted(maps.Keys(settings)) {
+	for _, known := range knownKeys(settings) {
 		if d := editDistance(name, known); d < distance {
 			best, distance = known, d
 		}
@@ -20,8 +25,23 @@ func suggest(name string, settings map[string]setting) string {
 	return "the keys are " + keysOf(settings)
 }
 
-func keysOf(settings map[string]setting) string {
-	return strings.Join(slices.Sorted(maps.Keys(settings)), ", ")
+// fold is a key however its words are put together.
+func fold(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
+}
+
+func keysOf(settings map[string]setting) string { return strings.Join(knownKeys(settings), ", ") }
+
+// knownKeys are the keys that can be given, sorted.
+func knownKeys(settings map[string]setting) []string {
+	var keys []string
+	for name, set := range settings {
+		if set.read != nil {
+			keys = append(keys, name)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // editDistance is the number of bytes to insert, delete or replace that make b
