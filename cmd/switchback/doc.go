@@ -61,8 +61,10 @@
 //	  heartbeat_receive: 10s      # default: none
 //	  frame_limit: 64KiB          # default
 //
-// Their message_limit, body_limit and queue_limit, where they are not given, let
-// the largest frame through.
+// The message_limit, body_limit and queue_limit of these endpoints, where they are
+// not given, let the largest frame through. What is seldom meant is a warning in
+// the log at start: apps, which have no functions here, and an endpoint that lets
+// every page publish ("*" in allowed_origins, and no logins).
 //
 // An endpoint takes every field of [switchback/transport.Options] under its
 // name in snake case: client_url, heartbeat_delay, disconnect_delay,

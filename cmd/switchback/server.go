@@ -53,6 +53,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 		routes.rest = web.Handler()
 		s.serves += " and the page"
 	}
+	conf.warn(log)
 	s.http = httpServer(conf, routes, log)
 	return s, nil
 }

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
 
 	"switchback/handler"
 	"switchback/handler/stomp"
@@ -172,5 +175,27 @@ func (c *stompConfig) endpoint(o transport.Options) transport.Options {
 func atLeast(v *int, n, otherwise int) {
 	if *v == 0 {
 		*v = max(n, otherwise)
+	}
+}
+
+// everyPage are the patterns of origins that any page has.
+var everyPage = regexp.MustCompile(`^(\*|https?://\*(:\[\*\])?)$`)
+
+// warn tells once of what STOMP endpoints are seldom meant to do.
+func (c *config) warn(log *zap.Logger) {
+	served := false
+	for _, e := range c.allEndpoints() {
+		if e.handler != "stomp" {
+			continue
+		}
+		served = true
+		if c.stomp.logins == nil && slices.ContainsFunc(e.options.AllowedOrigins, everyPage.MatchString) {
+			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, or who may connect in stomp.logins",
+				zap.String("endpoint", e.where))
+		}
+	}
+	if served && len(c.stomp.options.Apps) > 0 {
+		log.Warn("the command has no functions: what is sent to these destinations is dropped; "+
+			"serve them with handler/stomp in Go, or leave stomp.apps out", zap.Strings("apps", c.stomp.options.Apps))
 	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"switchback/transport"
 )
@@ -206,6 +208,42 @@ func TestAdviceIsForUnknownKeysOnly(t *testing.T) {
 				}
 				seen[key] = true
 			}
+		}
+	}
+}
+
+// What is seldom meant is said once, when the server starts.
+func TestOpenEndpointsAreToldAtStart(t *testing.T) {
+	const apps, open = "the command has no functions", "every page there is may read and publish"
+	for text, want := range map[string]string{
+		"endpoints: [{path: /ws, handler: stomp}]":                                                                       "",
+		"stomp: {topics: [/a]}\nendpoints: [{path: /ws, handler: stomp}]":                                                "",
+		"stomp: {apps: []}\nendpoints: [{path: /ws, handler: stomp}]":                                                    "",
+		"stomp: {apps: [/app]}\nendpoints: [{path: /ws, handler: stomp}]":                                                apps,
+		"stomp: {apps: [/app]}\nendpoints: [{path: /ws, handler: echo}]":                                                 "",
+		"endpoints: [{path: /ws, handler: stomp, allowed_origins: [\"*\"]}]":                                             open,
+		"endpoints: [{path: /ws, handler: stomp, allowed_origins: [\"https://*\"]}]":                                     open,
+		"endpoints: [{path: /ws, handler: stomp, allowed_origins: [\"https://*:[*]\"]}]":                                 open,
+		"endpoints: [{path: /ws, handler: stomp, allowed_origins: [\"https://*.example.com\"]}]":                         "",
+		"endpoints: [{path: /ws, handler: echo, allowed_origins: [\"*\"]}]":                                              "",
+		"stomp: {logins: [{login: a, passcode: b}]}\nendpoints: [{path: /ws, handler: stomp, allowed_origins: [\"*\"]}]": "",
+	} {
+		core, logs := observer.New(zapcore.WarnLevel)
+		conf := defaultConfig()
+		if err := readYAML("f", []byte(text), conf.settings("")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := newServer(conf, zap.New(core))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.broker.Close()
+		s.hub.Close()
+		switch all := logs.All(); {
+		case want == "" && len(all) == 0:
+		case want != "" && len(all) == 1 && strings.HasPrefix(all[0].Message, want):
+		default:
+			t.Errorf("%s\ngot %v, want %s", text, all, want)
 		}
 	}
 }
