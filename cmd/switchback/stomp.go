@@ -106,11 +106,11 @@ func (c *stompConfig) prefixes(option string, dst *[]string) setting {
 }
 
 var destinationKind = kind[string]{"the beginning of destinations, such as /topic, or / for all", func(text string) (string, bool) {
-	return text, strings.HasPrefix(text, "/")
+	return text, strings.HasPrefix(text, "/") && !strings.ContainsAny(text, "*?{")
 }}
 
 var userPrefixKind = kind[string]{"the beginning of destinations of users, such as /user", func(text string) (string, bool) {
-	return text, len(text) > 1 && text[0] == '/'
+	return text, len(text) > 1 && text[0] == '/' && !strings.ContainsAny(text, "*?{")
 }}
 
 // logins are users and their passwords. An empty list is refused: nobody or

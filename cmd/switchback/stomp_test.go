@@ -117,6 +117,8 @@ func TestPrefixesThatAreUnclearAreTold(t *testing.T) {
 			"a frame goes to functions or to subscribers, not to both; choose another",
 		"stomp:\n  topics: [/topic]\n  apps: [/topic/app]\n": "conf.yaml:3: stomp.apps[0] is \"/topic/app\"; it must not be within \"/topic\", a prefix of topics: " +
 			"a frame goes to functions or to subscribers, not to both; choose another",
+		"stomp:\n  topics: [/topic/**]\n":                   "conf.yaml:2: stomp.topics[0] is \"/topic/**\"; it must be the beginning of destinations, such as /topic, or / for all",
+		"stomp:\n  topics: /topic\n":                        "conf.yaml:2: stomp.topics is \"/topic\"; it must be a list, each item the beginning of destinations, such as /topic, or / for all",
 		"stomp:\n  topics:\n    - /a\n    - /a/\n":          "conf.yaml:4: stomp.topics[1] is \"/a/\"; it must not be given twice",
 		"stomp:\n  queues: [/user/queue]\n":                 "conf.yaml:2: stomp.queues[0] is \"/user/queue\"; it must not be within \"/user\", the prefix of users: choose another",
 		"stomp:\n  user_prefix: /me\n  apps: [/app, /me]\n": "conf.yaml:3: stomp.apps[1] is \"/me\"; it must not be a prefix of users, too: leave it out of one of the two",

@@ -388,8 +388,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}{
 		{Options{FrameLimit: -1}, `stomp: FrameLimit is "-1"; it must not be negative`},
 		{Options{PatternLimit: -2}, `stomp: PatternLimit is "-2"; it must be -1 or more`},
-		{Options{UserPrefix: "user"}, `stomp: UserPrefix is "user"; it must begin with /, such as /user, and be more than that`},
-		{Options{UserPrefix: "/"}, `stomp: UserPrefix is "/"; it must begin with /, such as /user, and be more than that`},
+		{Options{UserPrefix: "user"}, `stomp: UserPrefix is "user"; it must begin with /, be more than that, and no pattern: /user, say`},
+		{Options{UserPrefix: "/"}, `stomp: UserPrefix is "/"; it must begin with /, be more than that, and no pattern: /user, say`},
 	} {
 		if _, err := New(c.o); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)

@@ -109,8 +109,8 @@ func within(p, q, separator string) bool {
 // has; here it has one place, and a prefix that takes frames away from another
 // has to be meant so.
 func (o *Options) checkPrefixes() error {
-	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' {
-		return &OptionError{"UserPrefix", -1, o.UserPrefix, "begin with /, such as /user, and be more than that"}
+	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' || isPattern(o.UserPrefix) {
+		return &OptionError{"UserPrefix", -1, o.UserPrefix, "begin with /, be more than that, and no pattern: /user, say"}
 	}
 	for _, list := range []struct {
 		option   string
@@ -126,6 +126,8 @@ func (o *Options) checkPrefixes() error {
 			switch {
 			case p == "" || p[0] != '/':
 				want = "begin with /, such as /topic"
+			case isPattern(p):
+				want = "be how destinations begin, such as /topic, and no pattern"
 			case slices.ContainsFunc(list.prefixes[:i], func(q string) bool { return samePrefix(p, q) }):
 				want = "not be given twice"
 			}
