@@ -46,6 +46,7 @@ type Local struct {
 	told     bool // the close frame has been taken
 	busy     bool // the handler is being called
 	ended    bool // OnClose has been called, or is being called
+	fetches  bool // something queued has been taken since the session began to close
 	receiver Receiver
 	sent     tick // when a frame was last taken
 	left     tick // when the last receiver left, or the close frame was first taken
@@ -204,6 +205,7 @@ func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error
 		n := len(dst)
 		dst = s.queue.take(dst, s.framing)
 		s.inflight.Store(int64(len(dst) - n))
+		s.fetches = s.state != open
 	case s.state != open:
 		if !s.told {
 			s.told = true

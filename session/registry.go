@@ -288,7 +288,9 @@ func (g *Registry) sessions() []*Local {
 
 // Shutdown refuses new sessions, tells handlers that are Drainers, closes every
 // session with 1001, and returns when all receivers have taken the close frame
-// and all handlers have returned. When the context is done first, it closes the
+// and all handlers have returned. A session with something queued and no receiver
+// is waited for until its client has fetched that and the close frame, or the
+// disconnect delay has passed. When the context is done first, it closes the
 // sessions whose handlers are busy, too, and returns the context's error. Time
 // stands still for the sessions afterwards.
 func (g *Registry) Shutdown(ctx context.Context) error {
@@ -343,9 +345,15 @@ func (s *Local) drain() {
 	}
 }
 
+// awaitsFetch tells whether a client may come for what a closing session has for it
+// still. s.mu is held.
+func (s *Local) awaitsFetch() bool {
+	return s.state == closing && s.key != "" && !s.told && (s.queue.len() > 0 || s.fetches)
+}
+
 // moves tells whether something goes on in a session still.
 func (s *Local) moves() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == open || s.receiver != nil || !s.ended || s.busy
+	return s.state == open || s.receiver != nil || !s.ended || s.busy || s.awaitsFetch()
 }

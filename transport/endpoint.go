@@ -126,28 +126,30 @@ func Listen(addr string) (net.Listener, error) { return netpoll.Listen(addr) }
 // ConnState.
 func (e *Endpoint) Serve(s *http.Server, l net.Listener) error { return e.poller.Serve(s, l) }
 
-// Shutdown ends the endpoint: it refuses new sessions and /info with 503, tells
-// handlers that are session.Drainers, closes every session with 1001, ends
-// streams and polls, and closes WebSockets as RFC 6455 has it. It returns when
-// all of that is done. Shortly before the context's deadline it closes the
-// sessions of busy handlers, too; at the deadline, the connections that are
-// left, and returns the context's error. http.Server's own Shutdown does not know
-// of WebSockets and of parked connections, whose requests it does not wait for:
-// call this, too.
-func (e *Endpoint) Shutdown(ctx context.Context) error {
-	err := e.shutdownSessions(ctx)
-	return errors.Join(err, e.poller.Shutdown(ctx))
-}
-
-// shutdownSessions leaves some of the time for the connections.
-func (e *Endpoint) shutdownSessions(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok {
+// Drain ends the sessions: it refuses new ones and /info with 503, tells handlers
+// that are session.Drainers, closes every session with 1001, ends streams and polls,
+// and closes WebSockets as RFC 6455 has it. What clients that poll have not fetched yet
+// is served to them until the disconnect delay has passed, for which their server has
+// to go on accepting connections. Drain returns when all of that is done. Shortly
+// before the context's deadline it closes the sessions of busy handlers, too, and
+// returns the context's error.
+func (e *Endpoint) Drain(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok { // which leaves some of the time for the connections
 		reserve := min(time.Until(deadline)/4, time.Second)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer cancel()
 	}
 	return e.registry.Shutdown(ctx)
+}
+
+// Shutdown ends the endpoint: after [Endpoint.Drain] it closes the connections that
+// wait for a request, and at the context's deadline those that are left, and returns
+// the context's error then. http.Server's own Shutdown does not know of WebSockets and
+// of parked connections, whose requests it does not wait for: call this, too, and
+// Drain before either.
+func (e *Endpoint) Shutdown(ctx context.Context) error {
+	return errors.Join(e.Drain(ctx), e.poller.Shutdown(ctx))
 }
 
 // A route is what serves one path.

@@ -9,8 +9,9 @@
 // that before the configuration file, and that before the default.
 //
 // When it serves, it says so in one line on stdout; it logs to stderr. SIGINT
-// and SIGTERM stop it: it takes no more connections, closes every session with
-// 1001 and exits with 0, after the shutdown timeout at the latest. A second
+// and SIGTERM stop it: it opens no more sessions, closes every one with 1001, serves
+// what polling clients have not fetched yet until the disconnect delay has passed, and
+// exits with 0, after the shutdown timeout at the latest. A second
 // signal ends it at once. It exits with 1 when something is wrong and with 2
 // when it was called wrongly; it does not listen before everything is right.
 //

@@ -156,30 +156,37 @@ func (s *server) url(addr net.Addr) string {
 	return u.String()
 }
 
-// shutdown stops accepting, ends the sessions of every endpoint, and waits for
-// the connections. What is not done in time is cut.
+// shutdown ends the sessions of every endpoint, while their clients can still come for
+// what they have not fetched, and then stops accepting and waits for the connections.
+// What is not done in time is cut.
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
-	deaf := make(chan struct{})
-	s.http.RegisterOnShutdown(func() { close(deaf) }) // runs when the listener is closed
-	var parts sync.WaitGroup
-	parts.Go(func() {
-		if err := s.http.Shutdown(ctx); err != nil {
-			s.log.Warn("connections cut", zap.Error(err))
-			s.http.Close()
+	s.eachEndpoint(func(e endpoint) error {
+		if e, ok := e.(*transport.Endpoint); ok {
+			return e.Drain(ctx)
 		}
+		return e.Shutdown(ctx)
 	})
-	<-deaf
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.log.Warn("connections cut", zap.Error(err))
+		s.http.Close()
+	}
+	s.eachEndpoint(func(e endpoint) error { return e.Shutdown(ctx) })
+	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
+		s.log.Warn("hub not closed", zap.Error(err))
+	}
+}
+
+// eachEndpoint does something for all at once, and returns when it is done.
+func (s *server) eachEndpoint(f func(endpoint) error) {
+	var all sync.WaitGroup
 	for _, e := range s.endpoints {
-		parts.Go(func() {
-			if err := e.Shutdown(ctx); err != nil {
+		all.Go(func() {
+			if err := f(e); err != nil {
 				s.log.Warn("sessions cut", zap.Error(err))
 			}
 		})
 	}
-	parts.Wait()
-	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
-		s.log.Warn("hub not closed", zap.Error(err))
-	}
+	all.Wait()
 }
