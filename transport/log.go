@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"switchback/session"
 )
@@ -16,7 +17,7 @@ func clip(text string) string {
 	if len(text) <= clipAt {
 		return text
 	}
-	return text[:clipAt] + "..."
+	return strings.ToValidUTF8(text[:clipAt], "") + "…"
 }
 
 // tell logs an event of a session.
@@ -28,16 +29,3 @@ func (e *Endpoint) tell(level slog.Level, event string, s *session.Local, more .
 	about := []any{"session", s.ID(), "transport", s.Peer().Transport, "address", s.Peer().Address}
 	e.log.Log(ctx, level, event, append(about, more...)...)
 }
-
-// failures is a handler for programs that give no logger. It passes on what is the
-// program's own fault, such as a panic, and leaves out what clients can cause.
-type failures struct{ slog.Handler }
-
-func (h failures) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
-}
-
-func (h failures) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return failures{h.Handler.WithAttrs(attrs)}
-}
-func (h failures) WithGroup(name string) slog.Handler { return failures{h.Handler.WithGroup(name)} }

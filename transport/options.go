@@ -151,8 +151,9 @@ type Options struct {
 	// sessions and pages that are refused and for slow clients and handlers,
 	// error for handlers that panic. Never a message or a session id of a URL,
 	// and of what a client sent no more than 256 bytes a line. Clients can
-	// cause lines of debug and warn as often as they like: sample them. The
-	// default is slog.Default for errors, and nothing for the rest.
+	// cause lines of debug and warn as often as they like: sample them where
+	// that matters. The default is slog.Default() as NewEndpoint finds it;
+	// slog.New(slog.DiscardHandler) is none.
 	Logger *slog.Logger
 }
 
@@ -180,7 +181,7 @@ func (o Options) Complete() (Options, error) {
 	def(&o.CloseTimeout, 5*time.Second)
 	def(&o.InboxTimeout, 30*time.Second)
 	if o.Logger == nil {
-		o.Logger = slog.New(failures{slog.Default().Handler()})
+		o.Logger = slog.Default()
 	}
 	return o, o.check()
 }
