@@ -119,7 +119,7 @@ func (s *served) raw(t *testing.T, request string) string {
 }
 
 func TestSlowBodyIsGivenUp(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond})
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond, DisconnectDelay: time.Second})
 	path := s.openPolling(t)
 	got := s.raw(t, "POST /echo"+path+"/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[\"half")
 	if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
