@@ -246,8 +246,20 @@ var guardCases = []struct {
 	headers: "Host: app.example\nOrigin: https://app.example:8443\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
 	want:    verdict{"10.0.0.1", "https://app.example:8443", true},
 }, {
-	what: "the port is the browser's, not a default", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	what: "the port may be the proxy's own, which browsers do not see", trusted: "10.0.0.0/8", from: "10.0.0.1",
 	headers: "Host: app.example\nOrigin: https://app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", true},
+}, {
+	what: "so it may without TLS (nginx on 8080 behind a port that is mapped)", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: http://app.example\nX-Forwarded-Port: 8080",
+	want:    verdict{"10.0.0.1", "http://app.example:8080", true},
+}, {
+	what: "another port is foreign all the same", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example\nOrigin: https://app.example:9443\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
+	want:    verdict{"10.0.0.1", "https://app.example:8443", false},
+}, {
+	what: "a port that the host has is the browser's", trusted: "10.0.0.0/8", from: "10.0.0.1",
+	headers: "Host: app.example:8443\nOrigin: https://app.example\nX-Forwarded-Proto: https\nX-Forwarded-Port: 8443",
 	want:    verdict{"10.0.0.1", "https://app.example:8443", false},
 }, {
 	what: "a port of an IPv6 host", trusted: "10.0.0.0/8", from: "10.0.0.1",

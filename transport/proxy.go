@@ -99,9 +99,9 @@ func (p proxies) caller(r *http.Request) caller {
 }
 
 // setPort gives the host the port that a proxy has told, where it has none, and
-// takes the scheme's default off, as browsers do. Port 80 over TLS is that of a
-// proxy behind the one that ends TLS; it may tell its own port, and the client's is
-// the default then.
+// takes the scheme's default off, as browsers do. A proxy may tell the port that it
+// listens at itself (nginx's $server_port), which clients need not know: the host
+// without it is the caller's as well. Port 80 over TLS is always such a one.
 func (c *caller) setPort(port string) {
 	name, given := cutPort(c.host)
 	port = cmp.Or(given, port)
@@ -111,13 +111,16 @@ func (c *caller) setPort(port string) {
 	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
 		name = "[" + name + "]"
 	}
+	with := name + ":" + port
 	switch {
 	case port == "", c.secure && port == "443", !c.secure && port == "80":
 		c.host = name
 	case c.secure && port == "80":
-		c.host, c.also = name, name+":80"
+		c.host, c.also = name, with
+	case given == "":
+		c.host, c.also = with, name
 	default:
-		c.host = name + ":" + port
+		c.host = with
 	}
 }
 
