@@ -71,13 +71,22 @@ func slogOf(log *zap.Logger) *slog.Logger {
 	return slog.New(zapslog.NewHandler(log.Core(), zapslog.AddStacktraceAt(math.MaxInt)))
 }
 
-// errorLog takes what http.Server has to say, most of which is of clients that
-// did not speak TLS or HTTP. All of it is one message, so that it is sampled.
+// errorLog takes what http.Server has to say. Most of it is of clients that did not
+// speak TLS or HTTP: that is one message, so that it is sampled. Faults of the server's
+// own are others, which clients do not crowd out.
 func errorLog(log *zap.Logger) *stdlog.Logger { return stdlog.New(httpLines{log}, "", 0) }
 
 type httpLines struct{ log *zap.Logger }
 
 func (l httpLines) Write(line []byte) (int, error) {
-	l.log.Warn("http", zap.String("said", strings.TrimSpace(string(line))))
+	said := zap.String("said", strings.TrimSpace(string(line)))
+	switch text := string(line); {
+	case strings.HasPrefix(text, "http: panic"):
+		l.log.Error("http: panic", said)
+	case strings.HasPrefix(text, "http: Accept error"), strings.HasPrefix(text, "netpoll:"):
+		l.log.Error("http: accepting failed", said)
+	default:
+		l.log.Warn("http", said)
+	}
 	return len(line), nil
 }

@@ -25,6 +25,12 @@ func TestClientCannotFillTheLog(t *testing.T) {
 				t.Errorf("%s: %d lines", of, n)
 			}
 		}
+		for _, own := range []string{"http: panic serving 192.0.2.1:1: oops", "http: Accept error: too many open files; retrying in 5ms"} {
+			server.Print(own)
+			if !strings.Contains(out.String(), own) {
+				t.Errorf("clients have crowded %q out", own)
+			}
+		}
 		time.Sleep(logPeriod + 1)
 		synctest.Wait()
 		for _, want := range []string{`{"of": "origin refused", "lines": 900}`, `{"of": "http", "lines": 900}`} {
