@@ -58,7 +58,8 @@ func (e *Endpoint) refuseUpgrade(w http.ResponseWriter, r *http.Request) {
 		reason = "Native WebSocket is at " + e.prefix + "/websocket; on this URL it is off, see the option RawWebSocket (raw_websocket)."
 	}
 	e.stats.handshakes.Add(1)
-	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.proxies.caller(r).address)
+	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.proxies.caller(r).ip())
+	unread(w, r)
 	refuse(w, http.StatusBadRequest, reason)
 }
 

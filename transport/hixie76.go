@@ -95,6 +95,9 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 }
 
 func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+	if k.cut > 0 {
+		return false, skipHixie76(k)
+	}
 	kind, err := k.buffer.ReadByte()
 	switch {
 	case err != nil:
@@ -108,6 +111,7 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 	k.hurry()
 	for {
 		if _, err := k.buffer.Peek(1); err != nil {
+			k.cut = 1
 			return false, unexpected(err)
 		}
 		p, _ := k.buffer.Peek(k.buffer.Buffered())
@@ -115,6 +119,7 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 		body.Write(text)
 		switch {
 		case body.Len() > k.limit():
+			k.cut = 1
 			return false, tooBig
 		case whole:
 			k.buffer.Discard(len(text) + 1)
@@ -123,6 +128,20 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 		k.buffer.Discard(len(text))
 		k.came(len(text))
 	}
+}
+
+// skipHixie76 reads what has come of the rest of a text that is not wanted.
+func skipHixie76(k *socket) error {
+	if _, err := k.buffer.Peek(1); err != nil {
+		return unexpected(err)
+	}
+	p, _ := k.buffer.Peek(k.buffer.Buffered())
+	n := len(p)
+	if i := bytes.IndexByte(p, 0xff); i >= 0 {
+		n, k.cut = i+1, 0
+	}
+	_, err := k.skip(n)
+	return err
 }
 
 // unexpected tells the end of a connection without a close frame.

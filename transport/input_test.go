@@ -542,6 +542,10 @@ func TestHandshakeForTheBaseURLIsToldWhere(t *testing.T) {
 				t.Errorf("%q: got %q, logged %q", path, got, log.String())
 			}
 		}
+		unread := strings.Replace(upgrade, "Upgrade: ", "Content-Length: 5\r\nUpgrade: ", 1)
+		if got := s.raw(t, "GET /echo"+unread); c.code == "400" && !strings.HasPrefix(got, "HTTP/1.1 400") {
+			t.Errorf("with a body that does not come: got %q", got)
+		}
 		s.ask(t, "GET", "", "", "Upgrade: h2c").want(t, 200, "Welcome to SockJS!\n")
 	}
 }

@@ -129,6 +129,10 @@ func TestMessageThatStopsIsRefused(t *testing.T) {
 						t.Errorf("%s, stopped after %d bytes: %v", name, half, err)
 					}
 					conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
+					conn.NetConn().SetReadDeadline(time.Now().Add(s.options.CloseTimeout / 2))
+					if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
+						t.Errorf("%s, stopped after %d bytes: the peer's close frame is not found: %v", name, half, err)
+					}
 				}
 			}
 		}
@@ -138,5 +142,35 @@ func TestMessageThatStopsIsRefused(t *testing.T) {
 		s.post(t, path+"/xhr_send", body).want(t, 408, "Body is incomplete.\n")
 		writer.Close()
 		s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `a["x"]`+"\n")
 	})
+}
+
+// What comes of a Hixie-76 text after it was given up is read as such, and no more.
+func TestRestOfAHixie76TextIsSkipped(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, BodyTimeout: 50 * time.Millisecond, MessageLimit: 1000})
+	for _, late := range []string{"half", strings.Repeat("x", 2000)} {
+		l := s.connect(t)
+		io.WriteString(l.Conn, "GET /echo/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nOrigin: http://x\r\n"+
+			"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U")
+		for line := ""; line != "\r\n"; {
+			var err error
+			if line, err = l.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		io.ReadFull(l, make([]byte, 16))
+		before := s.Stats()
+		io.WriteString(l.Conn, "\x00"+late)
+		if got, err := l.ReadString(0); got != "\xff\x00" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		io.WriteString(l.Conn, strings.Repeat("late", 100)+"\xff\xff\x00")
+		if _, err := l.ReadByte(); err != io.EOF {
+			t.Errorf("the end: %v", err)
+		}
+		if now := s.Stats(); now.Broken != before.Broken || now.Late+now.TooLarge != before.Late+before.TooLarge+1 {
+			t.Errorf("stats: %+v, before %+v", now, before)
+		}
+	}
 }

@@ -90,6 +90,50 @@ func TestEndOfTheRequestsSideIsNotTheSessions(t *testing.T) {
 	})
 }
 
+// So it is with an answer that the socket does not take at once, and that is read whole.
+func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
+	overHTTP1(t, func(t *testing.T, s *served) {
+		path := "/0/" + newID()
+		s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
+		large := strings.Repeat("x", 12<<20)
+		if err := s.registry.Find(path[3:]).Send([]byte(large)); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.half(t, request("POST", path+"/xhr", "")); len(got) != 1 || got[0] != `200 a["`+large+`"]` {
+			t.Errorf("%d answers: %.40q", len(got), got)
+		}
+		s.ask(t, "POST", path+"/xhr_send", `["y"]`).want(t, 204, "")
+		s.ask(t, "POST", path+"/xhr", "").want(t, 200, `a["y"]`+"\n")
+	})
+}
+
+// A client that takes a large answer piece by piece has the write timeout for each.
+func TestLargeAnswerIsTakenInPieces(t *testing.T) {
+	for _, w := range []wire{bare, unparkable, secure} {
+		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
+			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
+			path := s.openPolling(t)
+			const size = 24 << 20
+			if err := s.registry.Find(path[5:]).Send(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+			l := s.connect(t)
+			io.WriteString(l.Conn, request("POST", path+"/xhr", ""))
+			piece, got := make([]byte, 64<<10), 0
+			for begun := time.Now(); got < size; {
+				n, err := l.Conn.Read(piece)
+				if got += n; err != nil {
+					t.Fatalf("%d of %d bytes after %v: %v", got, size, time.Since(begun), err)
+				}
+				if time.Since(begun) < 3*time.Second {
+					time.Sleep(time.Duration(n) * time.Second / (8 << 20))
+				}
+			}
+		})
+	}
+}
+
 // All of several requests at once are answered, also where the client ends its side.
 func TestPipelinedRequestsAreAllAnswered(t *testing.T) {
 	overHTTP1(t, func(t *testing.T, s *served) {

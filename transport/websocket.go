@@ -34,7 +34,7 @@ type socket struct {
 	// The reading goroutine's.
 	buffer  *netpoll.Buffer     // while it reads
 	pace    *pace               // of a message that has begun and is not here, or nil
-	cut     int32               // bytes to come of a frame that was not waited for
+	cut     int32               // bytes to come of a frame that is not read on; of Hixie-76, where they are not counted, 1
 	skipped int32               // bytes that came after the close frame was sent
 	peerEnd *session.CloseError // the peer's close frame
 }
