@@ -198,7 +198,7 @@ func (c *Conn) next(b *Buffer, shift int32) bool {
 	for c.shift == shift && (c.waits == input || c.waits == request) {
 		switch {
 		case come || c.over() || c.ended || b.Buffered() > 0:
-			c.found()
+			c.waits = nothing
 			return true
 		case c.fd < 0 || c.come():
 			come = c.fill(b) != errNothing
@@ -219,14 +219,6 @@ func (c *Conn) next(b *Buffer, shift int32) bool {
 		c.rouse() // for a watch that the end came before
 	}
 	return false
-}
-
-// found ends a wait. c.mu is held.
-func (c *Conn) found() {
-	if c.waits == request {
-		c.reuse.drop(c)
-	}
-	c.waits = nothing
 }
 
 // fill reads what has come to a bare socket, or waits for another connection's
@@ -357,6 +349,9 @@ func (c *Conn) fail(err error) {
 	if c.err != nil {
 		return
 	}
+	if c.gone == 0 && c.poller != nil {
+		c.vanish(c.poller.vanished()) // the kernel goes on with what it has
+	}
 	c.err, c.rest = err, nil
 	c.flushes.Store(false)
 	c.delist()
@@ -365,8 +360,5 @@ func (c *Conn) fail(err error) {
 		c.rouse() // before Shutdown may find the poller empty
 		c.poller.forget(c)
 	}
-	if c.waits == request {
-		c.waits = nothing
-		c.reuse.drop(c)
-	}
+	c.leaveLine()
 }

@@ -10,10 +10,15 @@ import (
 // the peer takes it: more than a heartbeat, so that quiet connections are spared that.
 const drainAfter = 4 << 10
 
+// drainRate is what the peer of a connection that is over must take of the rest, in
+// bytes a second: no limit of sessions counts it any more.
+const drainRate = 500
+
 // drains are the bare sockets of the process that have something for their peer still,
 // as far as is known. A peer that acknowledges something from time to time is slow and
 // may go on; one that does not for the write timeout, while something is left over from
-// Write, or for three of them, is given up.
+// Write, or for three of them, is given up. So is one that is too slow for the rest of a
+// connection that is to be closed.
 //
 // TCP_USER_TIMEOUT is not enough for that: it counts from the first probe of a window
 // that is closed, and begins anew only once the window takes a whole segment (Linux,
@@ -26,11 +31,14 @@ type drains struct {
 	clock *time.Timer
 }
 
-// A drain is what is known of a connection that drains. It is the clock's.
+// A drain is what is known of a connection that drains. The connection's lock guards it.
 type drain struct {
-	looks int
-	taken uint64 // as Conn.taken was
-	since int64  // when that was new, in nanoseconds
+	looks   int
+	pending bool   // something was left over at the last look
+	taken   uint64 // as Conn.taken was
+	since   int64  // when that was new, in nanoseconds
+	begun   int64  // when drainRate was last looked at, of a connection that is over, or 0
+	before  uint64 // what had been taken by then
 }
 
 var draining drains
@@ -92,24 +100,37 @@ func (c *Conn) drain(d *drain, now int64) {
 		c.drains.Store(false)
 		return
 	}
-	limit := c.poller.writeTimeout
-	if !c.flushes.Load() {
-		if c.unacknowledged() == 0 {
-			c.drains.Store(false)
-			c.vanish(c.poller.vanished())
-			return
-		}
-		limit *= 3
+	limit, pending := 3*c.poller.writeTimeout, c.flushes.Load()
+	if !pending && c.unacknowledged() == 0 {
+		c.drains.Store(false)
+		c.vanish(c.poller.vanished())
+		return
 	}
-	if taken := c.taken(); taken != d.taken {
+	taken := c.taken()
+	if taken != d.taken || pending && !d.pending {
 		d.taken, d.since = taken, now
+	}
+	d.pending = pending
+	tooSlow := c.then == leave && d.tooSlow(taken, now, limit)
+	if pending {
+		limit = c.poller.writeTimeout
 	}
 	d.looks++
 	switch {
-	case now-d.since >= int64(limit):
+	case tooSlow, now-d.since >= int64(limit):
 		c.fail(ErrTimeout)
 		c.drains.Store(false)
 	case d.looks > 1:
 		c.vanish(0)
 	}
+}
+
+// tooSlow tells whether less than drainRate was taken in such a time.
+func (d *drain) tooSlow(taken uint64, now int64, within time.Duration) bool {
+	if d.begun != 0 && now-d.begun < int64(within) {
+		return false
+	}
+	slow := d.begun != 0 && taken-d.before < uint64(drainRate*within.Seconds())
+	d.begun, d.before = now, taken
+	return slow
 }

@@ -3,9 +3,12 @@ package netpoll
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,25 +19,9 @@ import (
 // smallWindow returns the two ends of a TCP connection whose client can keep a few KiB.
 func smallWindow(t *testing.T) (server, client net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	accepted := make(chan net.Conn)
-	go func() {
-		c, _ := l.Accept()
-		accepted <- c
-	}()
-	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+	return dialed(t, net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
-	}}
-	if client, err = d.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	client.SetDeadline(time.Now().Add(20 * time.Second))
-	return <-accepted, client
+	}})
 }
 
 // userTimeout is the socket's, in milliseconds.
@@ -86,20 +73,21 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 }
 
 // A slow client that stops is given up: in a write timeout where something is left over,
-// in three where the socket has taken everything.
+// in three where the socket has taken everything. The kernel gives up what it has, too.
 func TestSlowReaderThatStops(t *testing.T) {
-	for _, size := range []int{64 << 10, 4 << 20} {
+	const timeout = 500 * time.Millisecond
+	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			p := New(500 * time.Millisecond)
+			p := New(timeout)
 			server, client := smallWindow(t)
 			c, w := p.Take(server, nil), &watcher{make(chan struct{})}
 			c.Own(w)
 			c.Watch(w)
 			c.Write(make([]byte, size))
 			for range 100 {
-				io.ReadFull(client, make([]byte, 150))
-				time.Sleep(p.writeTimeout / 50)
+				io.ReadFull(client, make([]byte, 400))
+				time.Sleep(timeout / 50)
 			}
 			stopped := time.Now()
 			eventually(t, "given up", func() bool {
@@ -110,14 +98,63 @@ func TestSlowReaderThatStops(t *testing.T) {
 					return false
 				}
 			})
-			least, most := p.writeTimeout/2, 10*p.writeTimeout
-			if took := time.Since(stopped); took < least || took > most {
-				t.Errorf("%d bytes: given up after %v", size, took)
+			if took := time.Since(stopped); took < within[0] || took > within[1] {
+				t.Errorf("given up after %v", took)
 			}
 			if _, err := c.Write(nil); !errors.Is(err, ErrTimeout) {
-				t.Errorf("%d bytes: %v", size, err)
+				t.Error(err)
 			}
+			eventually(t, "the kernel has nothing of it", func() bool { return !known(t, client.RemoteAddr()) })
 			shutdown(t, p)
 		})
+	}
+}
+
+// known tells whether the kernel has a connection of the server at an address.
+func known(t *testing.T, at net.Addr) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := fmt.Sprintf(":%04X", at.(*net.TCPAddr).Port)
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); strings.HasSuffix(fields[1], port) && fields[3] != "06" { // TIME_WAIT
+			return true
+		}
+	}
+	return false
+}
+
+// What was not acknowledged before something is left over does not shorten the time for
+// that.
+func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
+	p := New(500 * time.Millisecond)
+	defer shutdown(t, p)
+	server, _ := smallWindow(t)
+	c := p.Take(server, nil)
+	c.Own(newEcho())
+	c.Write(make([]byte, 64<<10))
+	time.Sleep(2 * p.writeTimeout)
+	c.Write(make([]byte, 4<<20))
+	begun := time.Now()
+	eventually(t, "given up", func() bool { _, err := c.Write(nil); return err != nil })
+	if took := time.Since(begun); took < p.writeTimeout/2 {
+		t.Errorf("given up after %v", took)
+	}
+}
+
+// Who takes the rest of a closed connection byte by byte is given up, too.
+func TestRestOfAClosedConnectionHasARate(t *testing.T) {
+	const second = int64(time.Second)
+	for rate, want := range map[uint64]bool{0: true, 400: true, 500: false, 20_000: false} {
+		var d drain
+		slow := false
+		for s := range int64(62) {
+			slow = d.tooSlow(uint64(s)*rate, 1+s*second, 30*time.Second) || slow
+		}
+		if slow != want {
+			t.Errorf("%d bytes a second: too slow %v", rate, slow)
+		}
 	}
 }

@@ -53,7 +53,8 @@ func (u *reuse) Ready(b *Buffer) {
 		b.Discard(n)
 		if p = p[n:]; len(p) == 0 {
 			c.mu.Lock()
-			c.goBack()
+			c.waits = request // as long as it could before
+			c.park()
 			c.mu.Unlock()
 			return
 		}
@@ -81,16 +82,13 @@ func (u *reuse) Ready(b *Buffer) {
 
 func (*reuse) Flushed() {}
 
-// begin has the exchange own its connection, and learn when the peer goes. One that
-// ended its side with its request waits for the answer.
+// begin has the exchange own its connection, which waits for a request no longer.
 func (c *Conn) begin(e *exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owner = e
-	if !c.ended {
-		c.waits = hangup
-		c.park()
-	}
+	c.leaveLine()
+	c.owner, c.waits = e, hangup
+	c.park()
 }
 
 // remoteAddr is the peer's address, of which few connections need a net.Addr made.

@@ -475,6 +475,26 @@ func TestHeaderIsLentForOneAnswer(t *testing.T) {
 
 // An exchange's context is as one of context.WithCancel, whoever asks what of it, and
 // when.
+// A client that ends its side, be it with its request, ends the context of what is done
+// for it, as with http.Server.
+func TestContextEndsWithThePeersSide(t *testing.T) {
+	ended := make(chan struct{})
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		ended <- struct{}{}
+	})})
+	for range 20 {
+		c := h.dialBack(t)
+		io.WriteString(c.Conn, poll)
+		c.Conn.(*net.TCPConn).CloseWrite()
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the handler waits for ever")
+		}
+	}
+}
+
 func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
 	type key string
 	usual := func(base context.Context) (ctx context.Context, end func()) { return context.WithCancel(base) }

@@ -35,14 +35,16 @@ func (u *reuse) keep(c *Conn, l *line) bool {
 	return true
 }
 
-// drop takes a connection out of its line.
-func (u *reuse) drop(c *Conn) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+// leaveLine takes the connection out of its line, if it is in one: it waits there, or
+// has got something of which it is not known yet whether it begins a request. c.mu is
+// held, which guards place.line, too.
+func (c *Conn) leaveLine() {
 	l := c.place.line
 	if l == nil {
 		return
 	}
+	c.reuse.mu.Lock()
+	defer c.reuse.mu.Unlock()
 	if c.place.prev != nil {
 		c.place.prev.place.next = c.place.next
 	} else {

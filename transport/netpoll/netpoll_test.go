@@ -18,7 +18,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair returns the two ends of a TCP connection.
-func pair(t testing.TB) (server, client net.Conn) {
+func pair(t testing.TB) (server, client net.Conn) { return dialed(t, net.Dialer{}) }
+
+// dialed is pair by a dialer.
+func dialed(t testing.TB, d net.Dialer) (server, client net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -30,7 +33,7 @@ func pair(t testing.TB) (server, client net.Conn) {
 		c, _ := l.Accept()
 		accepted <- c
 	}()
-	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+	if client, err = d.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })

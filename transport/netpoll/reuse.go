@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"context"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -157,7 +158,7 @@ func (u *reuse) retire() {
 	}
 	u.mu.Unlock()
 	for _, c := range conns {
-		c.Close()
+		c.expire(math.MaxInt64)
 	}
 }
 
@@ -208,7 +209,7 @@ func (c *Conn) goBack() {
 // pass gives the connection to http.Server, which reads its next request. c.mu
 // is held.
 func (c *Conn) pass() {
-	c.reuse.drop(c)
+	c.leaveLine()
 	c.waits = nothing
 	p := c.poller
 	p.forget(c)

@@ -137,6 +137,28 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 	}
 }
 
+// Empty lines are no requests: who sends them waits no longer for them.
+func TestEmptyLinesAreTimed(t *testing.T) {
+	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
+	for _, asks := range []bool{false, true} {
+		c := h.dial(t)
+		if asks {
+			c.ask(t, poll)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.read.ReadByte()
+			ended <- err
+		}()
+		for end := time.Now().Add(15 * time.Second); len(ended) == 0; time.Sleep(50 * time.Millisecond) {
+			io.WriteString(c.Conn, "\r\n")
+			if time.Now().After(end) {
+				t.Fatalf("asked before: %v: it is still open", asks)
+			}
+		}
+	}
+}
+
 // Connections that come and go keep no other from being timed.
 func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
 	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
