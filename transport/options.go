@@ -82,6 +82,7 @@ type Options struct {
 	// reports. The default is any host, but for what DNS rebinding could make
 	// one: over plain HTTP, at the listener's own port on a loopback address
 	// and from no trusted proxy, only localhost, names below it, and addresses.
+	// Where a loopback address is trusted, so is every browser on this machine.
 	Hosts []string
 
 	// MessageLimit is the size of a message from the client, in bytes, over
