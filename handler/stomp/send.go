@@ -19,10 +19,10 @@ func freeHeaders(h *frame.Headers) {
 }
 
 // appendForwarded appends the headers that a message keeps of its SEND: all but
-// those that were for the broker.
+// those that were for the broker, however a peer may read their names.
 func appendForwarded(dst, h frame.Headers) frame.Headers {
 	for _, e := range h {
-		switch e.Name {
+		switch frame.Bare(e.Name) {
 		case "destination", "receipt", "transaction", "login", "passcode":
 			continue
 		}

@@ -32,6 +32,20 @@ func TestSubscribersGetWhatIsSent(t *testing.T) {
 	})
 }
 
+// A sender of a version where blanks count does not get by them what it could not
+// have otherwise, with a subscriber of one where they do not.
+func TestBlanksForgeNoMessage(t *testing.T) {
+	for _, versions := range [][2]string{{"1.2", "1.0"}, {"1.1", "1.0"}, {"1.2", "1.1"}, {"1.2", "1.2"}} {
+		bubble(t, Options{Queues: someQueues}, func(w *world) {
+			sender, a := w.connect(versions[0]), w.connect(versions[1])
+			a.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00SUBSCRIBE\nid:1\ndestination:/queue/a\n\n\x00")
+			const forged = "content-length :1\n\\nsubscription:9\nmessage-id\t:9\n destination:/topic/b\npasscode :p\n\nx\x00"
+			sender.send("SEND\ndestination:/topic/a\n" + forged + "SEND\ndestination:/queue/a\n" + forged)
+			a.want(message("/topic/a", "0", "x"), message("/queue/a", "1", "x"))
+		})
+	}
+}
+
 func TestEachSubscriptionGetsItsOwnMessage(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		c := w.connect("1.2")

@@ -3,6 +3,7 @@ package frame
 import (
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Append appends a frame as a peer of this version reads it. SEND, MESSAGE and
@@ -13,7 +14,7 @@ func Append(dst []byte, v Version, c Command, h Headers, body []byte) []byte {
 	dst = append(dst, c...)
 	dst = append(dst, '\n')
 	for i := range h {
-		if h[i].Name != "content-length" {
+		if Bare(h[i].Name) != "content-length" {
 			dst = appendHeader(dst, e, h[i].Name, h[i].Value)
 		}
 	}
@@ -57,23 +58,31 @@ func AppendMessage(dst []byte, v Version, d Delivery, h Headers, body []byte) []
 }
 
 // Delivered tells whether a header of a MESSAGE is the server's to set: those
-// of a Delivery, and content-length.
+// of a Delivery, and content-length, however a peer may read the name.
 func Delivered(name string) bool {
-	switch name {
+	switch Bare(name) {
 	case "subscription", "message-id", "ack", "redelivered", "content-length":
 		return true
 	}
 	return false
 }
 
-// blank10 are the bytes that are a blank, or become one, where nothing is escaped.
-const blank10 = blanks + "\x00\r\n"
+// Bare returns a header's name without what a peer may take from around it: blanks
+// and what becomes one (1.0), white space of any kind (stompjs 2, in every
+// version). What is decided by a name that others have chosen is decided by this:
+// to a peer that trims, "content-length " is content-length.
+func Bare(name string) string {
+	return strings.TrimFunc(name, func(r rune) bool {
+		const vowelSeparator, byteOrderMark = '\u180e', '\ufeff' // white space in JavaScript
+		return r <= ' ' || unicode.IsSpace(r) || r == vowelSeparator || r == byteOrderMark
+	})
+}
 
 // appendHeader appends one header. A name with a colon cannot be told from
 // another header where nothing is escaped, nor one of blanks from none, and is
 // left out.
 func appendHeader(dst []byte, e escaping, name, value string) []byte {
-	if e == unescaped && (strings.IndexByte(name, ':') >= 0 || strings.Trim(name, blank10) == "") || name == "" {
+	if e == unescaped && (strings.IndexByte(name, ':') >= 0 || Bare(name) == "") || name == "" {
 		return dst
 	}
 	dst = e.append(dst, name)

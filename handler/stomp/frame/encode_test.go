@@ -20,6 +20,7 @@ func TestFramesEncode(t *testing.T) {
 			"CONNECTED\nversion:1.2\nheart-beat:0,0\nuser-name:a:\\b x:y\n\n\x00"},
 		{V12, Error, Headers{{"message", "no"}}, "", "ERROR\nmessage:no\ncontent-length:0\n\n\x00"},
 		{V12, Send, Headers{{"content-length", "99"}, {"destination", "/a"}}, "a\x00é", "SEND\ndestination:/a\ncontent-length:4\n\na\x00é\x00"},
+		{V12, Error, Headers{{" content-length\t", "1"}, {"message", "no"}}, "no", "ERROR\nmessage:no\ncontent-length:2\n\nno\x00"},
 		{V12, Send, odd, "", "SEND\na\\cb:x\nc:1\\c2\\n3\\r4\\\\5 6\ncontent-length:0\n\n\x00"},
 		{V11, Send, odd, "", "SEND\na\\cb:x\nc:1\\c2\\n3\r4\\\\5 6\ncontent-length:0\n\n\x00"},
 		{V12, Send, Headers{{" ", "x"}}, "", "SEND\n :x\ncontent-length:0\n\n\x00"},
@@ -48,6 +49,44 @@ func TestMessagesEncode(t *testing.T) {
 		want := "MESSAGE\ndestination:/topic/a\ncontent-type:text/plain\n" + c.want + "content-length:2\n\nhi\x00"
 		if got := string(AppendMessage(nil, c.version, c.delivery, h, []byte("hi"))); got != want {
 			t.Errorf("%s:\ngot  %q\nwant %q", c.version, got, want)
+		}
+	}
+}
+
+// trimmed is how stompjs 2 reads the name of a header: trimmed as JavaScript does
+// it, in every version.
+func trimmed(name string) string {
+	return strings.Trim(name, "\t\n\v\f\r \u00a0\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff")
+}
+
+// What the sender of a message calls its headers makes no second frame of it, and
+// takes nothing of the server's place, with a peer that trims names either.
+func TestHeadersOfASenderForgeNothing(t *testing.T) {
+	const body = "x\x00MESSAGE\ndestination:/secret\n\nforged\x00"
+	var around []string
+	for r := range '\uffff' {
+		if c := string(r); r == 0 || trimmed(c) == "" {
+			around = append(around, c, " "+c)
+		}
+	}
+	for _, name := range []string{"content-length", "subscription", "message-id", "ack", "redelivered"} {
+		for _, c := range around {
+			for _, forged := range []string{name, name + c, c + name, c + name + c} {
+				for v := V10; v <= V12; v++ {
+					in := AppendMessage(nil, v, Delivery{Subscription: "s", MessageID: "m", Ack: "m", Redelivered: true}, Headers{{"destination", "/a"}, {forged, "1"}}, []byte(body))
+					d := &Decoder{Limits: &testLimits, Version: v}
+					d.Feed(in)
+					var f Frame
+					if ok, err := d.Next(&f); !ok || err != nil || string(f.Body) != body {
+						t.Fatalf("%s, %q: got %v, %v, body %q", v, forged, ok, err, f.Body)
+					}
+					for _, h := range f.Headers {
+						if trimmed(strings.ReplaceAll(h.Name, "\x00", " ")) == name && h.Value == "1" {
+							t.Errorf("%s, %q: the header is there: %q", v, forged, f.Headers)
+						}
+					}
+				}
+			}
 		}
 	}
 }
