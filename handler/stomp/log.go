@@ -64,12 +64,12 @@ func (c *conn) logFailure(r *Request, err error) {
 	case c.session.Context().Err() != nil && errors.Is(err, context.Canceled):
 		log.Debug("stomp: function has ended with its client")
 	default:
-		log.Warn("stomp: function failed", "error", err)
+		log.Warn("stomp: function failed", "error", clipped{err})
 	}
 }
 
 func logPanic(log *slog.Logger, message string, p *session.PanicError) {
-	log.Error(message, "error", p, "stack", string(p.Stack))
+	log.Error(message, "error", clipped{p}, "stack", string(p.Stack))
 }
 
 // hookPanicked, deferred before session.Recovered, logs a panic of a hook, and

@@ -190,10 +190,21 @@ func TestOtherRefusalsTellNoLogin(t *testing.T) {
 func TestLogClipsWhatClientsSend(t *testing.T) {
 	log, l := textLog()
 	long := strings.Repeat("z", 900)
-	o := Options{Logger: log, Strict: true, Login: byLogin}
+	o := Options{Logger: log, Strict: true, Login: byLogin, Authorize: func(_ *Client, _ frame.Command, destination string) error {
+		if strings.HasPrefix(destination, "/topic/panic") {
+			panic("no " + destination)
+		}
+		return nil
+	}}
 	bubble(t, o, func(w *world) {
+		w.broker.Handle("/number", Func(func(context.Context, *Request, struct{ Age int }) (any, error) { return nil, nil }), Reply{})
+		w.broker.Handle("/panic", Func(func(_ context.Context, _ *Request, in string) (any, error) { panic("bad body " + in) }), Reply{})
 		w.broker.Handle("/**", func(context.Context, *Request) (any, error) { return nil, errors.New("no") }, Reply{})
 		for _, frames := range []string{
+			"SEND\ndestination:/app/number\n\n{\"age\":\"" + long + "\"}\x00",
+			"SEND\ndestination:/app/number\n\n{\"age\":" + strings.Repeat("7", 50_000) + "}\x00",
+			"SEND\ndestination:/app/panic\n\n" + long + "\x00",
+			"SEND\ndestination:/topic/panic/" + long + "\n\n\x00",
 			"SEND\ndestination:/nowhere/" + long + "\n\n\x00",
 			"SEND\ndestination:/app/" + long + "\n\n\x00",
 			"SUBSCRIBE\nid:0\ndestination:/topic/{" + long + "\n\n\x00",
@@ -205,12 +216,12 @@ func TestLogClipsWhatClientsSend(t *testing.T) {
 		}
 	})
 	for line := range strings.Lines(l.String()) {
-		if n := strings.Count(line, "z"); n > 2*logLimit { // of the user and of one more
+		if n := strings.Count(line, "z") + strings.Count(line, "7"); n > 2*logLimit { // of the user and of one more
 			t.Errorf("%d bytes in %.200s", n, line)
 		}
 	}
-	if n := l.level("WARN"); n != 5 {
-		t.Errorf("%d lines: %s", n, l)
+	if warn, failed := l.level("WARN"), l.level("ERROR"); warn != 7 || failed != 2 {
+		t.Errorf("%d lines at warn, %d at error: %s", warn, failed, l)
 	}
 }
 

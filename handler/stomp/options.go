@@ -89,10 +89,11 @@ type Options struct {
 	// Logger gets what happens: error for panics of functions and hooks; warn
 	// for clients that are refused and functions that fail; info for the first
 	// frame for a destination that is dropped, of 100 destinations; debug for
-	// the others. Never a body, and of headers only those that name a
-	// destination, a subscription, a message or a transaction, and login where
-	// the error is ErrPassword; never more than 256 bytes of any. The default
-	// is slog.Default() as New finds it; slog.New(slog.DiscardHandler) is none.
+	// the others. Of a body there is only what the error or the panic of a
+	// function quotes; of headers, only those that name a destination, a
+	// subscription, a message or a transaction, and login where the error is
+	// ErrPassword; never more than 256 bytes of any. The default is
+	// slog.Default() as New finds it; slog.New(slog.DiscardHandler) is none.
 	Logger *slog.Logger
 
 	// HeartbeatSend and HeartbeatReceive are announced to clients: how often
