@@ -100,6 +100,9 @@ var prefixTests = []struct {
 	{Options{Topics: []string{"/"}}, "/user/kim/alarm", both},
 	{Options{Topics: []string{"/topic"}, Queues: []string{"/"}}, "/user/bob/queue/a", user},
 	{Options{UserPrefix: "/topic/user"}, "/topic/user/bob/a", both},
+	{Options{UserPrefix: "/topic/user"}, "/topic/user/bob", both},
+	{Options{Topics: []string{"/user"}}, "/user/bob", both},
+	{Options{Topics: []string{"/"}}, "/user/bob/", both},
 	{Options{UserPrefix: "/queue/user", Queues: []string{"/queue"}}, "/queue/user/bob/a", user},
 	{Options{UserPrefix: "/app/user"}, "/app/user/bob/a", user},
 	{Options{UserPrefix: "/secret/"}, "/secret/bob/a", user},
@@ -132,16 +135,17 @@ func (w *world) fate(destination string) string {
 	sender.want(receipt + "1\n\n^@")
 	got := len(a.bodies()) + len(b.bodies())
 	s := w.broker.Stats()
+	sent := w.broker.Send(context.Background(), destination, "x")
 	switch {
-	case got == 2:
+	case got == 2 && s.Dropped == 0 && sent == nil:
 		return both
-	case got == 1:
+	case got == 1 && s.Dropped == 0 && sent == nil:
 		return one
 	case functions == 1:
 		return function
-	case s.Dropped == 3 && !subscribed:
+	case s.Dropped == 3 && !subscribed && errors.Is(sent, ErrDestination):
 		return nobody
-	case s.Dropped == 0 && s.Queued == 0 && w.broker.isUser(destination):
+	case s.Dropped == 0 && s.Queued == 0 && sent == nil && w.broker.isUser(destination):
 		return user
 	}
 	return "it is taken, and nobody gets it"

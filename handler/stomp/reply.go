@@ -101,10 +101,8 @@ func (b *Broker) checkReply(r Reply, p *pattern) error {
 // checkReplyTo returns what is wrong with a destination of replies, which is given
 // with all its variables expanded, too.
 func (b *Broker) checkReplyTo(template, destination string) error {
-	if rest, ok := b.cutUser(destination); ok {
-		if _, ok := addressee(nil, rest); ok {
-			return nil
-		}
+	if _, ok := b.addressee(nil, destination); ok {
+		return nil
 	}
 	switch b.prefixes.find(destination).kind {
 	case topicPrefix, queuePrefix:

@@ -81,24 +81,25 @@ func (b *Broker) send(ctx context.Context, from *conn, destination string, h fra
 		}
 		return b.sendToUser(ctx, sessionDestination(id, rest), h, body)
 	}
-	rest, user := b.cutUser(destination)
-	if !user && b.isQueue(destination) {
+	if b.isQueue(destination) {
 		return b.queues.send(destination, h, body)
 	}
+	to, user := b.addressee(from, destination)
 	if b.isTopic(destination) {
 		if err := b.publish(ctx, topicDestination(destination).key(), h, body); err != nil || !user {
 			return err
 		}
 	}
-	if to, ok := addressee(from, rest); user && ok {
-		return b.sendToUser(ctx, to, h, body)
+	if !user {
+		return ErrDestination
 	}
-	return ErrDestination
+	return b.sendToUser(ctx, to, h, body)
 }
 
-// addressee returns whom what follows the user prefix stands for: /bob/queue/x
-// for bob. A client may name its own session in place of a user.
-func addressee(from *conn, rest string) (destinationOf, bool) {
+// addressee returns whom a destination with the user prefix stands for:
+// /user/bob/queue/x for bob. A client may name its own session in place of a user.
+func (b *Broker) addressee(from *conn, destination string) (destinationOf, bool) {
+	rest, _ := b.cutUser(destination)
 	rest = strings.TrimPrefix(rest, "/")
 	i := strings.IndexByte(rest, '/')
 	if i <= 0 || i+1 == len(rest) {
