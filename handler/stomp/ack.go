@@ -17,7 +17,7 @@ func (c *conn) acknowledge(f *frame.Frame) error {
 	}
 	number, tag, ok := deliveryOf(id)
 	if !ok || !strings.HasPrefix(id, c.client.ID+"-") {
-		if c.hasOtherDeliveries() {
+		if c.hasUnnamed() {
 			return nil
 		}
 		return c.drop(f, "Unknown message: "+id)
@@ -53,19 +53,16 @@ func (c *conn) acknowledged(f *frame.Frame) (id string, err error) {
 	switch of := f.Headers.Value("subscription"); {
 	case of == "":
 		return "", c.drop(f, "Missing header 'subscription'")
-	case c.subscription(of, "") == nil && !c.asked:
+	case c.subscription(of, "") == nil && !c.hasUnnamed():
 		return "", c.drop(f, "Unknown subscription: "+of)
 	}
 	return id, nil
 }
 
-// hasOtherDeliveries tells whether the client may have messages to acknowledge
-// whose names are not kept: those of topics, and the answers to SUBSCRIBE.
-func (c *conn) hasOtherDeliveries() bool {
-	return c.asked || slices.ContainsFunc(c.subscriptions, func(s *subscription) bool {
-		return s.consumer == nil && s.mode != ackAuto
-	})
-}
+// hasUnnamed tells whether the client may have messages whose names are not kept:
+// those of topics, also of one that it has left meanwhile, and the answers to
+// SUBSCRIBE.
+func (c *conn) hasUnnamed() bool { return c.asked || c.followed }
 
 // acknowledge ends a delivery, or in mode client all up to it: an ACK forgets
 // the message, a NACK gives it to somebody else. It returns false for a delivery

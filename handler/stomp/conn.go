@@ -47,6 +47,7 @@ type conn struct {
 	known        bool   // to users and Events
 	numbers      uint64 // of subscriptions, so far
 	asked        bool   // the application by SUBSCRIBE, which leaves no subscription
+	followed     bool   // a topic
 	transactions *transactions
 	pulse        pulse
 	phase        atomic.Uint32

@@ -78,12 +78,15 @@ type Options struct {
 	// Events are told of clients.
 	Events Events
 
-	// Strict refuses what is otherwise left without effect, as Spring does it:
-	// frames for a destination of no prefix or of no function; frames without a
-	// header that the client's version of STOMP asks for, such as UNSUBSCRIBE
-	// without id, or with an empty one; and those that name a subscription or
-	// a message that the client does not have. What the broker keeps no names
-	// of is not refused: messages of topics, and SUBSCRIBEs to the application.
+	// Strict refuses with an ERROR what the broker otherwise, like Spring's,
+	// leaves without effect: frames for a destination of no prefix or of no
+	// function; frames without a header that the client's version of STOMP asks
+	// for, such as UNSUBSCRIBE without id, or with an empty one; and those that
+	// name a subscription or a message that the client does not have. A message
+	// of a queue is no longer the client's when it has been acknowledged, in
+	// mode client with one after it, too, and when its subscription has ended.
+	// What the broker keeps no names of is not refused: messages of topics, of
+	// those that the client has left, too, and SUBSCRIBEs to the application.
 	Strict bool
 
 	// Logger gets what happens: error for panics of functions and hooks; warn

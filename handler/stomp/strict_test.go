@@ -27,6 +27,7 @@ func TestStrictBrokerRefusesWhatLacksSomething(t *testing.T) {
 		{"1.2", "NACK\nmessage-id:ID\nsubscription:s\nreceipt:1\n\n\x00", "Missing header 'id'"},
 		{"1.2", "ACK\nid:nonsense\nreceipt:1\n\n\x00", "Unknown message: nonsense"},
 		{"1.2", "NACK\nid:ID0\nreceipt:1\n\n\x00", "Unknown message: ID0"},
+		{"1.2", "ACK\nid:OTHER-1-1\nreceipt:1\n\n\x00", "Unknown message: OTHER-1-1"}, // another session's
 		{"1.2", "ACK\nid:ID\nreceipt:1\n\n\x00", ""},
 		{"1.2", "NACK\nid:ID\nreceipt:1\n\n\x00", ""},
 		{"1.1", "ACK\nid:ID\nsubscription:s\nreceipt:1\n\n\x00", "Missing header 'message-id'"},
@@ -94,8 +95,42 @@ func TestStrictBrokerRefusesNothingElse(t *testing.T) {
 					c.send(strings.ReplaceAll(ack, "ID", c.deliveries()["x"]), "UNSUBSCRIBE\nid:s\nreceipt:1\n\n\x00")
 					c.want(receipt + "1\n\n^@")
 				}
+
+				// One that does its work meanwhile acknowledges late; one that
+				// has a single function for all messages, in mode auto, too.
+				late, auto := w.connect(version), w.connect(version)
+				auto.send("SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\x00")
+				late.send("SUBSCRIBE\nid:s\ndestination:/topic/a\nack:client\n\n\x00SEND\ndestination:/topic/a\n\nx\x00")
+				for _, c := range []*client{late, auto} {
+					id := c.deliveries()["x"]
+					c.send("UNSUBSCRIBE\nid:s\n\n\x00", strings.ReplaceAll(strings.Replace(ack, "\n\n", "\nreceipt:1\n\n", 1), "ID", id))
+					c.want(receipt + "1\n\n^@")
+				}
 			})
 		}
+	}
+}
+
+// A message of a queue is acknowledged once, while its subscription is there.
+func TestStrictBrokerRefusesLateAcknowledgements(t *testing.T) {
+	for name, e := range map[string]struct{ mode, frames string }{
+		"twice":                   {"client-individual", "ACK\nid:1\n\n\x00ACK\nid:1\nreceipt:1\n\n\x00"},
+		"with the one after it":   {"client", "ACK\nid:2\n\n\x00ACK\nid:1\nreceipt:1\n\n\x00"},
+		"after UNSUBSCRIBE":       {"client", "UNSUBSCRIBE\nid:s\n\n\x00ACK\nid:1\nreceipt:1\n\n\x00"},
+		"in mode auto":            {"auto", "ACK\nid:1\nreceipt:1\n\n\x00"},
+		"though there is a topic": {"auto", "SUBSCRIBE\nid:t\ndestination:/topic/a\n\n\x00ACK\nid:1\nreceipt:1\n\n\x00"},
+		"though it asked":         {"auto", "SUBSCRIBE\nid:t\ndestination:/app/a\n\n\x00ACK\nid:1\nreceipt:1\n\n\x00"},
+	} {
+		bubble(t, Options{Queues: someQueues, Strict: true}, func(w *world) {
+			w.broker.HandleSubscribe("/a", func(context.Context, *Request) (any, error) { return nil, nil }, Reply{})
+			c := w.connect("1.2")
+			c.send("SUBSCRIBE\nid:s\ndestination:/queue/a\nack:" + e.mode + "\n\n\x00SEND\ndestination:/queue/a\n\n1\x00SEND\ndestination:/queue/a\n\n2\x00")
+			ids := c.deliveries()
+			c.send(strings.NewReplacer("id:1", "id:"+ids["1"], "id:2", "id:"+ids["2"]).Replace(e.frames))
+			if got := c.take(); len(got) != 2 || got[0] != errorFrame("Unknown message\\c "+ids["1"], "receipt-id:1") {
+				t.Errorf("%s: got %q", name, got)
+			}
+		})
 	}
 }
 

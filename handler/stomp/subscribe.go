@@ -133,6 +133,7 @@ func (c *conn) source(s *subscription, keys []destinationOf) error {
 	if len(keys) == 0 {
 		return c.consume(s)
 	}
+	c.followed = true
 	for _, k := range keys {
 		if err := c.joinTopic(s, k); err != nil {
 			return err
