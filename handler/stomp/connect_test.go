@@ -51,6 +51,25 @@ func TestFramesOfVersion10AreTakenAsSpecified(t *testing.T) {
 	})
 }
 
+// What version a CONNECT is of is decided once: where it is 1.2, its blanks count.
+func TestBlanksOfAConnectAreOfItsVersion(t *testing.T) {
+	for connect, want := range map[string]string{
+		"accept-version :1.2\nlogin:guest\npasscode:guest":   "CONNECTED\nversion:1.2\n",
+		" accept-version:1.1\nlogin:guest\npasscode:guest":   "CONNECTED\nversion:1.1\n",
+		"accept-version :1.2\nlogin:guest\npasscode: guest":  "ERROR\n",
+		" accept-version:1.1\nlogin:guest\npasscode: guest":  "ERROR\n",
+		" accept-version :1.0\nlogin:guest\npasscode: guest": "CONNECTED\nversion:1.0\n",
+	} {
+		bubble(t, Options{Login: Passwords(map[string]string{"guest": "guest"})}, func(w *world) {
+			c := w.open("raw-websocket")
+			c.send("CONNECT\n" + connect + "\n\n\x00")
+			if got := c.take(); len(got) == 0 || !strings.HasPrefix(got[0], want) {
+				t.Errorf("%q: got %q, want %q", connect, got, want)
+			}
+		})
+	}
+}
+
 // CONNECTED names the session as the process does, not as the client's URL does.
 func TestConnectedNamesTheSession(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1", "1.2"} {

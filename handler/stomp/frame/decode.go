@@ -132,7 +132,7 @@ func (d *Decoder) decode(f *Frame, data []byte) error {
 		f.Headers = append(f.Headers, h)
 	}
 	if d.padded() || f.Command.connects() && speaks10(f.Headers) {
-		f.Headers.trim()
+		return f.Headers.trim()
 	}
 	return nil
 }
@@ -151,11 +151,19 @@ func speaks10(h Headers) bool {
 	return ok && v == V10
 }
 
-// trim takes the blanks from around all names and values.
-func (h Headers) trim() {
-	for i := range h {
-		h[i] = Header{strings.Trim(h[i].Name, blanks), strings.Trim(h[i].Value, blanks)}
+// trim takes the blanks from around all names and values. A name has to be left.
+func (h Headers) trim() error {
+	for i, e := range h {
+		h[i] = Header{strings.Trim(e.Name, blanks), strings.Trim(e.Value, blanks)}
+		if h[i].Name == "" {
+			return illegalHeader(e.Name + ":" + e.Value)
+		}
 	}
+	return nil
+}
+
+func illegalHeader[T []byte | string](line T) error {
+	return quoting("illegal header", "Illegal header: '%s'. A header must be of the form <name>:[<value>].", printable(line))
 }
 
 func headerOf(line string, escaped bool) (h Header, err error) {

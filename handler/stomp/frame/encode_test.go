@@ -116,6 +116,9 @@ func TestHighestCommonVersion(t *testing.T) {
 			t.Errorf("%q: got %v, %v", c.accept, v, ok)
 		}
 	}
+	if v, ok := Negotiate(Headers{{"\taccept-version ", "1.1"}, {"accept-version", "1.2"}}); !ok || v != V11 {
+		t.Errorf("with blanks around the name: %v, %v", v, ok)
+	}
 	if v, ok := Negotiate(nil); !ok || v != V10 {
 		t.Errorf("without the header: %v, %v", v, ok)
 	}

@@ -122,7 +122,7 @@ func (d *Decoder) readLine(line []byte) error {
 		name = bytes.Trim(name, blanks)
 	}
 	if !ok || len(name) == 0 || bytes.IndexByte(line, 0) >= 0 {
-		return quoting("illegal header", "Illegal header: '%s'. A header must be of the form <name>:[<value>].", printable(line))
+		return illegalHeader(line)
 	}
 	if !a.fixed && string(name) == "content-length" {
 		a.readLength(string(bytes.Trim(value, blanks)))

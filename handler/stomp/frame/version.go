@@ -1,6 +1,9 @@
 package frame
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Version is a version of STOMP. It decides how headers are escaped, and
 // whether blanks around them count. The zero value is 1.0.
@@ -21,14 +24,15 @@ func (v Version) String() string { return versionNames[v] }
 
 // Negotiate returns the highest version that the header accept-version of a
 // CONNECT lists; false when it lists none of ours. A client without the header
-// speaks 1.0, which had none.
+// speaks 1.0, which had none. Blanks around the header's name are no part of it: not
+// before the version is known.
 func Negotiate(h Headers) (Version, bool) {
-	accept, ok := h.Lookup("accept-version")
-	if !ok {
+	i := slices.IndexFunc(h, func(e Header) bool { return strings.Trim(e.Name, blanks) == "accept-version" })
+	if i < 0 {
 		return V10, true
 	}
 	best, found := V10, false
-	for token := range strings.SplitSeq(accept, ",") {
+	for token := range strings.SplitSeq(h[i].Value, ",") {
 		for v := V10; v <= V12; v++ {
 			if strings.TrimSpace(token) == v.String() {
 				best, found = max(best, v), true
