@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -178,8 +178,18 @@ func atLeast(v *int, n, otherwise int) {
 	}
 }
 
-// everyPage are the patterns of origins that any page has.
-var everyPage = regexp.MustCompile(`^(\*|https?://\*(:\[\*\])?)$`)
+// admitsAnyPage tells whether pages that the file does not name may use the endpoint:
+// those of any host, or those that hide theirs, as a sandboxed iframe of any page does.
+func (e endpointConfig) admitsAnyPage() bool {
+	o, err := transport.Options{AllowedOrigins: e.options.AllowedOrigins, Logger: slog.New(slog.DiscardHandler)}.Complete()
+	if err != nil {
+		return false
+	}
+	guard, err := transport.NewGuard(o)
+	return err == nil && slices.ContainsFunc([]string{"https://any.example", "http://any.example", "null"}, func(origin string) bool {
+		return guard.Allowed(&http.Request{Header: http.Header{"Origin": {origin}}}, transport.ByScript)
+	})
+}
 
 // warn tells once of what STOMP endpoints are seldom meant to do.
 func (c *config) warn(log *zap.Logger) {
@@ -189,7 +199,7 @@ func (c *config) warn(log *zap.Logger) {
 			continue
 		}
 		served = true
-		if c.stomp.logins == nil && slices.ContainsFunc(e.options.AllowedOrigins, everyPage.MatchString) {
+		if c.stomp.logins == nil && e.admitsAnyPage() {
 			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, or who may connect in stomp.logins",
 				zap.String("endpoint", e.where))
 		}
