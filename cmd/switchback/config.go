@@ -94,7 +94,7 @@ func (c *config) readFile(name string) error {
 
 // settings are the keys of a file in dir.
 func (c *config) settings(dir string) setting {
-	return mapping(rootAdvice.settings(map[string]setting{
+	return mapping(map[string]setting{
 		"addr":             scalar(&c.addr, addressKind),
 		"client_url":       scalar(&c.clientURL, clientURLKind),
 		"log_level":        scalar(&c.logLevel, levelKind),
@@ -108,7 +108,7 @@ func (c *config) settings(dir string) setting {
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
 		"endpoints": endpoints(&c.endpoints),
-	}))
+	})
 }
 
 // certificate is a certificate with its chain and its key, in two PEM files.
@@ -119,7 +119,7 @@ func certificate(dst **tls.Certificate, dir string) setting {
 		"cert": required(scalar(&cert, fileKind)),
 		"key":  required(scalar(&key, fileKind)),
 	})
-	return setting{want: names.want, read: func(s *source, at string, n ast.Node) {
+	return setting{want: names.want, keys: names.keys, read: func(s *source, at string, n ast.Node) {
 		names.read(s, at, n)
 		if cert == "" || key == "" {
 			return

@@ -61,7 +61,7 @@ func endpoints(dst *[]endpointConfig) setting {
 // settings are the keys of an endpoint.
 func (e *endpointConfig) settings() setting {
 	o := &e.options
-	return mapping(endpointAdvice.settings(map[string]setting{
+	return mapping(map[string]setting{
 		"path":    required(scalar(&e.path, pathKind)),
 		"handler": required(scalar(&e.handler, oneOf("echo", "broadcast", "stomp", "close", "amplify"))),
 		"engine":  scalar(&e.engine, oneOf("switchback", "igm")),
@@ -93,7 +93,7 @@ func (e *endpointConfig) settings() setting {
 		"handshake_timeout": scalar(&o.HandshakeTimeout, durationKind),
 		"close_timeout":     scalar(&o.CloseTimeout, durationKind),
 		"inbox_timeout":     scalar(&o.InboxTimeout, durationKind),
-	}))
+	})
 }
 
 // clientURL is the endpoint's own or, if it has none, the common one.

@@ -33,7 +33,7 @@ type setting struct {
 	want     string
 	required bool
 	read     func(s *source, key string, n ast.Node)
-	instead  string // of a key that is not known: what to write instead of it
+	keys     map[string]setting // of a mapping
 }
 
 // required is a setting that the mapping must have.
@@ -154,7 +154,7 @@ func sequence(want string, item func(s *source, key string, n ast.Node)) setting
 
 // mapping is keys with a setting each.
 func mapping(settings map[string]setting) setting {
-	return setting{want: "keys and values (" + keysOf(settings) + ")", read: func(s *source, key string, n ast.Node) {
+	return setting{want: "keys and values (" + keysOf(settings) + ")", keys: settings, read: func(s *source, key string, n ast.Node) {
 		given := map[string]bool{}
 		if !s.readEntries(key, n, settings, given) {
 			return

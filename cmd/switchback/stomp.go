@@ -33,7 +33,7 @@ type place struct {
 // can hold, and who may log in.
 func (c *stompConfig) settings() setting {
 	o := &c.options
-	keys := mapping(stompAdvice.settings(map[string]setting{
+	keys := mapping(map[string]setting{
 		"topics":      c.prefixes("Topics", &o.Topics),
 		"queues":      c.prefixes("Queues", &o.Queues),
 		"apps":        c.prefixes("Apps", &o.Apps),
@@ -63,8 +63,8 @@ func (c *stompConfig) settings() setting {
 		"queue_byte_limit":        scalar(&o.QueueByteLimit, sizeKind),
 		"unacked_limit":           scalar(&o.UnackedLimit, countKind),
 		"memory_limit":            scalar(&o.MemoryLimit, bigSizeKind),
-	}))
-	return setting{want: keys.want, read: func(s *source, key string, n ast.Node) {
+	})
+	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
 		before := len(s.faults)
 		if keys.read(s, key, n); len(s.faults) == before {
 			c.check(s, key, n)

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -159,34 +157,43 @@ func TestEmptyListIsNone(t *testing.T) {
 	}
 }
 
-// Keys of other servers, and keys in the wrong place.
+// Keys of other servers.
 func TestKeyThatIsMeantIsNamed(t *testing.T) {
 	for text, want := range map[string]string{
-		"stomp: {relay: x}":                               "messages are not relayed to another broker",
-		"stomp: {heartbeat: 10s}":                         "heartbeat_send and heartbeat_receive",
-		"stomp: {app_prefixes: [/app]}":                   "apps lists",
-		"stomp: {applicationDestinationPrefixes: [/app]}": "apps lists",
-		"stomp: {simple_broker: [/topic]}":                "topics lists",
-		"stomp: {user_destination_prefix: /me}":           "user_prefix is",
-		"stomp: {users: []}":                              "logins lists",
-		"stomp: {rules: []}":                              "Login and Authorize",
-		"stomp: {allowed_origins: []}":                    "belongs to an endpoint",
-		"stomp: {topic: [/topic]}":                        "did you mean topics?",
-		"stomp: {message_size_limit: 1}":                  "frame_limit",
-		"topics: [/topic]":                                "belongs under stomp",
-		"port: 80":                                        "addr is a host and port",
-		"allowed_origins: []":                             "belongs to an endpoint",
-		"static: public":                                  "transport.Endpoint.Register",
-		"ssl: {}":                                         "tls, beside endpoints",
-		"endpoints: [{path: /a, handler: stomp, allowed_origin_patterns: [x]}]": "allowed_origins lists origins, and patterns",
-		"endpoints: [{path: /a, handler: stomp, allowedOriginPatterns: [x]}]":   "allowed_origins lists origins, and patterns",
-		"endpoints: [{path: /a, handler: stomp, cors: x}]":                      "allowed_origins lists origins, and patterns",
+		"stomp: {relay: x}":                                 "messages are not relayed to another broker",
+		"relay: x":                                          "messages are not relayed to another broker",
+		"endpoints: [{relay: x}]":                           "messages are not relayed to another broker",
+		"stomp: {heartbeat: 10s}":                           "stomp.heartbeat_send and stomp.heartbeat_receive",
+		"heartbeat: 10s":                                    "stomp.heartbeat_send and stomp.heartbeat_receive",
+		"stomp: {setHeartbeatValue: [1, 2]}":                "stomp.heartbeat_send and stomp.heartbeat_receive",
+		"stomp: {app_prefixes: [/app]}":                     "stomp.apps lists",
+		"app_prefixes: [/app]":                              "stomp.apps lists",
+		"stomp: {applicationDestinationPrefixes: [/app]}":   "stomp.apps lists",
+		"stomp: {setApplicationDestinationPrefixes: x}":     "stomp.apps lists",
+		"stomp: {simple_broker: [/topic]}":                  "stomp.topics lists",
+		"broker: {}":                                        "stomp.topics lists",
+		"stomp: {destination_prefix: /topic}":               "stomp.topics, stomp.queues and stomp.apps list",
+		"stomp: {user_destination_prefix: /me}":             "stomp.user_prefix is",
+		"stomp: {users: []}":                                "stomp.logins lists",
+		"stomp: {user: a}":                                  "stomp.user_prefix is",
+		"stomp: {rules: []}":                                "Login and Authorize",
+		"stomp: {topic: [/topic]}":                          "did you mean topics?",
+		"stomp: {setUserPrefix: /me}":                       "did you mean user_prefix?",
+		"stomp: {message_size_limit: 1}":                    "stomp.frame_limit",
+		"port: 80":                                          "addr, beside endpoints, is a host and port",
+		"static: public":                                    "transport.Endpoint.Register",
+		"ssl: {}":                                           "tls, beside endpoints",
+		"sockjs: true":                                      "raw_websocket: true adds native WebSocket",
+		"cors: x":                                           "allowed_origins of an endpoint lists",
+		"paths: [/a]":                                       "one entry has one path",
+		"endpoints: [{path: /a, handler: stomp, login: a}]": "stomp.logins lists",
+		"endpoints: [{path: /a, handler: stomp, auth: a}]":  "stomp.logins lists",
+		"endpoints: [{path: /a, handler: stomp, allowed_origin_patterns: [x]}]": "allowed_origins of an endpoint lists origins, and patterns",
+		"endpoints: [{path: /a, handler: stomp, setAllowedOriginPatterns: x}]":  "allowed_origins of an endpoint lists origins, and patterns",
+		"endpoints: [{path: /a, handler: stomp, setAllowedOrigins: x}]":         "did you mean allowed_origins?",
 		"endpoints: [{path: /a, handler: stomp, sockjs: true}]":                 "raw_websocket: true adds native WebSocket",
 		"endpoints: [{path: /a, handler: stomp, with-sockjs: true}]":            "raw_websocket: true adds native WebSocket",
 		"endpoints: [{path: /a, handler: stomp, withSockJS: true}]":             "raw_websocket: true adds native WebSocket",
-		"endpoints: [{path: /a, handler: stomp, topics: [/a]}]":                 "belongs under stomp",
-		"endpoints: [{path: /a, handler: stomp, heartbeat: 1s}]":                "heartbeat_send and heartbeat_receive, under stomp",
-		"endpoints: [{paths: [/a], handler: stomp}]":                            "one entry has one path",
 	} {
 		conf := defaultConfig()
 		err := readYAML("f", []byte(text), conf.settings(""))
@@ -196,19 +203,56 @@ func TestKeyThatIsMeantIsNamed(t *testing.T) {
 	}
 }
 
-// No key that is known is answered as if it were not.
-func TestAdviceIsForUnknownKeysOnly(t *testing.T) {
-	for name, a := range map[string]advice{"root": rootAdvice, "endpoint": endpointAdvice, "stomp": stompAdvice} {
-		file := map[string]string{"root": "%s: 1", "endpoint": "endpoints: [{%s: 1}]", "stomp": "stomp: {%s: 1}"}[name]
-		seen := map[string]bool{}
-		for _, keys := range slices.Sorted(maps.Keys(a)) {
-			for _, key := range a[keys] {
-				conf := defaultConfig()
-				err := readYAML("f", fmt.Appendf(nil, file, key), conf.settings(""))
-				if seen[key] || err == nil || !strings.Contains(err.Error(), key+" is not a known key; "+keys) {
-					t.Errorf("%s, %s: %v", name, key, err)
+// A key in the wrong place is answered with all places where it is known; one that is
+// as good as known here, with how it is written.
+func TestKeyInTheWrongPlaceIsToldWhereItBelongs(t *testing.T) {
+	root := new(config).settings("").keys
+	mappings := []struct {
+		file, place string
+		keys        map[string]setting
+	}{
+		{"%s: 1", "at the top of the file, beside endpoints", root},
+		{"endpoints: [{%s: 1}]", "to an endpoint, an entry of endpoints", new(endpointConfig).settings().keys},
+		{"stomp: {%s: 1}", "under stomp, beside endpoints", root["stomp"].keys},
+		{"http: {%s: 1}", "under http, beside endpoints", root["http"].keys},
+		{"tls: {%s: 1}", "under tls, beside endpoints", root["tls"].keys},
+	}
+	for _, from := range mappings {
+		for _, to := range mappings {
+			for key := range to.keys {
+				want := "did you mean " + key + "?"
+				for _, name := range []string{key, "set" + strings.ReplaceAll(key, "_", "-")} {
+					if _, known := from.keys[key]; known && name == key {
+						continue
+					} else if !known {
+						want = to.place
+					}
+					conf := defaultConfig()
+					err := readYAML("f", fmt.Appendf(nil, from.file, name), conf.settings(""))
+					if err == nil || !strings.Contains(err.Error(), name+" is not a known key; ") || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s in %s: %v; want %s", name, from.file, err, want)
+					}
 				}
-				seen[key] = true
+			}
+		}
+	}
+}
+
+// No key that is known anywhere is answered as if it were not, and each has one answer.
+func TestAdviceIsForUnknownKeysOnly(t *testing.T) {
+	seen := map[string]bool{}
+	for text, names := range advice {
+		for _, name := range names {
+			if where := belongs(name); where != "" || seen[fold(name)] {
+				t.Errorf("%s: %s; in the table before: %v", name, where, seen[fold(name)])
+			}
+			seen[fold(name)] = true
+			for _, file := range []string{"%s: 1", "endpoints: [{%s: 1}]", "stomp: {%s: 1}", "http: {%s: 1}", "stomp: {logins: [{%s: 1}]}"} {
+				conf := defaultConfig()
+				err := readYAML("f", fmt.Appendf(nil, file, name), conf.settings(""))
+				if (err == nil || !strings.Contains(err.Error(), name+" is not a known key; "+text)) && (name != "login" && name != "passcode") {
+					t.Errorf("%s in %s: %v", name, file, err)
+				}
 			}
 		}
 	}

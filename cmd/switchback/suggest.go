@@ -1,47 +1,77 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
 
-// suggest says what to write for a key that is not known: what is advised for it,
-// the known key that is nearest to it, or one of all.
+// suggest says what to write for a key that a mapping does not know: what is advised
+// for it, where in the file it belongs, the key that is nearest to it, or one of all.
 func suggest(name string, settings map[string]setting) string {
-	for other, set := range settings {
-		if set.instead != "" && fold(other) == fold(name) {
-			return set.instead
+	for text, names := range advice {
+		if slices.ContainsFunc(names, func(other string) bool { return fold(other) == fold(name) }) {
+			return text
 		}
 	}
-	best, distance := "", max(2, len(name)/3)+1
-	for _, known := range knownKeys(settings) {
-		if d := editDistance(name, known); d < distance {
-			best, distance = known, d
-		}
-	}
-	if best != "" {
+	best, distance := nearest(name, settings)
+	where := belongs(name)
+	switch {
+	case where != "" && distance > 0:
+		return where
+	case best != "":
 		return "did you mean " + best + "?"
 	}
 	return "the keys are " + keysOf(settings)
 }
 
-// fold is a key however its words are put together.
-func fold(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
-}
-
-func keysOf(settings map[string]setting) string { return strings.Join(knownKeys(settings), ", ") }
-
-// knownKeys are the keys that can be given, sorted.
-func knownKeys(settings map[string]setting) []string {
-	var keys []string
-	for name, set := range settings {
-		if set.read != nil {
-			keys = append(keys, name)
+// belongs says in which mappings of the file a key is known; it is empty for one
+// that is known nowhere.
+func belongs(name string) string {
+	root := new(config).settings("").keys
+	var places []string
+	for _, m := range []struct {
+		place string
+		keys  map[string]setting
+	}{
+		{"at the top of the file, beside endpoints", root},
+		{"to an endpoint, an entry of endpoints", new(endpointConfig).settings().keys},
+		{"under stomp, beside endpoints", root["stomp"].keys},
+		{"under http, beside endpoints", root["http"].keys},
+		{"under tls, beside endpoints", root["tls"].keys},
+	} {
+		for key := range m.keys {
+			if fold(key) == fold(name) {
+				places = append(places, m.place)
+			}
 		}
 	}
-	slices.Sort(keys)
-	return keys
+	if places == nil {
+		return ""
+	}
+	return "it belongs " + strings.Join(places, "; or ")
+}
+
+// nearest returns the key that is nearest to a name, and how far it is; empty where
+// none is near.
+func nearest(name string, settings map[string]setting) (best string, distance int) {
+	distance = max(2, len(name)/3) + 1
+	for _, known := range slices.Sorted(maps.Keys(settings)) {
+		if d := editDistance(fold(name), fold(known)); d < distance {
+			best, distance = known, d
+		}
+	}
+	return best, distance
+}
+
+// fold is a key however its words are put together, and where it is the name of a
+// function that sets it.
+func fold(name string) string {
+	return strings.TrimPrefix(strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name)), "set")
+}
+
+func keysOf(settings map[string]setting) string {
+	return strings.Join(slices.Sorted(maps.Keys(settings)), ", ")
 }
 
 // editDistance is the number of bytes to insert, delete or replace that make b
