@@ -16,17 +16,19 @@ import (
 // for "/topic" and "/queue", with every limit on. A zero number or duration stands
 // for its default.
 //
-// What a destination is, its prefix says: the longest of Topics, Queues, Apps and
-// UserPrefix that it begins with, for SEND and SUBSCRIBE alike. A prefix ends
-// where a segment does: with "/queue" and "/queues", /queues/1 is of the second.
-// But a destination of topics or queues that no prefix fits so belongs to the
-// longest that it begins with as text, as in Spring: /topics/1 is of "/topic". A
-// prefix begins with a slash; "/" alone is every destination; a slash at its end
-// leaves destinations such as /topics/1 out.
+// What a destination is, its prefix says: the longest of Topics, Queues and Apps
+// that it begins with, for SEND and SUBSCRIBE alike. One that begins with UserPrefix
+// is a user's, and a topic, too, where the longest is of Topics. A prefix ends where
+// a segment does: with "/queue" and "/queues", /queues/1 is of the second. But a
+// destination of topics or queues that no prefix fits so belongs to the longest
+// that it begins with as text, as in Spring: /topics/1 is of "/topic". A prefix
+// begins with a slash; "/" alone is every destination that no other takes; a slash
+// at its end leaves destinations such as /topics/1 out.
 //
 // A prefix that is given takes the place of a default of another kind: with
 // Queues "/queue", Topics is "/topic" alone. New refuses one that is given for two
-// kinds, and one of Apps that lies within another of Topics or Queues.
+// kinds; one of Apps that lies within another of Topics or Queues, but for "/"; and
+// one of Queues or Apps that lies within UserPrefix.
 type Options struct {
 	// Topics are the prefixes of destinations that go to all who subscribed.
 	// The default is "/topic" and "/queue"; an empty list is none.
@@ -39,7 +41,9 @@ type Options struct {
 
 	// Apps are the prefixes of destinations that go to the functions of Handle
 	// and HandleSubscribe, which are found by what follows the prefix. The
-	// default is "/app"; an empty list is none.
+	// default is "/app", or none where that lies within a prefix that is given:
+	// with Topics "/", all destinations are topics but those of the Apps that
+	// are given. An empty list is none.
 	Apps []string
 
 	// UserPrefix is the prefix of destinations of a user. The default is

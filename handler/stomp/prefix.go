@@ -107,7 +107,7 @@ func within(p, q, separator string) bool {
 // checkPrefixes returns what is wrong with prefixes: those that make it unclear
 // what a destination is. Spring gives a frame to each handler whose prefix it
 // has; here it has one place, and a prefix that takes frames away from another
-// has to be meant so.
+// has to be meant so. "/" is all that no other prefix takes.
 func (o *Options) checkPrefixes() error {
 	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' || isPattern(o.UserPrefix) {
 		return &OptionError{"UserPrefix", -1, o.UserPrefix, "begin with /, be more than that, and no pattern: /user, say"}
@@ -160,7 +160,7 @@ func (o *Options) checkApp(p string) string {
 			switch {
 			case samePrefix(p, q):
 				return fmt.Sprintf("not be a prefix of %s, too: leave it out of one of the two", other.what)
-			case within(p, q, o.Separator):
+			case within(p, q, o.Separator) && q != "/":
 				return fmt.Sprintf("not be within %q, a prefix of %s: a frame goes to functions or to subscribers, not to both; choose another", q, other.what)
 			}
 		}

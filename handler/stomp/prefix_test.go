@@ -70,6 +70,13 @@ var prefixTests = []struct {
 	{Options{Topics: []string{"/"}}, "/queue/a", both},
 	{Options{Topics: []string{"/"}}, "/app/a", both},
 	{Options{Topics: []string{"/"}, Queues: []string{"/queue"}}, "/queue/a", one},
+	{Options{Topics: []string{"/"}, Apps: []string{"/app"}}, "/app/a", function},
+	{Options{Topics: []string{"/"}, Apps: []string{"/app"}}, "/app", both},
+	{Options{Topics: []string{"/"}, Apps: []string{"/app"}}, "/apple/a", both},
+	{Options{Topics: []string{"/"}, Apps: []string{"/app"}}, "/topic/a", both},
+	{Options{Topics: []string{"/"}, Apps: []string{"/app"}}, "/user/bob/a", both},
+	{Options{Topics: []string{"/topic"}, Queues: []string{"/"}, Apps: []string{"/app"}}, "/app/a", function},
+	{Options{Topics: []string{"/topic"}, Queues: []string{"/"}, Apps: []string{"/app"}}, "/anything/a", one},
 	{Options{Topics: []string{"/topic"}, Queues: []string{"/"}}, "/topic/a", both},
 	{Options{Topics: []string{"/topic"}, Queues: []string{"/"}}, "/anything/a", one},
 	{Options{Apps: []string{"/"}}, "/hello", function},
@@ -141,7 +148,7 @@ func (w *world) fate(destination string) string {
 		return both
 	case got == 1 && s.Dropped == 0 && sent == nil:
 		return one
-	case functions == 1:
+	case functions == 1 && s.Dropped == 0 && s.Subscriptions == 0 && sent != nil:
 		return function
 	case s.Dropped == 3 && !subscribed && errors.Is(sent, ErrDestination):
 		return nobody
@@ -190,8 +197,8 @@ func TestPrefixesThatAreUnclearAreRefused(t *testing.T) {
 			`stomp: Apps[0] is "/q/"; it must not be a prefix of queues, too: leave it out of one of the two`},
 		{Options{Topics: []string{"/topic"}, Apps: []string{"/topic/app"}},
 			`stomp: Apps[0] is "/topic/app"; it must not be within "/topic", a prefix of topics: a frame goes to functions or to subscribers, not to both; choose another`},
-		{Options{Topics: []string{"/"}, Apps: []string{"/app"}},
-			`stomp: Apps[0] is "/app"; it must not be within "/", a prefix of topics: a frame goes to functions or to subscribers, not to both; choose another`},
+		{Options{Topics: []string{"/"}, Apps: []string{"/"}},
+			`stomp: Apps[0] is "/"; it must not be a prefix of topics, too: leave it out of one of the two`},
 		{Options{Apps: []string{"/queue/app"}},
 			`stomp: Apps[0] is "/queue/app"; it must not be within "/queue", a prefix of topics: a frame goes to functions or to subscribers, not to both; choose another`},
 		{Options{Queues: []string{"/queue"}, Apps: []string{"/queue/app"}},

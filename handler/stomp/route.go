@@ -96,7 +96,7 @@ func rootedPattern(text, separator string) string {
 // application has.
 func (b *Broker) checkReach(pattern string) error {
 	if len(b.options.Apps) == 0 {
-		return fmt.Errorf("stomp: pattern %q: no destination is the application's: see Options.Apps", pattern)
+		return fmt.Errorf("stomp: pattern %q: no destination is the application's: name its prefixes, such as /app, in Options.Apps", pattern)
 	}
 	path := strings.TrimPrefix(beginning(pattern, b.options.Separator), "/")
 	for _, prefix := range b.options.Apps {
