@@ -55,7 +55,8 @@ type Stats struct {
 
 // NewEndpoint returns an endpoint for the URLs below prefix, such as "/echo";
 // an empty prefix is the root. Opener gives each new session its handler. An
-// error says which option is wrong and what it may be.
+// error says which option is wrong and what it may be. [Endpoint.Register] puts the
+// endpoint into a mux.
 func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoint, error) {
 	if prefix != "" && (prefix[0] != '/' || strings.HasSuffix(prefix, "/")) {
 		return nil, fmt.Errorf("transport: prefix %q: must be empty, or begin with / and not end with it", prefix)

@@ -41,8 +41,9 @@ type Options struct {
 	// "jsonp-polling". The default is none.
 	DisabledTransports []string
 
-	// RawWebSocket serves native WebSocket on the base URL itself, too. On
-	// /websocket it is always served, unless "websocket" is disabled.
+	// RawWebSocket serves native WebSocket on the base URL itself, too, which a
+	// mux has to hand over as it is: see Endpoint.Register. On /websocket it is
+	// always served, unless "websocket" is disabled.
 	RawWebSocket bool
 
 	// Hixie76 accepts the WebSocket handshake that came before RFC 6455. It

@@ -10,6 +10,29 @@ import (
 	"switchback/transport"
 )
 
+// A mux takes no pattern for more paths and fewer methods beside the endpoint's.
+func TestPatternsBesideARegisteredEndpoint(t *testing.T) {
+	for pattern, conflicts := range map[string]bool{"GET /": true, "/": false, "GET /{$}": false} {
+		e, err := transport.NewEndpoint("/ws", session.Shared(handler.Echo{}), transport.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle(pattern, http.NotFoundHandler())
+		panicked := func() (v any) {
+			defer func() { v = recover() }()
+			e.Register(mux)
+			return nil
+		}()
+		if (panicked != nil) != conflicts {
+			t.Errorf("%s: %v", pattern, panicked)
+		}
+		if err := e.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestMuxServesAllOfARegisteredEndpoint(t *testing.T) {
 	for prefix, paths := range map[string][]string{
 		"/ws": {"/ws", "/ws/websocket", "/ws/000/abc/websocket"},

@@ -20,11 +20,13 @@
 // The file is YAML. A key that is not known, a value that cannot be, a key or a
 // path that is there twice: each is told with its line and with what it may be.
 // Durations have a unit (25s, 1m30s); sizes are bytes, or have one (128KiB,
-// 1MiB, 2GiB). A list that is empty is none, and not the default. Every key may be left out, but for an endpoint's path and
-// handler:
+// 1MiB, 2GiB). A list that is empty is none, and not the default, which for hosts is
+// the same; endpoints and logins must not be empty. Every key may be left out, but for
+// an endpoint's path and handler:
 //
 //	addr: 127.0.0.1:8081          # default
-//	log_level: info               # default; debug, warn, error; but at debug 100 lines of a message a minute
+//	log_level: info               # default; debug, warn, error
+//	                              # at all but debug: at most 100 lines of a message a minute
 //	shutdown_timeout: 10s         # default
 //	page: false                   # the test page at /, which uses /echo and /broadcast
 //	client_url: /sockjs.min.js    # for all endpoints that have none of their own
@@ -65,14 +67,14 @@
 // The message_limit, body_limit and queue_limit of these endpoints, where they are
 // not given, let the largest frame through. What is seldom meant is a warning in
 // the log at start: apps, which have no functions here, and an endpoint that lets
-// every page publish ("*" in allowed_origins, and no logins).
+// every page publish ("*" or null in allowed_origins, say, and no logins).
 //
 // An endpoint takes every field of [switchback/transport.Options] under its
 // name in snake case: client_url, heartbeat_delay, disconnect_delay,
 // response_limit, disabled_transports, raw_websocket, hixie76, cookie_needed,
-// allowed_origins, trusted_proxies, forwarded, hosts, message_limit, body_limit, batch_limit,
-// session_limit, address_limit, queue_limit, inbox_limit, memory_limit,
-// body_timeout, write_timeout, handshake_timeout, close_timeout and
+// allowed_origins, trusted_proxies, forwarded, hosts, message_limit, body_limit,
+// batch_limit, session_limit, address_limit, queue_limit, inbox_limit,
+// memory_limit, body_timeout, write_timeout, handshake_timeout, close_timeout and
 // inbox_timeout; the defaults and the meaning are there.
 //
 // A file that lists no endpoints leaves the page, /echo and /broadcast as they

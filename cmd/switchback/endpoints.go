@@ -63,7 +63,7 @@ func (e *endpointConfig) settings() setting {
 	o := &e.options
 	return mapping(map[string]setting{
 		"path":    required(scalar(&e.path, pathKind)),
-		"handler": required(scalar(&e.handler, oneOf("echo", "broadcast", "stomp", "close", "amplify"))),
+		"handler": required(scalar(&e.handler, handlerKind)),
 		"engine":  scalar(&e.engine, oneOf("switchback", "igm")),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
@@ -95,6 +95,13 @@ func (e *endpointConfig) settings() setting {
 		"inbox_timeout":     scalar(&o.InboxTimeout, durationKind),
 	})
 }
+
+// handlerKind is a handler. How it is spoken to is not among them.
+var handlerKind = kind[string]{
+	"what is served over SockJS and WebSocket: " + handlers.want, handlers.parse,
+}
+
+var handlers = oneOf("echo", "broadcast", "stomp", "close", "amplify")
 
 // clientURL is the endpoint's own or, if it has none, the common one.
 func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
