@@ -2,7 +2,6 @@ package stomp
 
 import (
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -95,8 +94,7 @@ func (b *Broker) handshake(r *http.Request) (user string, err error) {
 		return "", nil
 	}
 	defer func() {
-		var panicked *session.PanicError
-		if errors.As(err, &panicked) {
+		if panicked := panicOf(err); panicked != nil {
 			logPanic(b.log, "stomp: hook panicked", panicked)
 			err = &session.RefusedError{Status: http.StatusInternalServerError, Reason: "Internal error."}
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	ErrDestination = errors.New("stomp: destination belongs to no prefix")
+	ErrDestination = errors.New("stomp: destination belongs to no topic, queue or user")
 	ErrQueueFull   = errors.New("stomp: queue is full")
 	ErrMemory      = errors.New("stomp: broker holds too much")
 )

@@ -57,15 +57,21 @@ func (c *conn) logRefusal(e *Error, f *frame.Frame) {
 // its client has gone meanwhile is no failure.
 func (c *conn) logFailure(r *Request, err error) {
 	log := c.broker.log.With("session", c.client.ID, "destination", clip(r.Destination))
-	var panicked *session.PanicError
-	switch {
-	case errors.As(err, &panicked):
+	switch panicked := panicOf(err); {
+	case panicked != nil:
 		logPanic(log, "stomp: function panicked", panicked)
 	case c.session.Context().Err() != nil && errors.Is(err, context.Canceled):
 		log.Debug("stomp: function has ended with its client")
 	default:
 		log.Warn("stomp: function failed", "error", clipped{err})
 	}
+}
+
+// panicOf returns the panic that an error is, or nil.
+func panicOf(err error) *session.PanicError {
+	var panicked *session.PanicError
+	errors.As(err, &panicked)
+	return panicked
 }
 
 func logPanic(log *slog.Logger, message string, p *session.PanicError) {
@@ -75,8 +81,7 @@ func logPanic(log *slog.Logger, message string, p *session.PanicError) {
 // hookPanicked, deferred before session.Recovered, logs a panic of a hook, and
 // leaves an error that nobody logs again.
 func (c *conn) hookPanicked(err *error) {
-	var panicked *session.PanicError
-	if errors.As(*err, &panicked) {
+	if panicked := panicOf(*err); panicked != nil {
 		logPanic(c.broker.log.With("session", c.client.ID), "stomp: hook panicked", panicked)
 		*err = fmt.Errorf("stomp: hook panicked: %v", panicked.Value)
 	}

@@ -24,7 +24,7 @@ type Messenger interface {
 }
 
 // Send sends a message to a destination, see [Messenger]. It returns
-// ErrDestination for one of no prefix, ErrQueueFull or ErrMemory where a queue
+// ErrDestination for one of no prefix of Topics, Queues or UserPrefix, ErrQueueFull or ErrMemory where a queue
 // does not take it, and the engine's errors. It does not wait for clients.
 func (b *Broker) Send(ctx context.Context, destination string, payload any) error {
 	h, body, err := encode(payload)

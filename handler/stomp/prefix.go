@@ -54,7 +54,7 @@ func (p *prefixes) find(destination string) prefix {
 		rest, ok := strings.CutPrefix(destination, e.text)
 		switch {
 		case !ok:
-		case e.kind == appPrefix || endsSegment(e.text, rest, p.separator):
+		case endsSegment(e.text, rest, p.separator):
 			return e
 		case begins.kind == noPrefix:
 			begins = e

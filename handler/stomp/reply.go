@@ -92,6 +92,8 @@ func (b *Broker) checkReply(r Reply, p *pattern) error {
 		return err
 	case slices.Contains(toUser, ""), slices.Contains(toUser, "/"):
 		return fmt.Errorf("stomp: reply to a user: a destination must not be empty")
+	case slices.ContainsFunc(toUser, b.isUser):
+		return fmt.Errorf("stomp: reply to a user: a destination is without %q, which clients put before it", b.options.UserPrefix)
 	case r.Session && len(to) > 0 && len(toUser) == 0:
 		return fmt.Errorf("stomp: reply to %q: goes to all, though Session is set: name the destination in ToUser", r.To[0])
 	}
@@ -102,7 +104,7 @@ func (b *Broker) checkReply(r Reply, p *pattern) error {
 // with all its variables expanded, too.
 func (b *Broker) checkReplyTo(template, destination string) error {
 	if _, ok := b.addressee(nil, destination); ok {
-		return nil
+		return b.checkUser(template, destination)
 	}
 	switch b.prefixes.find(destination).kind {
 	case topicPrefix, queuePrefix:
@@ -111,7 +113,18 @@ func (b *Broker) checkReplyTo(template, destination string) error {
 	if front, _, ok := strings.Cut(template, "{"); ok && b.prefixes.maybe(front) {
 		return nil // a variable decides
 	}
-	return fmt.Errorf("stomp: reply to %q: %w of Topics, Queues or UserPrefix", template, ErrDestination)
+	return fmt.Errorf("stomp: reply to %q: the destination must begin with a prefix of Topics, Queues or UserPrefix", template)
+}
+
+// checkUser returns an error for a destination of a user that names none, but what
+// topics or queues begin with: it is meant for the client's user.
+func (b *Broker) checkUser(template, destination string) error {
+	rest, _ := b.cutUser(destination)
+	p := b.prefixes.find(rest)
+	if (p.kind == topicPrefix || p.kind == queuePrefix) && p.text != "/" && within(rest, p.text, b.options.Separator) {
+		return fmt.Errorf("stomp: reply to %q: it names no user; for the client's own put %q into ToUser", template, rest)
+	}
+	return nil
 }
 
 // A reply is what a function has answered, as it is sent.
@@ -137,12 +150,12 @@ func (c *conn) answer(r *Request, answer *reply, reply Reply) {
 	}
 	for _, destination := range to {
 		if err := c.broker.sendReply(c.session.Context(), destination, answer); err != nil {
-			c.logFailure(r, err)
+			c.logFailure(r, fmt.Errorf("%w: %s", err, destination))
 		}
 	}
 	for _, destination := range toUser {
 		if err := c.answerUser(rooted(destination), answer, reply.Session); err != nil {
-			c.logFailure(r, err)
+			c.logFailure(r, fmt.Errorf("%w: %s", err, destination))
 		}
 	}
 }

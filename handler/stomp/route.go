@@ -49,8 +49,10 @@ type failure struct {
 // slash, which it gets where it has none; where Separator is not "/", the path has
 // no slash at its front, and a pattern must not have one. Handle panics for a
 // pattern that is none, that is handled already, or that no destination can have;
-// and for a reply that can go nowhere: to a destination of no prefix, or with a
-// variable that the pattern does not have.
+// and for a reply that can go nowhere: to a destination of no prefix, to a user's that
+// names no user, or with a variable that the pattern does not have. A zero Reply is
+// not looked at, since the function may have no replies: where "/topic" is no prefix,
+// those that it has are lost, and logged.
 func (b *Broker) Handle(pattern string, h HandlerFunc, reply Reply) {
 	b.add(&b.messages, pattern, h, reply)
 }
@@ -69,11 +71,11 @@ func (b *Broker) HandleSubscribe(pattern string, h HandlerFunc, reply Reply) {
 // variables of a reply are the request's, whatever its pattern; where it has not
 // got one the reply is not sent, and logged. HandleError panics as Handle does.
 func (b *Broker) HandleError(h ErrorFunc, reply Reply) {
-	if !reply.hasDestination() {
-		reply = Reply{ToUser: []string{"/queue/errors"}, Session: true}
-	}
 	if err := b.checkReply(reply, nil); err != nil {
 		panic(err)
+	}
+	if !reply.hasDestination() {
+		reply = Reply{ToUser: []string{"/queue/errors"}, Session: true}
 	}
 	b.failures.mu.Lock()
 	defer b.failures.mu.Unlock()
@@ -211,7 +213,13 @@ func (c *conn) invoke(route *route, r *Request) (*reply, Reply) {
 	for _, f := range list {
 		answer, rest := recovering(func() (*reply, error) { return newReply(f.handle(ctx, r, err)) })
 		if rest == nil {
+			if _, _, lost := f.reply.destinations(r); lost != nil && answer != nil {
+				c.logFailure(r, err) // and lost where the answer is sent
+			}
 			return answer, f.reply
+		}
+		if p := panicOf(rest); p != nil && p != panicOf(err) {
+			c.logFailure(r, err)
 		}
 		err = rest
 	}
