@@ -80,7 +80,13 @@ func TestEndOfTheClientIsNoFailure(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, Reply{})
+		w.broker.Handle("/canceled", func(context.Context, *Request) (any, error) { return nil, context.Canceled }, Reply{})
 		c := w.connect("1.2")
+		c.send("SEND\ndestination:/app/canceled\n\n\x00") // something of the program's
+		if l.level("WARN") != 1 {
+			t.Errorf("log: %s", l)
+		}
+		l.Reset()
 		go c.send("SEND\ndestination:/app/wait\n\n\x00")
 		c.take()
 		c.gone()
@@ -152,6 +158,11 @@ func TestFirstDropOfADestinationIsSeen(t *testing.T) {
 		held := 0
 		for name := range w.broker.dropped.names {
 			held += len(name)
+		}
+		for line := range strings.Lines(l.String()) {
+			if n := strings.Count(line, "x"); n > logLimit {
+				t.Errorf("%d bytes in %.100s", n, line)
+			}
 		}
 		if info := l.level("INFO"); info != 100 || held > 100*(logLimit+len("…")) {
 			t.Errorf("%d lines at info, %d bytes are held", info, held)

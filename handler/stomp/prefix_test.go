@@ -90,6 +90,8 @@ var prefixTests = []struct {
 	{Options{Topics: []string{"/topic"}, Queues: []string{"/topic/work"}}, "/topic/work", one},
 	{Options{Topics: []string{"/topic", "/apple"}}, "/apple/1", both},
 	{Options{Apps: []string{"/app", "/topical"}}, "/topical/1", function},
+	{Options{Topics: []string{"/to"}, Queues: []string{"/topic"}}, "/topics/a", one},
+	{Options{Topics: []string{"/topic"}, Queues: []string{"/to"}}, "/topics/a", both},
 	{Options{}, "/topics/a", both},
 	{Options{}, "/topic.a", both},
 	{Options{}, "/apple", nobody},
@@ -99,6 +101,8 @@ var prefixTests = []struct {
 	{Options{Apps: []string{"/app/"}}, "/app/a", function},
 	{Options{Separator: ".", Queues: []string{"/topic.work"}}, "/topic.work.1", one},
 	{Options{Separator: ".", Queues: []string{"/topic.work"}}, "/topic.worker.1", both},
+	{Options{Separator: ".", Topics: []string{"/topic"}, Queues: []string{"/topic/wor"}}, "/topic/work", both},
+	{Options{Separator: ".", Topics: []string{"/topic."}, Queues: []string{"/topic.wor"}}, "/topic.work", both},
 	{Options{Separator: ".", Apps: []string{"/"}}, "/hello", function},
 
 	// A user's destination may be a topic, too.

@@ -34,7 +34,7 @@ func TestReplyToTheSessionNeedsNoDestination(t *testing.T) {
 		asker := w.user("ann", "/user/queue/secret/{x}", "/user/queue/secret", "/app/secret")
 		same := w.user("ann", "/user/queue/secret/**", "/user/queue/secret", "/topic/**", "/queue/**")
 		other := w.user("bob", "/user/queue/secret/**", "/user/queue/secret", "/topic/**", "/queue/**")
-		asker.wantBodies("/secret")
+		asker.want(message("/user/queue/secret", "1", "/secret", "content-type:text/plain;charset=UTF-8"))
 		asker.send("SEND\ndestination:/app/secret/{x}\n\n\x00")
 		asker.want(message("/user/queue/secret/{x}", "0", "/secret/{x}", "content-type:text/plain;charset=UTF-8"))
 		same.want()
@@ -60,6 +60,7 @@ func TestRepliesThatCanGoNowherePanic(t *testing.T) {
 		{Options{}, "/{kind}/x", Reply{To: []string{"/{kind}/x"}}, ""},
 		{Options{}, "/{kind}/x", Reply{To: []string{"/t{kind}/x"}}, ""},
 		{Options{}, "/{kind}/x", Reply{To: []string{"/x{kind}/x"}}, `stomp: reply to "/x{kind}/x": the destination must begin with a prefix of Topics, Queues or UserPrefix`},
+		{Options{}, "/{kind}/x", Reply{To: []string{"/app/{kind}"}}, `stomp: reply to "/app/{kind}": the destination must begin with a prefix of Topics, Queues or UserPrefix`},
 		{Options{}, "/a", Reply{To: []string{"topic/x"}}, `stomp: reply to "topic/x": the destination must begin with a prefix of Topics, Queues or UserPrefix`},
 		{Options{}, "/a", Reply{To: []string{""}}, `stomp: reply to "": the destination must begin with a prefix of Topics, Queues or UserPrefix`},
 		{Options{}, "/a", Reply{To: []string{"/app/b"}}, `stomp: reply to "/app/b": the destination must begin with a prefix of Topics, Queues or UserPrefix`},

@@ -168,7 +168,10 @@ func TestPayloadsBecomeBodies(t *testing.T) {
 			{nil, "", nil},
 			{[]string(nil), "[]", []string{typedJSON}},
 			{map[string]int(nil), "{}", []string{typedJSON}},
-			{nilList(nil), `"none"`, []string{typedJSON}}, // has JSON of its own
+			{nilList(nil), `"none"`, []string{typedJSON}},  // has JSON of its own
+			{nilNames(nil), `"none"`, []string{typedJSON}}, // has a text of its own
+			{json.RawMessage(nil), "", []string{typedJSON}},
+			{blob(nil), "null", []string{typedJSON}}, // a text in JSON, and no list
 			{Message{Payload: []int(nil)}, "[]", []string{typedJSON}},
 			{[]byte(nil), "", []string{"content-type:application/octet-stream"}},
 			{struct{ A []int }{}, `{"A":null}`, []string{typedJSON}},
@@ -196,6 +199,14 @@ func TestPayloadsBecomeBodies(t *testing.T) {
 type nilList []int
 
 func (nilList) MarshalJSON() ([]byte, error) { return []byte(`"none"`), nil }
+
+// nilNames have a text of their own.
+type nilNames []string
+
+func (nilNames) MarshalText() ([]byte, error) { return []byte("none"), nil }
+
+// A blob is bytes by another name.
+type blob []byte
 
 func TestNilSliceIsAnEmptyReply(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {

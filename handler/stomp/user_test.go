@@ -57,22 +57,24 @@ func TestAnonymousSessionIsAUserOfItsOwn(t *testing.T) {
 }
 
 func TestResolvedDestinationOfAnotherIsRefused(t *testing.T) {
-	bubble(t, Options{}, func(w *world) {
-		a := w.user("")
-		own, other := "/queue/x-user"+a.session.ID(), "/queue/x-user"+w.user("").session.ID()
-		a.send("SUBSCRIBE\nid:0\ndestination:" + own + "\n\n\x00")
-		a.send("SEND\ndestination:" + own + "\n\n1\x00")
-		w.broker.SendToSession(t.Context(), a.session.ID(), "/queue/x", "2")
-		a.want(message("/user/queue/x", "0", "1"), message("/user/queue/x", "0", "2", "content-type:text/plain;charset=UTF-8"))
-		for _, text := range []string{"SUBSCRIBE\nid:0\ndestination:" + other + "\n\n\x00", "SEND\ndestination:" + other + "\n\nx\x00"} {
-			x := w.user("")
-			x.send(text)
-			x.want(errorFrame(`Access to `+other+` is denied\c it is another session's`), closed1002)
-		}
-		x := w.user("", "/topic/my-users", "/topic/-user")
-		x.send("SEND\ndestination:/topic/my-users\n\nx\x00SEND\ndestination:/topic/-user\n\ny\x00")
-		x.wantBodies("x", "y")
-	})
+	for _, queues := range [][]string{nil, someQueues} {
+		bubble(t, Options{Queues: queues}, func(w *world) {
+			a := w.user("")
+			own, other := "/queue/x-user"+a.session.ID(), "/queue/x-user"+w.user("").session.ID()
+			a.send("SUBSCRIBE\nid:0\ndestination:" + own + "\n\n\x00")
+			a.send("SEND\ndestination:" + own + "\n\n1\x00")
+			w.broker.SendToSession(t.Context(), a.session.ID(), "/queue/x", "2")
+			a.want(message("/user/queue/x", "0", "1"), message("/user/queue/x", "0", "2", "content-type:text/plain;charset=UTF-8"))
+			for _, text := range []string{"SUBSCRIBE\nid:0\ndestination:" + other + "\n\n\x00", "SEND\ndestination:" + other + "\n\nx\x00"} {
+				x := w.user("")
+				x.send(text)
+				x.want(errorFrame(`Access to `+other+` is denied\c it is another session's`), closed1002)
+			}
+			x := w.user("", "/topic/my-users", "/topic/-user")
+			x.send("SEND\ndestination:/topic/my-users\n\nx\x00SEND\ndestination:/topic/-user\n\ny\x00")
+			x.wantBodies("x", "y")
+		})
+	}
 }
 
 func TestPatternsDoNotReachOtherUsers(t *testing.T) {
