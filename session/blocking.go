@@ -77,7 +77,7 @@ func (b *blocking) run() {
 		err = &CloseError{Code: CodeGoAway, Reason: "Go away!"}
 	}
 	if s, ok := b.conn.Session.(*Local); ok {
-		s.fail(err)
+		s.close(Ending(err))
 		return
 	}
 	end := Ending(err)

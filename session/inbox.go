@@ -68,15 +68,15 @@ func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
 func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
 	s.mu.Lock()
 	if err := s.awaitRoom(ctx, data); err != nil {
-		s.mu.Unlock()
+		s.unlock(effects{})
 		return err
 	}
 	if s.busy {
-		s.keep(kind, data)
+		s.unlock(s.keep(kind, data))
 		return nil
 	}
 	s.busy = true
-	s.mu.Unlock()
+	s.unlock(effects{})
 	for _, d := range data {
 		s.deliver(message{kind, d})
 	}
@@ -84,21 +84,19 @@ func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) er
 	return nil
 }
 
-// keep copies messages into the inbox. s.mu is held; keep gives it back.
-func (s *Local) keep(kind messageKind, data [][]byte) {
+// keep copies messages into the inbox. s.mu is held.
+func (s *Local) keep(kind messageKind, data [][]byte) effects {
 	if s.inbox == nil {
 		s.inbox = new(inbox)
 	}
 	for _, d := range data {
 		s.inbox.push(message{kind, bytes.Clone(d)})
 	}
-	s.account()
-	if s.registry.overMemory() {
+	if s.overMemory() {
 		s.registry.stats.memory.Add(1)
-		s.close(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
-		return
+		return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
 	}
-	s.mu.Unlock()
+	return effects{}
 }
 
 // maxWaiters is how many calls of Receive may wait for room: a client that waits
@@ -118,11 +116,9 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 		}
 		s.waiters++
 		s.pending += size
-		s.account()
 		defer func() {
 			s.waiters--
 			s.pending -= size
-			s.account()
 		}()
 	}
 	var timeout <-chan time.Time
@@ -136,7 +132,7 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 			s.inbox.room = make(chan struct{})
 		}
 		room := s.inbox.room
-		s.mu.Unlock()
+		s.unlock(effects{})
 		select {
 		case <-room:
 			s.mu.Lock()
@@ -161,11 +157,9 @@ func (s *Local) crowded() bool {
 
 // stuck closes a session whose handler does not come to its end.
 func (s *Local) stuck() {
-	if s.lockOpen() != nil {
-		return
+	if s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck}) == nil {
+		s.registry.stats.stuck.Add(1)
 	}
-	s.registry.stats.stuck.Add(1)
-	s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck})
 }
 
 // run calls the handler for what waits, one event at a time, until nothing
@@ -178,8 +172,7 @@ func (s *Local) run() {
 			messages := s.inbox.messages
 			s.inbox.drop()
 			s.inbox = nil
-			s.account()
-			s.mu.Unlock()
+			s.unlock(effects{})
 			for _, m := range messages {
 				s.deliver(m)
 			}
@@ -205,16 +198,8 @@ func (s *Local) deliver(m message) {
 		return
 	}
 	if err := s.call(m); err != nil {
-		s.fail(err)
+		s.close(Ending(err))
 	}
-}
-
-// fail closes an open session for its handler's error.
-func (s *Local) fail(err error) {
-	if s.lockOpen() != nil {
-		return
-	}
-	s.close(Ending(err))
 }
 
 // Ending is the end that a handler's error makes of its session. It is for

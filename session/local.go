@@ -81,10 +81,15 @@ func (s *Local) Close(code int, reason string) error {
 	if !ValidCode(code) {
 		return ErrCode
 	}
+	return s.close(Ending(&CloseError{Code: code, Reason: reason}))
+}
+
+// close makes an open session closing.
+func (s *Local) close(end *CloseError) error {
 	if err := s.lockOpen(); err != nil {
 		return err
 	}
-	s.close(Ending(&CloseError{Code: code, Reason: reason}))
+	s.unlock(s.setClosing(end))
 	return nil
 }
 
@@ -115,33 +120,24 @@ func (s *Local) Context() context.Context {
 	return s.context.Context
 }
 
-// close makes an open session closing, wakes its receiver and lets the handler
-// know, on a goroutine of its own: the caller of Send or Close may hold locks
-// that OnClose needs. s.mu is held; close gives it back.
-func (s *Local) close(end *CloseError) {
-	s.begin(end)
-	wake, run := s.woken(), s.claim()
-	s.mu.Unlock()
-	if wake != nil {
-		wake.Wake()
-	}
-	if run {
-		s.registry.calls.Go(s.run)
-	}
-	s.registry.schedule(s)
-}
-
-// begin makes an open session closing. s.mu is held.
-func (s *Local) begin(end *CloseError) {
+// setClosing makes an open session closing. s.mu is held.
+func (s *Local) setClosing(end *CloseError) effects {
 	s.state, s.end, s.beat = closing, end, false
 	s.left = s.registry.wheel.now()
 	if s.inbox != nil {
 		s.inbox.drop()
 	}
-	s.account()
 	if s.context != nil {
 		s.context.cancel(end)
 	}
+	return effects{wake: s.woken(), run: s.claim(), schedule: true}
+}
+
+// setClosed makes a closing session closed. s.mu is held.
+func (s *Local) setClosed(e *effects) {
+	s.state = closed
+	s.queue.drop()
+	e.remove = true
 }
 
 // claim tells whether the caller has to run the handler, which nobody does
@@ -193,12 +189,11 @@ func (s *Local) Attach(r Receiver) error {
 // ErrDetached.
 func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock(effects{})
 	if s.receiver != r {
 		return dst, false, ErrDetached
 	}
 	s.inflight.Store(0)
-	defer s.account()
 	switch {
 	case !s.greeted && s.greet(&dst):
 	case s.queue.len() > 0:
@@ -237,8 +232,7 @@ func (s *Local) greet(dst *[]byte) bool {
 func (s *Local) Taken() {
 	if s.inflight.Swap(0) > uncounted {
 		s.mu.Lock()
-		s.account()
-		s.mu.Unlock()
+		s.unlock(effects{})
 	}
 }
 
@@ -257,27 +251,17 @@ func (s *Local) Detach(r Receiver, err error) {
 	}
 	s.receiver, s.hungry = nil, false
 	s.inflight.Store(0)
-	s.account()
+	e := effects{schedule: true}
 	if s.state == open {
 		s.left = s.registry.wheel.now()
 		if err != nil || s.key == "" {
-			s.begin(interrupted(err))
+			e = s.setClosing(interrupted(err))
 		}
 	}
-	run := s.state == closing && s.claim()
-	gone := s.state == closing && s.key == ""
-	if gone {
-		s.bury()
+	if s.state == closing && s.key == "" {
+		s.setClosed(&e)
 	}
-	s.mu.Unlock()
-	if run {
-		s.registry.calls.Go(s.run)
-	}
-	if gone {
-		s.registry.remove(s)
-		return
-	}
-	s.registry.schedule(s)
+	s.unlock(e)
 }
 
 func interrupted(err error) *CloseError {
@@ -288,52 +272,24 @@ func interrupted(err error) *CloseError {
 	return &CloseError{Code: CodeInterrupted, Reason: "Connection interrupted", Err: err}
 }
 
-// bury makes a closing session closed. s.mu is held; the registry has to forget
-// it then.
-func (s *Local) bury() {
-	s.state = closed
-	s.queue.drop()
-	s.account()
-}
-
-// expire does what time asks for and returns when to look again; false when
-// the session is forgotten.
-func (s *Local) expire(now tick) (again tick, ok bool) {
+// expire does what time asks for.
+func (s *Local) expire(now tick) {
 	s.mu.Lock()
-	due := s.due()
-	if now < due {
-		s.mu.Unlock()
-		return due, true
-	}
+	e := effects{schedule: true}
 	switch {
+	case now < s.due(), s.state == closed: // it was put off, or forgotten, meanwhile
 	case s.receiver != nil && s.state == open:
-		s.beat = true
-		s.sent = now
-		due = s.due()
-		wake := s.woken()
-		s.mu.Unlock()
-		if wake != nil {
-			wake.Wake()
-		}
-		return due, true
+		s.beat, s.sent = true, now
+		e.wake = s.woken()
 	case s.receiver != nil: // still taking what was queued
 		s.left = now
-		due = s.due()
-		s.mu.Unlock()
-		return due, true
+	default:
+		if s.state == open {
+			e = s.setClosing(&CloseError{Code: CodeAbnormal, Reason: "Client went away", Err: ErrGone})
+		}
+		s.setClosed(&e)
 	}
-	run := false
-	if s.state == open {
-		s.begin(&CloseError{Code: CodeAbnormal, Reason: "Client went away", Err: ErrGone})
-		run = s.claim()
-	}
-	s.bury()
-	s.mu.Unlock()
-	if run {
-		s.registry.calls.Go(s.run)
-	}
-	s.registry.remove(s)
-	return 0, false
+	s.unlock(e)
 }
 
 // due is when expire has something to do. s.mu is held.

@@ -344,6 +344,19 @@ func TestSessionWithoutKeyDiesWithItsReceiver(t *testing.T) {
 	})
 }
 
+// The wheel may have taken out a session just when its receiver leaves.
+func TestClosedSessionIsForgottenOnce(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "")
+		s.Close(3000, "")
+		s.Detach(r, nil)
+		s.expire(1 << 30)
+		if n := g.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are counted", n)
+		}
+	})
+}
+
 func TestSlowClientIsClosedAtItsLimit(t *testing.T) {
 	h := new(recorder)
 	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {

@@ -88,7 +88,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		step = min(step, config.HeartbeatDelay/16)
 	}
 	step = min(max(step, time.Millisecond), 250*time.Millisecond)
-	g.wheel = newWheel(step, (*Local).expire)
+	g.wheel = newWheel(step)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
 	g.heartbeat = 1 << 40 // never
 	if config.HeartbeatDelay > 0 {
@@ -118,8 +118,6 @@ func (g *Registry) Stats() Stats {
 func (g *Registry) name(number uint64) string {
 	return g.prefix + strconv.FormatUint(number, 36)
 }
-
-func (g *Registry) overMemory() bool { return g.memory.Load() > g.config.MemoryLimit }
 
 // Find returns the session with this key, or nil.
 func (g *Registry) Find(key string) *Local {
@@ -246,17 +244,8 @@ func (g *Registry) insert(s *Local) bool {
 	g.wheel.add()
 	s.mu.Lock()
 	s.sent = g.wheel.now()
-	s.mu.Unlock()
-	g.schedule(s)
+	s.unlock(effects{schedule: true})
 	return true
-}
-
-// schedule has time look at s when it is due.
-func (g *Registry) schedule(s *Local) {
-	s.mu.Lock()
-	due := s.due()
-	s.mu.Unlock()
-	g.wheel.set(s, due)
 }
 
 // remove forgets a session.
@@ -308,7 +297,7 @@ func (g *Registry) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			t.Stop()
 			for _, s := range g.sessions() {
-				s.fail(goingAway)
+				s.close(goingAway)
 			}
 			return ctx.Err()
 		case <-t.C:
@@ -338,11 +327,7 @@ func (s *Local) drain() {
 		s.inbox = new(inbox)
 	}
 	s.inbox.push(message{kind: drainEvent})
-	run := s.claim()
-	s.mu.Unlock()
-	if run {
-		s.registry.calls.Go(s.run)
-	}
+	s.unlock(effects{run: s.claim()})
 }
 
 // awaitsFetch tells whether a client may come for what a closing session has for it

@@ -6,7 +6,9 @@ func (s *Local) Send(text []byte) error {
 	}
 	waiting := s.waiting()
 	s.queue.appendText(s.framing, text)
-	return s.queued(waiting)
+	e, err := s.queued(waiting)
+	s.unlock(e)
+	return err
 }
 
 func (s *Local) SendPrepared(m *Prepared) error {
@@ -15,7 +17,9 @@ func (s *Local) SendPrepared(m *Prepared) error {
 	}
 	waiting := s.waiting()
 	s.queue.appendPrepared(s.framing, m)
-	return s.queued(waiting)
+	e, err := s.queued(waiting)
+	s.unlock(e)
+	return err
 }
 
 func (s *Local) SendBinary(data []byte) error {
@@ -27,28 +31,23 @@ func (s *Local) SendBinary(data []byte) error {
 		s.mu.Unlock()
 		return err
 	}
-	return s.queued(waiting)
+	e, err := s.queued(waiting)
+	s.unlock(e)
+	return err
 }
 
 // waiting is the number of bytes that the client has yet to take. s.mu is held.
 func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
 
 // queued ends a Send: it holds the queue to its limits and wakes the receiver.
-// waiting is what waited before. s.mu is held; queued gives it back.
-func (s *Local) queued(waiting int) error {
-	s.account()
-	if s.overLimit(waiting) {
-		s.queue.drop()
-		s.registry.stats.slow.Add(1)
-		s.close(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow})
-		return ErrSlow
+// waiting is what waited before. s.mu is held.
+func (s *Local) queued(waiting int) (effects, error) {
+	if !s.overLimit(waiting) {
+		return effects{wake: s.woken()}, nil
 	}
-	wake := s.woken()
-	s.mu.Unlock()
-	if wake != nil {
-		wake.Wake()
-	}
-	return nil
+	s.queue.drop()
+	s.registry.stats.slow.Add(1)
+	return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow}), ErrSlow
 }
 
 // smallMessage is what a session that holds nothing may be sent when all of them
@@ -59,7 +58,7 @@ const smallMessage = 16 << 10
 func (s *Local) overLimit(waiting int) bool {
 	now := s.waiting()
 	return waiting > 0 && now > s.registry.config.QueueLimit ||
-		(waiting > 0 || now > smallMessage) && s.registry.overMemory()
+		(waiting > 0 || now > smallMessage) && s.overMemory()
 }
 
 // woken returns the receiver if it has to be woken. s.mu is held.
@@ -76,18 +75,28 @@ func (s *Local) woken() Receiver {
 // the cores wait for one another.
 const uncounted = 512
 
-// account brings the registry's count of memory up to date, but for a small frame
-// that is taken just now: the next call does that. s.mu is held.
-func (s *Local) account() {
+// counts is the number of bytes of the session that count. s.mu is held.
+func (s *Local) counts() int {
 	held := s.waiting() + s.pending
 	if s.inbox != nil {
 		held += s.inbox.size
 	}
-	held = max(held-uncounted, 0)
-	if held != s.held {
+	return max(held-uncounted, 0)
+}
+
+// account brings the registry's count of memory up to date, but for a small frame
+// that is taken just now: the next call does that. s.mu is held.
+func (s *Local) account() {
+	if held := s.counts(); held != s.held {
 		s.registry.memory.Add(int64(held - s.held))
 		s.held = held
 	}
+}
+
+// overMemory tells whether all sessions hold too much, with what this one holds
+// now. s.mu is held.
+func (s *Local) overMemory() bool {
+	return s.registry.memory.Load()+int64(s.counts()-s.held) > s.registry.config.MemoryLimit
 }
 
 func (s *Local) Queued() int {

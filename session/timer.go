@@ -20,7 +20,6 @@ const wheelSlots = 512
 type wheel struct {
 	start  time.Time
 	step   time.Duration
-	expire func(s *Local, now tick) (again tick, ok bool)
 	coarse atomic.Int64 // now, as of the last step
 
 	mu    sync.Mutex // guards the rest, and the timer of each session
@@ -46,9 +45,7 @@ const (
 	gone
 )
 
-func newWheel(step time.Duration, expire func(*Local, tick) (tick, bool)) *wheel {
-	return &wheel{start: time.Now(), step: step, expire: expire}
-}
+func newWheel(step time.Duration) *wheel { return &wheel{start: time.Now(), step: step} }
 
 // ticks is a duration in steps, rounded up, and one more, since now is rounded
 // down.
@@ -127,9 +124,7 @@ func (w *wheel) turn() {
 	now := tick(time.Since(w.start) / w.step)
 	w.coarse.Store(int64(now))
 	for _, s := range w.come(now) {
-		if again, ok := w.expire(s, now); ok {
-			w.set(s, again)
-		}
+		s.expire(now)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
