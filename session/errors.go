@@ -8,7 +8,6 @@ import (
 var (
 	ErrClosed   = errors.New("session: closed")
 	ErrAttached = errors.New("session: another receiver is attached")
-	ErrDetached = errors.New("session: receiver is not attached")
 	ErrSlow     = errors.New("session: client does not read")
 	ErrText     = errors.New("session: transport carries text only")
 	ErrBusy     = errors.New("session: too many messages wait for the handler")

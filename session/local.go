@@ -181,51 +181,58 @@ func (s *Local) Attach(r Receiver) error {
 }
 
 // Next appends the next frame for the client to dst: the open frame, what is
-// queued, a heartbeat that is due, or the close frame, which comes with its
-// *CloseError. It appends nothing when there is none. more tells that there is
-// another frame already; otherwise the receiver is woken once there is. Until
-// the client has taken a frame it counts as queued: Taken says that it has, and
-// so does the next call of Next. A receiver that is not attached gets
-// ErrDetached.
-func (s *Local) Next(r Receiver, dst []byte) (frame []byte, more bool, err error) {
+// queued, a heartbeat that is due, or the close frame. Where there is no further
+// one already, r is woken once there is. Until the client has taken a frame it
+// counts as queued: Taken says that it has, and so does the next call of Next. A
+// receiver that is not attached gets nothing.
+func (s *Local) Next(r Receiver, dst []byte) Frame {
 	s.mu.Lock()
 	defer s.unlock(effects{})
 	if s.receiver != r {
-		return dst, false, ErrDetached
+		return Frame{Bytes: dst}
 	}
 	s.inflight.Store(0)
+	f := s.frame(dst)
+	s.hungry = !f.More
+	return f
+}
+
+// frame is the next frame, appended to dst. s.mu is held.
+func (s *Local) frame(dst []byte) Frame {
+	f := Frame{Bytes: dst}
 	switch {
-	case !s.greeted && s.greet(&dst):
+	case !s.greeted && s.greet(&f):
 	case s.queue.len() > 0:
-		n := len(dst)
-		dst = s.queue.take(dst, s.framing)
-		s.inflight.Store(int64(len(dst) - n))
+		f.Kind, f.Bytes = MessageFrame, s.queue.take(dst, s.framing)
+		s.inflight.Store(int64(len(f.Bytes) - len(dst)))
 		s.fetches = s.state != open
 	case s.state != open:
 		if !s.told {
 			s.told = true
 			s.left = s.registry.wheel.now()
 		}
-		return s.framing.AppendClose(dst, s.end.Code, s.end.Reason), false, s.end
+		f.Kind, f.Bytes, f.End = CloseFrame, s.framing.AppendClose(dst, s.end.Code, s.end.Reason), s.end
+		return f
 	case s.beat:
-		dst = s.framing.AppendHeartbeat(dst)
+		f.Kind, f.Bytes = HeartbeatFrame, s.framing.AppendHeartbeat(dst)
 	default:
-		s.hungry = true
-		return dst, false, nil
+		return f
 	}
 	s.beat = false
 	s.sent = s.registry.wheel.now()
-	more = s.queue.len() > 0 || s.state != open
-	s.hungry = !more
-	return dst, more, nil
+	f.More = s.queue.len() > 0 || s.state != open
+	return f
 }
 
-// greet appends the open frame, which is nothing on some wires.
-func (s *Local) greet(dst *[]byte) bool {
-	n := len(*dst)
+// greet makes f the open frame, where the wire has one.
+func (s *Local) greet(f *Frame) bool {
 	s.greeted = true
-	*dst = s.framing.AppendOpen(*dst)
-	return len(*dst) > n
+	b := s.framing.AppendOpen(f.Bytes)
+	if len(b) == len(f.Bytes) {
+		return false
+	}
+	f.Kind, f.Bytes = OpenFrame, b
+	return true
 }
 
 // Taken says that the client has taken what Next gave last.

@@ -78,9 +78,8 @@ func (r *receiver) Wake() { r.woken.Add(1) }
 // next demands the next frame.
 func (r *receiver) next(t *testing.T, s *Local, want string) {
 	t.Helper()
-	f, _, err := s.Next(r, nil)
-	if string(f) != want {
-		t.Errorf("frame: got %s, %v, want %s", f, err, want)
+	if f := s.Next(r, nil); string(f.Bytes) != want {
+		t.Errorf("frame: got %s, %v, want %s", f.Bytes, f.End, want)
 	}
 }
 
@@ -156,6 +155,28 @@ func TestQueueLeavesInOneFrame(t *testing.T) {
 	})
 }
 
+func TestFramesSayWhatTheyAre(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		want := func(kind FrameKind) {
+			t.Helper()
+			if f := s.Next(r, nil); f.Kind != kind || (f.End != nil) != (kind == CloseFrame) {
+				t.Errorf("got %+v, want kind %d", f, kind)
+			}
+		}
+		want(OpenFrame)
+		want(NoFrame)
+		s.Send([]byte("x"))
+		want(MessageFrame)
+		time.Sleep(26 * time.Second)
+		synctest.Wait()
+		want(HeartbeatFrame)
+		want(NoFrame)
+		s.Close(3000, "")
+		want(CloseFrame)
+	})
+}
+
 func TestSecondReceiverIsRefused(t *testing.T) {
 	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
 		s, r := open1(t, g, "k")
@@ -163,8 +184,8 @@ func TestSecondReceiverIsRefused(t *testing.T) {
 		if err := s.Attach(r2); err != ErrAttached {
 			t.Errorf("second receiver: got %v, want ErrAttached", err)
 		}
-		if _, _, err := s.Next(r2, nil); err != ErrDetached {
-			t.Errorf("its next: got %v, want ErrDetached", err)
+		if f := s.Next(r2, nil); f.Kind != NoFrame || f.More {
+			t.Errorf("its next: got %+v, want nothing", f)
 		}
 		r.next(t, s, "o")
 		s.Detach(r, nil)
@@ -268,10 +289,9 @@ func TestClosedSessionTellsEachReceiver(t *testing.T) {
 		h.want(t, "open", "close 3000 Go away!")
 		r.next(t, s, `a["last words"]`)
 		for range 3 {
-			f, _, err := s.Next(r, nil)
-			var end *CloseError
-			if string(f) != `c[3000,"Go away!"]` || !errors.As(err, &end) || end.Code != 3000 {
-				t.Fatalf("got %s, %v", f, err)
+			f := s.Next(r, nil)
+			if string(f.Bytes) != `c[3000,"Go away!"]` || f.Kind != CloseFrame || f.End.Code != 3000 {
+				t.Fatalf("got %s, %v", f.Bytes, f.End)
 			}
 			s.Detach(r, nil)
 			time.Sleep(time.Second)
@@ -426,8 +446,8 @@ func TestReceiverIsWokenOnlyForWhatItWasNotTold(t *testing.T) {
 		s.Send([]byte("a"))
 		wantNext := func(frame string, more bool, woken int32) {
 			t.Helper()
-			if f, m, _ := s.Next(r, nil); string(f) != frame || m != more || r.woken.Load() != woken {
-				t.Errorf("%s, %v, woken %d times; want %s, %v, %d", f, m, r.woken.Load(), frame, more, woken)
+			if f := s.Next(r, nil); string(f.Bytes) != frame || f.More != more || r.woken.Load() != woken {
+				t.Errorf("%s, %v, woken %d times; want %s, %v, %d", f.Bytes, f.More, r.woken.Load(), frame, more, woken)
 			}
 		}
 		wantNext("o", true, 0)
@@ -951,7 +971,7 @@ func BenchmarkSendAndNext(b *testing.B) {
 	text, dst := []byte(strings.Repeat("x", 100)), []byte(nil)
 	for b.Loop() {
 		s.Send(text)
-		dst, _, _ = s.Next(r, dst[:0])
+		dst = s.Next(r, dst[:0]).Bytes
 		s.Taken()
 	}
 }

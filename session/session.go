@@ -139,11 +139,3 @@ func (p *Peer) Network() netip.Prefix {
 	network, _ := a.Prefix(min(a.BitLen(), 64))
 	return network
 }
-
-// A Receiver carries frames to the client now. It is a transport's.
-type Receiver interface {
-	// Wake tells the receiver that Next has something for it. It is called
-	// with no lock held, from any goroutine, and must not block. It is called
-	// once after each time that Next had nothing.
-	Wake()
-}

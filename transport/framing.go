@@ -16,12 +16,6 @@ var framings = map[[2]bool]session.Framing{ // by hixie, native
 
 func framingOf(hixie, native bool) session.Framing { return framings[[2]bool{hixie, native}] }
 
-// What those of RFC 6455 send as a heartbeat.
-var (
-	sockJSHeartbeat = framingOf(false, false).AppendHeartbeat(nil)
-	nativeHeartbeat = framingOf(false, true).AppendHeartbeat(nil)
-)
-
 // sockJSFraming puts each SockJS frame into a WebSocket message.
 type sockJSFraming struct {
 	session.Framing

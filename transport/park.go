@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unique"
 
+	"switchback/session"
 	"switchback/transport/netpoll"
 )
 
@@ -42,7 +43,9 @@ func (x *response) start(head *[]byte) {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
-		if *b, more = x.next((*b)[:0]); len(*b) > 0 {
+		f := x.next((*b)[:0])
+		*b, more = f.Bytes, f.More
+		if f.Kind != session.NoFrame {
 			out = x.appendFrame(out, *b)
 		}
 	}
@@ -63,14 +66,16 @@ func (x *response) Ready(*netpoll.Buffer) {
 
 // moveParked writes frames as long as the connection takes them.
 func (x *response) moveParked() {
-	f, out := wires.Get().(*[]byte), wires.Get().(*[]byte)
-	defer freeWire(f)
+	b, out := wires.Get().(*[]byte), wires.Get().(*[]byte)
+	defer freeWire(b)
 	defer freeWire(out)
 	for more := true; more && !x.done && !x.conn.Pending(); {
-		if *f, more = x.next((*f)[:0]); len(*f) == 0 {
+		f := x.next((*b)[:0])
+		*b, more = f.Bytes, f.More
+		if f.Kind == session.NoFrame {
 			return
 		}
-		*out = x.appendFrame((*out)[:0], *f)
+		*out = x.appendFrame((*out)[:0], *b)
 		x.send(*out)
 	}
 	if !x.conn.Pending() {

@@ -232,8 +232,9 @@ func (x *response) moveServed() error {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
-		*b, more = x.next((*b)[:0])
-		if len(*b) == 0 {
+		f := x.next((*b)[:0])
+		*b, more = f.Bytes, f.More
+		if f.Kind == session.NoFrame {
 			return nil
 		}
 		if err := x.write(*b); err != nil {
@@ -244,20 +245,20 @@ func (x *response) moveServed() error {
 	return nil
 }
 
-// next appends the next frame and tells whether there is another. The receiver
-// is detached before the last bytes of the response can be seen: a client polls
-// again the moment it has them.
-func (x *response) next(dst []byte) (f []byte, more bool) {
-	f, more, err := x.session.Next(x, dst)
-	if len(f) == 0 {
-		return f, false
+// next returns the next frame, in the memory of b. The receiver is detached before
+// the last bytes of the response can be seen: a client polls again the moment it has
+// them.
+func (x *response) next(b []byte) session.Frame {
+	f := x.session.Next(x, b)
+	if f.Kind == session.NoFrame {
+		return f
 	}
-	x.size += len(f) + 1
-	if err != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
+	x.size += len(f.Bytes) + 1
+	if f.End != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
 		x.done = true
 		x.session.Detach(x, nil)
 	}
-	return f, more
+	return f
 }
 
 // taken says that the client has taken what was written. After the last frame

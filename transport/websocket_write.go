@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"errors"
 	"time"
 
@@ -16,14 +15,14 @@ func (k *socket) start(answer []byte) (err error) {
 			k.moveFrames()
 			return
 		}
-		var end error
-		for more := true; more; {
-			answer, more, end = k.session.Next(k, answer)
+		f := k.session.Next(k, answer)
+		for f.More {
+			f = k.session.Next(k, f.Bytes)
 		}
-		err = k.write(answer, end != nil)
+		err = k.write(f.Bytes, f.End != nil)
 		answer = nil
 		switch {
-		case end != nil:
+		case f.End != nil:
 			k.session.Detach(k, nil)
 		case !k.conn.Pending():
 			k.session.Taken()
@@ -57,16 +56,17 @@ func (k *socket) moveFrames() {
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !k.closing.Load() && !k.conn.Pending(); {
-		var end, err error
-		*b, more, end = k.session.Next(k, (*b)[:0])
-		switch {
-		case len(*b) == 0:
+		f := k.session.Next(k, (*b)[:0])
+		*b, more = f.Bytes, f.More
+		var err error
+		switch f.Kind {
+		case session.NoFrame:
 			return
-		case end != nil:
+		case session.CloseFrame:
 			k.write(*b, true)
 			k.session.Detach(k, nil)
 			return
-		case isHeartbeat(*b, k.native) && !k.works.Load():
+		case session.HeartbeatFrame:
 			*b, err = k.probe(*b)
 		}
 		if err == nil {
@@ -87,8 +87,12 @@ var errUnanswered = errors.New("transport: peer does not answer pings")
 // probe adds a ping to the second heartbeat in a row before which nothing was read:
 // a peer that is there answers it. Where nothing was read by the third, the peer is
 // gone. A native WebSocket's heartbeat is a ping itself, so there it is gone by the
-// second. While the handler is busy nothing is read, and so nothing is counted.
+// second. While the handler is busy nothing is read, and so nothing is counted; nor is
+// it with Hixie-76, which has no pings.
 func (k *socket) probe(heartbeat []byte) ([]byte, error) {
+	if k.codec == (hixie76{}) || k.works.Load() {
+		return heartbeat, nil
+	}
 	silent, most := k.silent.Add(1), int32(2)
 	if k.native {
 		most = 1
@@ -101,13 +105,6 @@ func (k *socket) probe(heartbeat []byte) ([]byte, error) {
 		heartbeat = k.codec.appendPing(heartbeat)
 	}
 	return heartbeat, nil
-}
-
-func isHeartbeat(p []byte, native bool) bool {
-	if native {
-		return bytes.Equal(p, nativeHeartbeat)
-	}
-	return bytes.Equal(p, sockJSHeartbeat)
 }
 
 // lose ends the session and the connection, which has failed.

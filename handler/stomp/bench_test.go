@@ -19,9 +19,9 @@ type sink struct {
 
 func (k *sink) Wake() {
 	for k.session != nil {
-		b, _, err := k.session.Next(k, k.buffer[:0])
-		k.buffer = b
-		if len(b) == 0 || err != nil {
+		f := k.session.Next(k, k.buffer[:0])
+		k.buffer = f.Bytes
+		if f.Kind == session.NoFrame || f.Kind == session.CloseFrame {
 			return
 		}
 	}

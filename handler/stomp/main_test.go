@@ -130,9 +130,9 @@ func (c *client) Wake() {
 
 func (c *client) read() {
 	for c.session != nil && !c.slow {
-		b, _, err := c.session.Next(c, c.wire[:0])
-		c.wire = b
-		for len(b) > 0 {
+		f := c.session.Next(c, c.wire[:0])
+		c.wire = f.Bytes
+		for b := f.Bytes; len(b) > 0; {
 			size, n := binary.Uvarint(b[1:])
 			text := string(b[1+n : 1+n+int(size)])
 			if b[0] == 'b' {
@@ -141,11 +141,11 @@ func (c *client) read() {
 			c.messages = append(c.messages, text)
 			b = b[1+n+int(size):]
 		}
-		if err != nil {
+		if f.Kind == session.CloseFrame {
 			go c.session.Detach(c, nil)
 			return
 		}
-		if len(c.wire) == 0 {
+		if f.Kind == session.NoFrame {
 			return
 		}
 	}
