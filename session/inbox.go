@@ -9,44 +9,59 @@ import (
 	"time"
 )
 
-type messageKind uint8
+type eventKind uint8
 
 const (
-	textMessage messageKind = iota
-	binaryMessage
+	textEvent eventKind = iota
+	binaryEvent
 	openEvent  // before all messages
 	drainEvent // the server begins to shut down
 )
 
-// A message is an event that waits for the handler.
-type message struct {
-	kind messageKind
+// An event is what a handler is called for.
+type event struct {
+	kind eventKind
 	data []byte
 }
 
-// messageCost is what a message takes beside its bytes.
-const messageCost = 32
+// eventCost is what an event takes beside its bytes, in bytes: itself.
+const eventCost = 32
 
-// An inbox holds the messages that wait for a busy handler. Its session's lock
+// An inbox holds the events that wait for a busy handler. Its session's lock
 // guards it.
 type inbox struct {
-	messages []message
-	size     int           // bytes
-	room     chan struct{} // closed when there is room again; nil while nobody waits
+	events []event
+	size   int // bytes
 }
 
-func (b *inbox) push(m message) {
-	b.messages = append(b.messages, m)
-	b.size += len(m.data) + messageCost
-}
-
-// drop empties the inbox and lets those in who wait for room.
-func (b *inbox) drop() {
-	b.messages, b.size = nil, 0
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
+// push adds an event to the inbox. s.mu is held.
+func (s *Local) push(e event) {
+	if s.inbox == nil {
+		s.inbox = new(inbox)
 	}
+	s.inbox.events = append(s.inbox.events, e)
+	s.inbox.size += len(e.data) + eventCost
+}
+
+// takeInbox empties the inbox, and lets in who waits for room. s.mu is held.
+func (s *Local) takeInbox() []event {
+	if s.inbox == nil {
+		return nil
+	}
+	events := s.inbox.events
+	s.inbox = nil
+	if s.waiters != nil {
+		close(s.waiters.room)
+		s.waiters.room = make(chan struct{})
+	}
+	return events
+}
+
+// waiters are calls of Receive that wait for room.
+type waiters struct {
+	calls int
+	bytes int           // that they bring
+	room  chan struct{} // closed when the inbox is emptied, and then another
 }
 
 // Receive brings messages of the client, in order. Where the handler is not
@@ -56,41 +71,38 @@ func (b *inbox) drop() {
 // or none; none with ErrClosed, with ErrBusy where many calls wait already, or
 // with the context's error.
 func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
-	return s.receive(ctx, textMessage, texts)
+	return s.receive(ctx, textEvent, texts)
 }
 
 // ReceiveBinary is Receive for a binary message of a native WebSocket. It closes
 // a session whose handler is no BinaryHandler with 1003.
 func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
-	return s.receive(ctx, binaryMessage, [][]byte{data})
+	return s.receive(ctx, binaryEvent, [][]byte{data})
 }
 
-func (s *Local) receive(ctx context.Context, kind messageKind, data [][]byte) error {
+func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) error {
 	s.mu.Lock()
 	if err := s.awaitRoom(ctx, data); err != nil {
 		s.unlock(effects{})
 		return err
 	}
 	if s.busy {
-		s.unlock(s.keep(kind, data))
+		s.unlock(s.enqueue(kind, data))
 		return nil
 	}
 	s.busy = true
 	s.unlock(effects{})
 	for _, d := range data {
-		s.deliver(message{kind, d})
+		s.deliver(event{kind, d})
 	}
 	s.run()
 	return nil
 }
 
-// keep copies messages into the inbox. s.mu is held.
-func (s *Local) keep(kind messageKind, data [][]byte) effects {
-	if s.inbox == nil {
-		s.inbox = new(inbox)
-	}
+// enqueue copies messages into the inbox. s.mu is held.
+func (s *Local) enqueue(kind eventKind, data [][]byte) effects {
 	for _, d := range data {
-		s.inbox.push(message{kind, bytes.Clone(d)})
+		s.push(event{kind, bytes.Clone(d)})
 	}
 	if s.overMemory() {
 		s.registry.stats.memory.Add(1)
@@ -106,32 +118,35 @@ const maxWaiters = 8
 // awaitRoom returns when messages may be brought. s.mu is held, but for the time
 // it waits.
 func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
-	if s.crowded() {
-		if s.waiters == maxWaiters {
+	if s.inboxFull() {
+		if s.waiters == nil {
+			s.waiters = &waiters{room: make(chan struct{})}
+		}
+		w := s.waiters
+		if w.calls == maxWaiters {
 			return ErrBusy
 		}
-		size := messageCost * len(data)
+		size := eventCost * len(data)
 		for _, d := range data {
 			size += len(d)
 		}
-		s.waiters++
-		s.pending += size
+		w.calls++
+		w.bytes += size
 		defer func() {
-			s.waiters--
-			s.pending -= size
+			w.bytes -= size
+			if w.calls--; w.calls == 0 {
+				s.waiters = nil
+			}
 		}()
 	}
 	var timeout <-chan time.Time
-	for s.crowded() {
+	for s.inboxFull() {
 		if timeout == nil {
 			t := time.NewTimer(s.registry.config.InboxTimeout)
 			defer t.Stop()
 			timeout = t.C
 		}
-		if s.inbox.room == nil {
-			s.inbox.room = make(chan struct{})
-		}
-		room := s.inbox.room
+		room := s.waiters.room
 		s.unlock(effects{})
 		select {
 		case <-room:
@@ -140,7 +155,7 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 			s.mu.Lock()
 			return ctx.Err()
 		case <-timeout:
-			s.stuck()
+			s.inboxTimeout()
 			s.mu.Lock()
 		}
 	}
@@ -150,13 +165,13 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 	return nil
 }
 
-// crowded tells whether too much waits for the handler. s.mu is held.
-func (s *Local) crowded() bool {
+// inboxFull tells whether too much waits for the handler. s.mu is held.
+func (s *Local) inboxFull() bool {
 	return s.state == open && s.busy && s.inbox != nil && s.inbox.size >= s.registry.config.InboxLimit
 }
 
-// stuck closes a session whose handler does not come to its end.
-func (s *Local) stuck() {
+// inboxTimeout closes a session whose handler does not come to its end.
+func (s *Local) inboxTimeout() {
 	if s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck}) == nil {
 		s.registry.stats.stuck.Add(1)
 	}
@@ -168,16 +183,14 @@ func (s *Local) run() {
 	for {
 		s.mu.Lock()
 		switch {
-		case s.inbox != nil && len(s.inbox.messages) > 0:
-			messages := s.inbox.messages
-			s.inbox.drop()
-			s.inbox = nil
+		case s.inbox != nil:
+			events := s.takeInbox()
 			s.unlock(effects{})
-			for _, m := range messages {
-				s.deliver(m)
+			for _, e := range events {
+				s.deliver(e)
 			}
-		case s.state != open && !s.ended:
-			s.ended = true
+		case s.state != open && !s.onCloseCalled:
+			s.onCloseCalled = true
 			s.mu.Unlock()
 			s.onClose()
 		default:
@@ -190,14 +203,14 @@ func (s *Local) run() {
 
 // deliver calls the handler for one event, unless the session has closed, and
 // closes the session if the handler wants that.
-func (s *Local) deliver(m message) {
+func (s *Local) deliver(e event) {
 	s.mu.Lock()
 	open := s.state == open
 	s.mu.Unlock()
 	if !open {
 		return
 	}
-	if err := s.call(m); err != nil {
+	if err := s.call(e); err != nil {
 		s.close(Ending(err))
 	}
 }
@@ -213,9 +226,9 @@ func Ending(err error) *CloseError {
 }
 
 // call calls the handler and returns a panic of it as its error.
-func (s *Local) call(m message) (err error) {
+func (s *Local) call(e event) (err error) {
 	defer Recovered(&err)
-	switch m.kind {
+	switch e.kind {
 	case openEvent:
 		return s.handler.OnOpen(s)
 	case drainEvent:
@@ -223,14 +236,14 @@ func (s *Local) call(m message) (err error) {
 			d.OnDrain(s)
 		}
 		return goingAway
-	case binaryMessage:
+	case binaryEvent:
 		h, ok := s.handler.(BinaryHandler)
 		if !ok {
 			return &CloseError{Code: CodeUnsupported, Reason: "Binary messages are not supported"}
 		}
-		return h.OnBinary(s, m.data)
+		return h.OnBinary(s, e.data)
 	}
-	return s.handler.OnMessage(s, m.data)
+	return s.handler.OnMessage(s, e.data)
 }
 
 func (s *Local) onClose() {

@@ -31,32 +31,41 @@ type Local struct {
 	registry *Registry
 	handler  Handler
 	framing  Framing
-	peer     Peer
-	key      string // the URL's session id, or empty: lives and dies with its receiver
-	number   uint64
 	timer    timer // guarded by the registry's wheel
 
 	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
 
-	mu       sync.Mutex // guards the rest
-	state    state
-	greeted  bool // the open frame has been taken
-	hungry   bool // Next gave all there was: the receiver waits for Wake
-	beat     bool // a heartbeat is due
-	told     bool // the close frame has been taken
-	busy     bool // the handler is being called
-	ended    bool // OnClose has been called, or is being called
-	fetches  bool // something queued has been taken since the session began to close
-	receiver Receiver
-	sent     tick // when a frame was last taken
-	left     tick // when the last receiver left, or the close frame was first taken
-	held     int  // bytes counted in the registry's memory, over uncounted
-	queue    queue
-	inbox    *inbox // nil while nothing waits
-	waiters  int    // calls of Receive that wait for room
-	pending  int    // bytes that they bring
-	end      *CloseError
-	context  *sessionContext // nil until Context is called
+	mu sync.Mutex // guards the rest
+	conversation
+	needsWake     bool // Next gave all there was: the receiver waits for Wake
+	heartbeatDue  bool
+	busy          bool // the handler is being called
+	onCloseCalled bool // or it is being called
+	receiver      Receiver
+	lastSent      tick            // when a frame was last taken
+	counted       int             // bytes that are counted in the registry's memory
+	waiters       *waiters        // nil while nobody waits
+	context       *sessionContext // nil until Context is called
+}
+
+// A conversation is what a session is beyond this process: plain data, from which
+// another process could go on with it. Its key, peer and number are not changed.
+type conversation struct {
+	key       string // the URL's session id, or empty: lives and dies with its receiver
+	peer      Peer
+	number    uint64 // makes the session's name
+	state     state
+	openSent  bool        // the open frame has been taken
+	closeSent bool        // the close frame has been taken
+	fetched   bool        // something queued has been taken since the session began to close
+	end       *CloseError // why it is not open any more
+	queue     queue
+	inbox     *inbox // nil while nothing waits
+
+	// idleSince is when the disconnect delay began, in the registry's time: when the
+	// last receiver left, when the session began to close, or when the close frame
+	// was first taken.
+	idleSince tick
 }
 
 type sessionContext struct {
@@ -122,15 +131,13 @@ func (s *Local) Context() context.Context {
 
 // setClosing makes an open session closing. s.mu is held.
 func (s *Local) setClosing(end *CloseError) effects {
-	s.state, s.end, s.beat = closing, end, false
-	s.left = s.registry.wheel.now()
-	if s.inbox != nil {
-		s.inbox.drop()
-	}
+	s.state, s.end, s.heartbeatDue = closing, end, false
+	s.idleSince = s.registry.wheel.now()
+	s.takeInbox()
 	if s.context != nil {
 		s.context.cancel(end)
 	}
-	return effects{wake: s.woken(), run: s.claim(), schedule: true}
+	return effects{wake: s.takeWake(), run: s.claim(), schedule: true}
 }
 
 // setClosed makes a closing session closed. s.mu is held.
@@ -143,7 +150,7 @@ func (s *Local) setClosed(e *effects) {
 // claim tells whether the caller has to run the handler, which nobody does
 // just now. s.mu is held.
 func (s *Local) claim() bool {
-	if s.busy || s.ended {
+	if s.busy || s.onCloseCalled {
 		return false
 	}
 	s.busy = true
@@ -175,8 +182,8 @@ func (s *Local) Attach(r Receiver) error {
 	case s.receiver != nil:
 		return ErrAttached
 	}
-	s.receiver, s.hungry = r, false
-	s.sent = s.registry.wheel.now()
+	s.receiver, s.needsWake = r, false
+	s.lastSent = s.registry.wheel.now()
 	return nil
 }
 
@@ -193,7 +200,7 @@ func (s *Local) Next(r Receiver, dst []byte) Frame {
 	}
 	s.inflight.Store(0)
 	f := s.frame(dst)
-	s.hungry = !f.More
+	s.needsWake = !f.More
 	return f
 }
 
@@ -201,32 +208,32 @@ func (s *Local) Next(r Receiver, dst []byte) Frame {
 func (s *Local) frame(dst []byte) Frame {
 	f := Frame{Bytes: dst}
 	switch {
-	case !s.greeted && s.greet(&f):
+	case !s.openSent && s.appendOpen(&f):
 	case s.queue.len() > 0:
 		f.Kind, f.Bytes = MessageFrame, s.queue.take(dst, s.framing)
 		s.inflight.Store(int64(len(f.Bytes) - len(dst)))
-		s.fetches = s.state != open
+		s.fetched = s.state != open
 	case s.state != open:
-		if !s.told {
-			s.told = true
-			s.left = s.registry.wheel.now()
+		if !s.closeSent {
+			s.closeSent = true
+			s.idleSince = s.registry.wheel.now()
 		}
 		f.Kind, f.Bytes, f.End = CloseFrame, s.framing.AppendClose(dst, s.end.Code, s.end.Reason), s.end
 		return f
-	case s.beat:
+	case s.heartbeatDue:
 		f.Kind, f.Bytes = HeartbeatFrame, s.framing.AppendHeartbeat(dst)
 	default:
 		return f
 	}
-	s.beat = false
-	s.sent = s.registry.wheel.now()
+	s.heartbeatDue = false
+	s.lastSent = s.registry.wheel.now()
 	f.More = s.queue.len() > 0 || s.state != open
 	return f
 }
 
-// greet makes f the open frame, where the wire has one.
-func (s *Local) greet(f *Frame) bool {
-	s.greeted = true
+// appendOpen makes f the open frame, where the wire has one.
+func (s *Local) appendOpen(f *Frame) bool {
+	s.openSent = true
 	b := s.framing.AppendOpen(f.Bytes)
 	if len(b) == len(f.Bytes) {
 		return false
@@ -256,11 +263,11 @@ func (s *Local) Detach(r Receiver, err error) {
 		s.mu.Unlock()
 		return
 	}
-	s.receiver, s.hungry = nil, false
+	s.receiver, s.needsWake = nil, false
 	s.inflight.Store(0)
 	e := effects{schedule: true}
 	if s.state == open {
-		s.left = s.registry.wheel.now()
+		s.idleSince = s.registry.wheel.now()
 		if err != nil || s.key == "" {
 			e = s.setClosing(interrupted(err))
 		}
@@ -286,10 +293,10 @@ func (s *Local) expire(now tick) {
 	switch {
 	case now < s.due(), s.state == closed: // it was put off, or forgotten, meanwhile
 	case s.receiver != nil && s.state == open:
-		s.beat, s.sent = true, now
-		e.wake = s.woken()
+		s.heartbeatDue, s.lastSent = true, now
+		e.wake = s.takeWake()
 	case s.receiver != nil: // still taking what was queued
-		s.left = now
+		s.idleSince = now
 	default:
 		if s.state == open {
 			e = s.setClosing(&CloseError{Code: CodeAbnormal, Reason: "Client went away", Err: ErrGone})
@@ -302,7 +309,7 @@ func (s *Local) expire(now tick) {
 // due is when expire has something to do. s.mu is held.
 func (s *Local) due() tick {
 	if s.receiver != nil && s.state == open {
-		return s.sent + s.registry.heartbeat
+		return s.lastSent + s.registry.heartbeat
 	}
-	return s.left + s.registry.disconnect
+	return s.idleSince + s.registry.disconnect
 }

@@ -104,7 +104,7 @@ func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Regis
 		held := int64(0)
 		for _, s := range g.sessions() {
 			s.mu.Lock()
-			held += int64(s.held)
+			held += int64(s.counted)
 			s.mu.Unlock()
 		}
 		if got := g.Stats().Memory; got != held {

@@ -146,7 +146,7 @@ func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing,
 		return nil, err
 	}
 	g.stats.opened.Add(1)
-	s.deliver(message{kind: openEvent})
+	s.deliver(event{kind: openEvent})
 	if g.draining.Load() { // Shutdown may have missed it
 		s.drain()
 	}
@@ -167,8 +167,8 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing Framin
 		return nil, err
 	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, peer: peer, key: strings.Clone(key),
-		number: g.number.Add(1), receiver: receiver, busy: true,
+		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true,
+		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
 	if known = g.insert(s); !known {
 		return nil, ErrAttached
@@ -219,8 +219,8 @@ func (g *Registry) dismiss(peer *Peer) {
 	}
 }
 
-// home is the shard of a session: that of its key, or any.
-func (g *Registry) home(s *Local) *shard {
+// shardFor is the shard of a session: that of its key, or any.
+func (g *Registry) shardFor(s *Local) *shard {
 	if s.key != "" {
 		return g.shardOf(s.key)
 	}
@@ -229,7 +229,7 @@ func (g *Registry) home(s *Local) *shard {
 
 // insert makes a session known, unless its key is.
 func (g *Registry) insert(s *Local) bool {
-	h := g.home(s)
+	h := g.shardFor(s)
 	h.mu.Lock()
 	switch {
 	case s.key == "":
@@ -243,14 +243,14 @@ func (g *Registry) insert(s *Local) bool {
 	h.mu.Unlock()
 	g.wheel.add()
 	s.mu.Lock()
-	s.sent = g.wheel.now()
+	s.lastSent = g.wheel.now()
 	s.unlock(effects{schedule: true})
 	return true
 }
 
 // remove forgets a session.
 func (g *Registry) remove(s *Local) {
-	h := g.home(s)
+	h := g.shardFor(s)
 	h.mu.Lock()
 	if s.key == "" {
 		delete(h.keyless, s)
@@ -289,7 +289,7 @@ func (g *Registry) Shutdown(ctx context.Context) error {
 		s.drain()
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if !slices.ContainsFunc(g.sessions(), (*Local).moves) {
+		if !slices.ContainsFunc(g.sessions(), (*Local).active) {
 			break
 		}
 		t := time.NewTimer(wait)
@@ -323,22 +323,19 @@ func (s *Local) drain() {
 	if s.lockOpen() != nil {
 		return
 	}
-	if s.inbox == nil {
-		s.inbox = new(inbox)
-	}
-	s.inbox.push(message{kind: drainEvent})
+	s.push(event{kind: drainEvent})
 	s.unlock(effects{run: s.claim()})
 }
 
 // awaitsFetch tells whether a client may come for what a closing session has for it
 // still. s.mu is held.
 func (s *Local) awaitsFetch() bool {
-	return s.state == closing && s.key != "" && !s.told && (s.queue.len() > 0 || s.fetches)
+	return s.state == closing && s.key != "" && !s.closeSent && (s.queue.len() > 0 || s.fetched)
 }
 
-// moves tells whether something goes on in a session still.
-func (s *Local) moves() bool {
+// active tells whether Shutdown has to wait for a session.
+func (s *Local) active() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state == open || s.receiver != nil || !s.ended || s.busy || s.awaitsFetch()
+	return s.state == open || s.receiver != nil || !s.onCloseCalled || s.busy || s.awaitsFetch()
 }

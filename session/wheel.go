@@ -123,7 +123,7 @@ func (w *wheel) unlink(s *Local) {
 func (w *wheel) turn() {
 	now := tick(time.Since(w.start) / w.step)
 	w.coarse.Store(int64(now))
-	for _, s := range w.come(now) {
+	for _, s := range w.takeDue(now) {
 		s.expire(now)
 	}
 	w.mu.Lock()
@@ -133,19 +133,19 @@ func (w *wheel) turn() {
 	}
 }
 
-// come takes out the sessions whose time has come.
-func (w *wheel) come(now tick) []*Local {
+// takeDue takes out the sessions whose time has come.
+func (w *wheel) takeDue(now tick) []*Local {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var come []*Local
+	var due []*Local
 	for w.done = max(w.done, now-wheelSlots); w.done < now; {
 		w.done++
 		for slot := &w.slots[w.done%wheelSlots]; *slot != nil; {
-			come = append(come, *slot)
+			due = append(due, *slot)
 			w.unlink(*slot)
 		}
 	}
-	return come
+	return due
 }
 
 // stop ends the wheel.
