@@ -6,16 +6,35 @@ import (
 )
 
 var (
-	ErrClosed   = errors.New("session: closed")
-	ErrAttached = errors.New("session: another receiver is attached")
-	ErrSlow     = errors.New("session: client does not read")
-	ErrText     = errors.New("session: transport carries text only")
-	ErrBusy     = errors.New("session: too many messages wait for the handler")
-	ErrCode     = errors.New("session: close code may not be sent")
+	// ErrClosed is returned by all that needs an open session: it is closing or closed.
+	ErrClosed = errors.New("session: closed")
 
-	// Why a session closed by itself: each is in a CloseError's Err.
-	ErrGone  = errors.New("session: no receiver within the disconnect delay")
+	// ErrSlow is returned by the Send that closes a session because its client has
+	// left too much unread. It is the Err of the session's CloseError, too.
+	ErrSlow = errors.New("session: client does not read")
+
+	// ErrText is returned by SendBinary where the transport carries text only: see
+	// Peer.Binary. Nothing is sent then.
+	ErrText = errors.New("session: transport carries text only")
+
+	// ErrCode is returned by Close for a code that may not be sent: see ValidCode. The
+	// session stays open.
+	ErrCode = errors.New("session: close code may not be sent")
+
+	// ErrGone is the Err of the CloseError of a session that had no receiver for the
+	// disconnect delay.
+	ErrGone = errors.New("session: no receiver within the disconnect delay")
+
+	// ErrStuck is the Err of the CloseError of a session whose handler was busy for
+	// InboxTimeout while its inbox was full.
 	ErrStuck = errors.New("session: handler is too slow")
+
+	// ErrAttached is returned to a transport that brings a second receiver.
+	ErrAttached = errors.New("session: another receiver is attached")
+
+	// ErrBusy is returned to a transport that brings messages while many calls of
+	// Receive wait for room.
+	ErrBusy = errors.New("session: too many messages wait for the handler")
 )
 
 // Close codes of RFC 6455, section 7.4.1, and of SockJS.

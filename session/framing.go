@@ -19,7 +19,7 @@ type Framing interface {
 	AppendText(dst, text []byte) []byte
 	AppendBinary(dst, data []byte) ([]byte, error)
 
-	// Separator stands between two messages in the queue.
+	// Separator stands between two messages in the queue. It is always the same.
 	Separator() string
 
 	// AppendQueue appends the frames that carry all of a queue.
@@ -68,8 +68,8 @@ func Prepare(text []byte) *Prepared { return &Prepared{text: text} }
 // Text is what Prepare was given.
 func (m *Prepared) Text() []byte { return m.text }
 
-// encoded returns the text in the encoding of f. Two goroutines that ask for a
-// new form at once may both make it; one of the two is kept.
+// encoded returns the text in the encoding of f, which is not to be changed. If two
+// goroutines ask for a new form at once, both may make it; one of the two is kept.
 func (m *Prepared) encoded(f Framing) []byte {
 	first := m.forms.Load()
 	for e := first; e != nil; e = e.next {

@@ -14,7 +14,7 @@ type eventKind uint8
 const (
 	textEvent eventKind = iota
 	binaryEvent
-	openEvent  // before all messages
+	openEvent  // the first
 	drainEvent // the server begins to shut down
 )
 
@@ -64,12 +64,13 @@ type waiters struct {
 	room  chan struct{} // closed when the inbox is emptied, and then another
 }
 
-// Receive brings messages of the client, in order. Where the handler is not
-// busy it is called for them before Receive returns; where it is, they are
-// copied and wait for it. While more than InboxLimit bytes wait already, Receive
-// waits; after InboxTimeout the session closes. Either all messages are taken
-// or none; none with ErrClosed, with ErrBusy where many calls wait already, or
-// with the context's error.
+// Receive brings messages of the client, in order. If the handler is idle, it is
+// called for them before Receive returns; if it is busy, they are copied and wait
+// for it. While InboxLimit bytes wait already, Receive waits, too; after
+// InboxTimeout it closes the session.
+//
+// Either all messages are taken or none. The error is ErrClosed, ErrBusy if eight
+// other calls wait, or the context's.
 func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
 	return s.receive(ctx, textEvent, texts)
 }
@@ -111,12 +112,12 @@ func (s *Local) enqueue(kind eventKind, data [][]byte) effects {
 	return effects{}
 }
 
-// maxWaiters is how many calls of Receive may wait for room: a client that waits
-// for its answers has one.
+// maxWaiters is how many calls of Receive may wait for room. A client that waits for
+// its answers has one; each holds a request, its goroutine and its body.
 const maxWaiters = 8
 
-// awaitRoom returns when messages may be brought. s.mu is held, but for the time
-// it waits.
+// awaitRoom waits until messages may be brought. s.mu is held by the caller, and
+// given back while it waits.
 func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 	if s.inboxFull() {
 		if s.waiters == nil {
@@ -165,20 +166,20 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 	return nil
 }
 
-// inboxFull tells whether too much waits for the handler. s.mu is held.
+// inboxFull tells whether Receive has to wait. s.mu is held.
 func (s *Local) inboxFull() bool {
 	return s.state == open && s.busy && s.inbox != nil && s.inbox.size >= s.registry.config.InboxLimit
 }
 
-// inboxTimeout closes a session whose handler does not come to its end.
+// inboxTimeout closes a session whose handler has been busy for too long.
 func (s *Local) inboxTimeout() {
 	if s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck}) == nil {
 		s.registry.stats.stuck.Add(1)
 	}
 }
 
-// run calls the handler for what waits, one event at a time, until nothing
-// does. The caller has set busy, and so is the only one to run.
+// run calls the handler for the events that wait, one at a time, until none do. The
+// caller has set busy, so nobody else runs.
 func (s *Local) run() {
 	for {
 		s.mu.Lock()
@@ -201,8 +202,8 @@ func (s *Local) run() {
 	}
 }
 
-// deliver calls the handler for one event, unless the session has closed, and
-// closes the session if the handler wants that.
+// deliver calls the handler for one event if the session is open, and closes the
+// session if the handler returns an error.
 func (s *Local) deliver(e event) {
 	s.mu.Lock()
 	open := s.state == open
@@ -215,8 +216,8 @@ func (s *Local) deliver(e event) {
 	}
 }
 
-// Ending is the end that a handler's error makes of its session. It is for
-// those who implement Session.
+// Ending is the end of a session whose handler returned err: that *CloseError, with
+// a reason that can be sent, or 1011. It is for those who implement Session.
 func Ending(err error) *CloseError {
 	var end *CloseError
 	if !errors.As(err, &end) || !ValidCode(end.Code) {
@@ -225,7 +226,7 @@ func Ending(err error) *CloseError {
 	return &CloseError{Code: end.Code, Reason: cut(strings.ToValidUTF8(end.Reason, "\ufffd")), Err: end.Err}
 }
 
-// call calls the handler and returns a panic of it as its error.
+// call calls the handler for an event. A panic is returned as its error.
 func (s *Local) call(e event) (err error) {
 	defer Recovered(&err)
 	switch e.kind {
@@ -260,8 +261,8 @@ func (s *Local) onClose() {
 	}
 }
 
-// Recovered, deferred, makes a handler's panic the error that it returned. It
-// is for those who call handlers.
+// Recovered is to be deferred by those who call handlers: it turns a panic into a
+// *PanicError in *err.
 func Recovered(err *error) {
 	if v := recover(); v != nil {
 		*err = &PanicError{Value: v, Stack: debug.Stack()}

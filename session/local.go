@@ -76,7 +76,8 @@ type sessionContext struct {
 func (s *Local) ID() string  { return s.registry.name(s.number) }
 func (s *Local) Peer() *Peer { return &s.peer }
 
-// lockOpen takes s.mu, or returns ErrClosed where the session is not open.
+// lockOpen locks s.mu if the session is open; otherwise it returns ErrClosed,
+// without the lock.
 func (s *Local) lockOpen() error {
 	s.mu.Lock()
 	if s.state != open {
@@ -147,8 +148,8 @@ func (s *Local) setClosed(e *effects) {
 	e.remove = true
 }
 
-// claim tells whether the caller has to run the handler, which nobody does
-// just now. s.mu is held.
+// claim sets busy and returns true if nobody is calling the handler just now: then
+// the caller has to call run. s.mu is held.
 func (s *Local) claim() bool {
 	if s.busy || s.onCloseCalled {
 		return false
@@ -157,7 +158,7 @@ func (s *Local) claim() bool {
 	return true
 }
 
-// Closing tells whether the session takes no more messages.
+// Closing tells whether the session is closing or closed: it takes no more messages.
 func (s *Local) Closing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,13 +251,14 @@ func (s *Local) Taken() {
 	}
 }
 
-// Detach ends r's time as the receiver; after it r is not woken again. With a
-// nil error the session waits for its next receiver until the disconnect delay
-// has passed. With any other the session closes now, because messages may have
-// been lost (sockjs-protocol, HandlingClose.test_abort_xhr_polling): with the
-// error itself where that is a *CloseError, otherwise with 1002. It does so
-// even where r had been detached before, unless another receiver has come. A
-// session without a key closes in any case.
+// Detach ends r's time as the receiver: r is not woken again.
+//
+// With a nil error the session waits for its next receiver until the disconnect
+// delay has passed. With any other it closes now, because messages may have been
+// lost (sockjs-protocol, HandlingClose.test_abort_xhr_polling): with the error
+// itself if that is a *CloseError, otherwise with 1002. An error closes the session
+// even if r was detached before, unless another receiver has come since. A session
+// without a key closes in any case.
 func (s *Local) Detach(r Receiver, err error) {
 	s.mu.Lock()
 	if s.state == closed || s.receiver != r && (s.receiver != nil || err == nil) {
@@ -286,16 +288,17 @@ func interrupted(err error) *CloseError {
 	return &CloseError{Code: CodeInterrupted, Reason: "Connection interrupted", Err: err}
 }
 
-// expire does what time asks for.
+// expire is called by the wheel when the session may be due: a heartbeat, or its end
+// after the disconnect delay.
 func (s *Local) expire(now tick) {
 	s.mu.Lock()
 	e := effects{schedule: true}
 	switch {
-	case now < s.due(), s.state == closed: // it was put off, or forgotten, meanwhile
+	case now < s.due(), s.state == closed: // meanwhile a frame was sent, or the session forgotten
 	case s.receiver != nil && s.state == open:
 		s.heartbeatDue, s.lastSent = true, now
 		e.wake = s.takeWake()
-	case s.receiver != nil: // still taking what was queued
+	case s.receiver != nil: // which still takes what was queued
 		s.idleSince = now
 	default:
 		if s.state == open {
@@ -306,7 +309,7 @@ func (s *Local) expire(now tick) {
 	s.unlock(e)
 }
 
-// due is when expire has something to do. s.mu is held.
+// due is when expire next has something to do. s.mu is held.
 func (s *Local) due() tick {
 	if s.receiver != nil && s.state == open {
 		return s.lastSent + s.registry.heartbeat

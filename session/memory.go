@@ -3,9 +3,9 @@ package session
 // waiting is the number of bytes that the client has yet to take. s.mu is held.
 func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
 
-// uncounted is what a session may hold without being counted, in bytes: the
-// count is all sessions', and to change it for each small message would have
-// the cores wait for one another.
+// uncounted is how many bytes a session may hold without being counted. All cores
+// change the registry's count: for each small message they would wait for one
+// another.
 const uncounted = 512
 
 // counts is the number of bytes of the session that count. s.mu is held.
@@ -20,8 +20,8 @@ func (s *Local) counts() int {
 	return max(held-uncounted, 0)
 }
 
-// account brings the registry's count of memory up to date, but for a small frame
-// that is taken just now: the next call does that. s.mu is held.
+// account brings the registry's count of memory up to date. A frame of at most
+// uncounted bytes that Taken has cleared is given back by the next call. s.mu is held.
 func (s *Local) account() {
 	if held := s.counts(); held != s.counted {
 		s.registry.memory.Add(int64(held - s.counted))
@@ -35,11 +35,14 @@ func (s *Local) overMemory() bool {
 	return s.registry.memory.Load()+int64(s.counts()-s.counted) > s.registry.config.MemoryLimit
 }
 
-// smallMessage is what a session that holds nothing may be sent when all of them
-// hold too much: who reads is not to suffer for who does not.
+// smallMessage is how many bytes a session whose client has read everything may be
+// sent while all sessions together hold too much: those who read are not closed for
+// those who do not. Most messages are smaller.
 const smallMessage = 16 << 10
 
-// overLimit tells whether too much waits, and waited when waiting bytes did.
+// overLimit tells whether the client is to be closed as too slow, after a message was
+// queued behind so many bytes that were waiting: one message alone may be of any
+// size. s.mu is held.
 func (s *Local) overLimit(waiting int) bool {
 	now := s.waiting()
 	return waiting > 0 && now > s.registry.config.QueueLimit ||

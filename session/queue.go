@@ -8,8 +8,8 @@ type buffer struct{ b []byte }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// maxPooled is the size over which a buffer is left to the collector, so that
-// one large message does not stay for ever.
+// maxPooled is the size over which a buffer is left to the collector, so that one
+// large message does not stay for ever. What gathers for a client that reads is less.
 const maxPooled = 64 << 10
 
 func (b *buffer) free() {

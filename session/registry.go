@@ -41,9 +41,9 @@ type Registry struct {
 	heartbeat  tick
 	disconnect tick
 	wheel      *wheel
-	prefix     string // of the sessions' names
+	prefix     string // of the sessions' names: random, so that those of two processes differ
 	seed       maphash.Seed
-	calls      sync.WaitGroup // handlers that run on goroutines of ours
+	calls      sync.WaitGroup // handlers that are called on goroutines of the registry's
 
 	number   atomic.Uint64 // the last session's
 	live     atomic.Int64
@@ -83,11 +83,11 @@ type Stats struct {
 // NewRegistry returns a registry of sessions that opener opens.
 func NewRegistry(opener Opener, config Config) *Registry {
 	g := &Registry{config: config, opener: opener, prefix: rand.Text()[:6] + "-", seed: maphash.MakeSeed()}
-	step := config.DisconnectDelay / 16
+	step := config.DisconnectDelay / 16 // so nothing is late by more than that
 	if config.HeartbeatDelay > 0 {
 		step = min(step, config.HeartbeatDelay/16)
 	}
-	step = min(max(step, time.Millisecond), 250*time.Millisecond)
+	step = min(max(step, time.Millisecond), 250*time.Millisecond) // an idle machine is woken four times a second at most
 	g.wheel = newWheel(step)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
 	g.heartbeat = 1 << 40 // never
@@ -131,11 +131,11 @@ func (g *Registry) shardOf(key string) *shard {
 	return &g.shards[maphash.String(g.seed, key)%uint64(len(g.shards))]
 }
 
-// Open asks the opener for a new session's handler, attaches receiver and
-// calls OnOpen. key is the URL's session id, by which Find finds the session;
-// with an empty key the session cannot be found and lives and dies with its
-// receiver. Open returns a *RefusedError when the opener or a limit refuses,
-// and ErrAttached when another session with this key was opened meanwhile.
+// Open asks the opener for a new session's handler, attaches receiver and calls
+// OnOpen. key is the URL's session id, by which Find finds the session; a session
+// with an empty key lives and dies with its receiver. The error is the opener's, a
+// *RefusedError if a limit refuses, or ErrAttached if another session with this key
+// has been opened meanwhile.
 func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (*Local, error) {
 	if err := g.admit(&peer); err != nil {
 		g.stats.refused.Add(1)
@@ -276,12 +276,15 @@ func (g *Registry) sessions() []*Local {
 }
 
 // Shutdown refuses new sessions, tells handlers that are Drainers, closes every
-// session with 1001, and returns when all receivers have taken the close frame
-// and all handlers have returned. A session with something queued and no receiver
-// is waited for until its client has fetched that and the close frame, or the
-// disconnect delay has passed. When the context is done first, it closes the
-// sessions whose handlers are busy, too, and returns the context's error. Time
-// stands still for the sessions afterwards.
+// session with 1001, and returns when all receivers have taken the close frame and
+// all handlers have returned. A session with something queued and no receiver is
+// waited for until its client has fetched that and the close frame, or the
+// disconnect delay has passed.
+//
+// If the context is done first, Shutdown closes the sessions whose handlers are busy,
+// too, and returns the context's error.
+//
+// The timing wheel is stopped: no heartbeat and no disconnect delay comes afterwards.
 func (g *Registry) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
 	defer g.wheel.stop()
@@ -318,7 +321,8 @@ func (g *Registry) Shutdown(ctx context.Context) error {
 
 var goingAway = &CloseError{Code: CodeGoingAway, Reason: "Server is going away"}
 
-// drain begins a session's end at shutdown.
+// drain has the handler told of the shutdown, behind all that waits for it; then the
+// session closes.
 func (s *Local) drain() {
 	if s.lockOpen() != nil {
 		return
@@ -327,8 +331,8 @@ func (s *Local) drain() {
 	s.unlock(effects{run: s.claim()})
 }
 
-// awaitsFetch tells whether a client may come for what a closing session has for it
-// still. s.mu is held.
+// awaitsFetch tells whether the client of a closing session may still come for what is
+// queued, or for the close frame behind it. s.mu is held.
 func (s *Local) awaitsFetch() bool {
 	return s.state == closing && s.key != "" && !s.closeSent && (s.queue.len() > 0 || s.fetched)
 }

@@ -36,8 +36,8 @@ func (s *Local) SendBinary(data []byte) error {
 	return err
 }
 
-// queued ends a Send: it holds the queue to its limits and wakes the receiver.
-// waiting is what waited before. s.mu is held.
+// queued follows a message into the queue, behind so many bytes that were waiting: it
+// wakes the receiver, or closes a session that is over its limits. s.mu is held.
 func (s *Local) queued(waiting int) (effects, error) {
 	if !s.overLimit(waiting) {
 		return effects{wake: s.takeWake()}, nil
@@ -47,7 +47,7 @@ func (s *Local) queued(waiting int) (effects, error) {
 	return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow}), ErrSlow
 }
 
-// takeWake returns the receiver if it has to be woken. s.mu is held.
+// takeWake returns the receiver if it has to be woken, once. s.mu is held.
 func (s *Local) takeWake() Receiver {
 	if !s.needsWake {
 		return nil

@@ -9,23 +9,27 @@ import (
 // A tick is a time of a wheel: a number of its steps since it was made.
 type tick int64
 
+// wheelSlots are 128 seconds at the usual step of 250 ms, so that sessions with the
+// usual delays are seldom looked at too early. They take 4 KiB.
 const wheelSlots = 512
 
-// A wheel keeps the time for all sessions of a registry: one timer, whatever
-// their number, and none while there are no sessions. A session stands in the
-// slot of the tick at which to look at it. When its time has been put off
-// meanwhile it is found too early and goes back into a later slot: so what
-// puts it off, each frame sent, costs nothing here. A time further away than
-// the wheel is round is found too early, too.
+// A wheel keeps the time for all sessions of a registry: it is one timer, whatever
+// their number, and none while there are no sessions.
+//
+// A session stands in the slot of the tick at which to look at it. A frame that is
+// sent puts off the session's next heartbeat without changing its slot: the session
+// is looked at too early, and then goes into a later slot. So a frame costs nothing
+// here. A time that is further away than the wheel has slots is looked at too early,
+// too.
 type wheel struct {
 	start  time.Time
 	step   time.Duration
-	coarse atomic.Int64 // now, as of the last step
+	coarse atomic.Int64 // what now returns: as of the last step
 
 	mu    sync.Mutex // guards the rest, and the timer of each session
 	slots [wheelSlots]*Local
-	done  tick // all slots up to this one have been looked at
-	count int  // sessions that are not gone
+	done  tick // the slots up to this one have been looked at
+	count int  // sessions that are not removed
 	clock *time.Timer
 	ended bool
 }
@@ -42,19 +46,18 @@ type place uint8
 const (
 	outside place = iota // new, or just being looked at
 	inside
-	gone
+	removed
 )
 
 func newWheel(step time.Duration) *wheel { return &wheel{start: time.Now(), step: step} }
 
-// ticks is a duration in steps, rounded up, and one more, since now is rounded
-// down.
+// ticks is a duration in steps: rounded up, and one more, since now is rounded down.
 func (w *wheel) ticks(d time.Duration) tick { return tick((d+w.step-1)/w.step) + 1 }
 
-// now is the time, at most one step old while there are sessions.
+// now is the time as of the last step, while there are sessions.
 func (w *wheel) now() tick { return tick(w.coarse.Load()) }
 
-// add brings in a new session. The wheel turns from the first to the last.
+// add counts a new session. The wheel turns while there are some.
 func (w *wheel) add() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,14 +73,14 @@ func (w *wheel) add() {
 	}
 }
 
-// set has s looked at no later than at.
+// set has s looked at no later than at. It does nothing for a session that is removed.
 func (w *wheel) set(s *Local, at tick) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := &s.timer
 	at = min(max(at, w.done+1), w.done+wheelSlots-1)
 	switch {
-	case t.place == gone, t.place == inside && t.at <= at:
+	case t.place == removed, t.place == inside && t.at <= at:
 		return
 	case t.place == inside:
 		w.unlink(s)
@@ -94,13 +97,13 @@ func (w *wheel) set(s *Local, at tick) {
 func (w *wheel) remove(s *Local) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.timer.place == gone {
+	if s.timer.place == removed {
 		return
 	}
 	if s.timer.place == inside {
 		w.unlink(s)
 	}
-	s.timer.place = gone
+	s.timer.place = removed
 	w.count--
 }
 
@@ -118,8 +121,8 @@ func (w *wheel) unlink(s *Local) {
 	t.place, t.prev, t.next = outside, nil, nil
 }
 
-// turn looks at the sessions of all slots that have come. It runs on the
-// goroutine of the clock, which ends with it.
+// turn looks at the sessions that are due. It runs on the goroutine of the clock,
+// which ends with it.
 func (w *wheel) turn() {
 	now := tick(time.Since(w.start) / w.step)
 	w.coarse.Store(int64(now))
@@ -133,7 +136,7 @@ func (w *wheel) turn() {
 	}
 }
 
-// takeDue takes out the sessions whose time has come.
+// takeDue takes the sessions out of the slots up to now.
 func (w *wheel) takeDue(now tick) []*Local {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,7 +151,7 @@ func (w *wheel) takeDue(now tick) []*Local {
 	return due
 }
 
-// stop ends the wheel.
+// stop ends the wheel, for good.
 func (w *wheel) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
