@@ -7,15 +7,14 @@ import (
 )
 
 // Echo answers every message with itself.
-type Echo struct{}
+type Echo struct{ session.Nop }
 
-func (Echo) OnOpen(session.Session) error                   { return nil }
 func (Echo) OnMessage(s session.Session, text []byte) error { return s.Send(text) }
 func (Echo) OnBinary(s session.Session, data []byte) error  { return s.SendBinary(data) }
-func (Echo) OnClose(session.Session, error)                 {}
 
 // Close closes every session as soon as it is open.
 type Close struct {
+	session.Nop
 	Code   int    // the default is 3000
 	Reason string // the default is "Go away!"
 }
@@ -28,16 +27,11 @@ func (c Close) OnOpen(session.Session) error {
 	return &session.CloseError{Code: c.Code, Reason: c.Reason}
 }
 
-func (Close) OnMessage(session.Session, []byte) error { return nil }
-func (Close) OnClose(session.Session, error)          {}
-
 // Amplify answers the message n, a number from 1 to 18, with 2^n times x: a
 // small request for a large answer. Anything else closes the session with 1007.
-type Amplify struct{}
+type Amplify struct{ session.Nop }
 
 const maxAmplify = 18
-
-func (Amplify) OnOpen(session.Session) error { return nil }
 
 func (Amplify) OnMessage(s session.Session, text []byte) error {
 	n, err := strconv.Atoi(string(text))
@@ -46,8 +40,6 @@ func (Amplify) OnMessage(s session.Session, text []byte) error {
 	}
 	return s.Send(exes[:1<<n])
 }
-
-func (Amplify) OnClose(session.Session, error) {}
 
 var exes = func() []byte {
 	b := make([]byte, 1<<maxAmplify)

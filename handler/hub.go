@@ -8,7 +8,15 @@ import (
 	"switchback/session"
 )
 
-// A Hub joins the sessions of this node to topics, over an Engine. Its methods
+// A Subscriber is sent what is published on the topics that it has subscribed to: a
+// session.Session, or what stands for many. It is compared by ==, and so must be able
+// to be: a pointer mostly.
+type Subscriber interface {
+	// SendPrepared must not block. The Hub ignores its error.
+	SendPrepared(m *session.Prepared) error
+}
+
+// A Hub joins the subscribers of this node to topics, over an Engine. Its methods
 // may be called from any goroutine. It holds no lock while it sends or calls
 // the engine, so one slow client or a slow engine stops no other topic.
 type Hub struct {
@@ -22,15 +30,15 @@ type hubShard struct {
 	topics map[string]*topic
 }
 
-// A topic is the sessions on this node that get what is published on it.
+// A topic is the subscribers on this node that get what is published on it.
 type topic struct {
 	name string
 
-	mu       sync.Mutex // guards the rest
-	sessions []session.Session
-	index    map[session.Session]int // in sessions
-	have     bool                    // the engine is subscribed
-	engaged  chan struct{}           // closed when the call to the engine that goes on ends; nil without one
+	mu          sync.Mutex // guards the rest
+	subscribers []Subscriber
+	index       map[Subscriber]int // in subscribers
+	have        bool               // the engine is subscribed
+	engaged     chan struct{}      // closed when the call to the engine that goes on ends; nil without one
 }
 
 // NewHub returns a Hub over an engine, which it starts and from then on owns.
@@ -47,7 +55,7 @@ func (h *Hub) Close() error { return h.engine.Close() }
 
 // Subscribe has s get what is published on a topic from now on. To subscribe
 // twice is to subscribe once.
-func (h *Hub) Subscribe(ctx context.Context, name string, s session.Session) error {
+func (h *Hub) Subscribe(ctx context.Context, name string, s Subscriber) error {
 	t := h.join(name, s)
 	err := h.settle(ctx, t)
 	if err != nil {
@@ -57,8 +65,9 @@ func (h *Hub) Subscribe(ctx context.Context, name string, s session.Session) err
 	return err
 }
 
-// Unsubscribe takes that back. What is being published just then may still come.
-func (h *Hub) Unsubscribe(ctx context.Context, name string, s session.Session) error {
+// Unsubscribe has s get nothing more of a topic, but for what is being published just
+// then. It does nothing if s has not subscribed.
+func (h *Hub) Unsubscribe(ctx context.Context, name string, s Subscriber) error {
 	t := h.leave(name, s)
 	if t == nil {
 		return nil
@@ -72,8 +81,7 @@ func (h *Hub) Publish(ctx context.Context, name string, text []byte) error {
 	return h.engine.Publish(ctx, name, text)
 }
 
-// Subscribers is the number of sessions on this node that have subscribed to a
-// topic.
+// Subscribers is the number of those on this node that have subscribed to a topic.
 func (h *Hub) Subscribers(name string) int {
 	t := h.find(name)
 	if t == nil {
@@ -81,7 +89,7 @@ func (h *Hub) Subscribers(name string) int {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.sessions)
+	return len(t.subscribers)
 }
 
 func (h *Hub) shard(name string) *hubShard {
@@ -95,19 +103,19 @@ func (h *Hub) find(name string) *topic {
 	return d.topics[name]
 }
 
-// recipients are buffers for the sessions of a topic.
-var recipients = sync.Pool{New: func() any { return new([]session.Session) }}
+// recipients are buffers for the subscribers of a topic.
+var recipients = sync.Pool{New: func() any { return new([]Subscriber) }}
 
-// deliver sends a publication to the sessions of a topic, encoded once. An
-// error of one is its own: it has closed.
+// deliver sends a publication to the subscribers of a topic, encoded once. An error
+// of one is its own: it has closed.
 func (h *Hub) deliver(name string, text []byte) {
 	t := h.find(name)
 	if t == nil {
 		return
 	}
-	to := recipients.Get().(*[]session.Session)
+	to := recipients.Get().(*[]Subscriber)
 	t.mu.Lock()
-	*to = append((*to)[:0], t.sessions...)
+	*to = append((*to)[:0], t.subscribers...)
 	t.mu.Unlock()
 	m := session.Prepare(text)
 	for _, s := range *to {
@@ -118,26 +126,26 @@ func (h *Hub) deliver(name string, text []byte) {
 }
 
 // join adds s to a topic, and the topic to the hub.
-func (h *Hub) join(name string, s session.Session) *topic {
+func (h *Hub) join(name string, s Subscriber) *topic {
 	d := h.shard(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.topics[name]
 	if t == nil {
-		t = &topic{name: name, index: make(map[session.Session]int)}
+		t = &topic{name: name, index: make(map[Subscriber]int)}
 		d.topics[name] = t
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.index[s]; !ok {
-		t.index[s] = len(t.sessions)
-		t.sessions = append(t.sessions, s)
+		t.index[s] = len(t.subscribers)
+		t.subscribers = append(t.subscribers, s)
 	}
 	return t
 }
 
 // leave takes s out of a topic, which it returns if that was its last.
-func (h *Hub) leave(name string, s session.Session) *topic {
+func (h *Hub) leave(name string, s Subscriber) *topic {
 	t := h.find(name)
 	if t == nil {
 		return nil
@@ -148,11 +156,11 @@ func (h *Hub) leave(name string, s session.Session) *topic {
 	if !ok {
 		return nil
 	}
-	last := len(t.sessions) - 1
-	t.sessions[i] = t.sessions[last]
-	t.index[t.sessions[i]] = i
-	t.sessions[last] = nil
-	t.sessions = t.sessions[:last]
+	last := len(t.subscribers) - 1
+	t.subscribers[i] = t.subscribers[last]
+	t.index[t.subscribers[i]] = i
+	t.subscribers[last] = nil
+	t.subscribers = t.subscribers[:last]
 	delete(t.index, s)
 	if last > 0 {
 		return nil
@@ -161,12 +169,12 @@ func (h *Hub) leave(name string, s session.Session) *topic {
 }
 
 // settle brings the engine's subscription in line with whether the topic has
-// sessions. One goroutine at a time calls the engine for a topic; those that
+// subscribers. One goroutine at a time calls the engine for a topic; those that
 // come meanwhile wait for it and look again.
 func (h *Hub) settle(ctx context.Context, t *topic) error {
 	for {
 		t.mu.Lock()
-		want, engaged := len(t.sessions) > 0, t.engaged
+		want, engaged := len(t.subscribers) > 0, t.engaged
 		if engaged == nil && want == t.have {
 			t.mu.Unlock()
 			h.sweep(t)
@@ -206,14 +214,14 @@ func (h *Hub) engage(ctx context.Context, t *topic, want bool) (err error) {
 	return err
 }
 
-// sweep forgets a topic without sessions.
+// sweep forgets a topic without subscribers.
 func (h *Hub) sweep(t *topic) {
 	d := h.shard(t.name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.sessions) == 0 && !t.have && t.engaged == nil && d.topics[t.name] == t {
+	if len(t.subscribers) == 0 && !t.have && t.engaged == nil && d.topics[t.name] == t {
 		delete(d.topics, t.name)
 	}
 }

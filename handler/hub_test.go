@@ -15,9 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A listener is a session that notes what it is sent.
+// A listener is a subscriber that notes what it is sent.
 type listener struct {
-	session.Session
 	mu    sync.Mutex
 	texts []string
 }

@@ -725,13 +725,12 @@ func TestSendDoesNotCallTheHandler(t *testing.T) {
 }
 
 type lockingHandler struct {
+	Nop
 	sync.Mutex
 	closed bool
 }
 
-func (h *lockingHandler) OnOpen(Session) error            { return nil }
-func (h *lockingHandler) OnMessage(Session, []byte) error { return nil }
-func (h *lockingHandler) OnClose(Session, error)          { h.Lock(); h.closed = true; h.Unlock() }
+func (h *lockingHandler) OnClose(Session, error) { h.Lock(); h.closed = true; h.Unlock() }
 
 func TestBinaryNeedsABinaryHandler(t *testing.T) {
 	h := new(recorder)

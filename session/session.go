@@ -31,8 +31,8 @@ type Session interface {
 	// encoded once for all of them.
 	SendPrepared(m *Prepared) error
 
-	// SendBinary queues a binary message. Only native WebSocket carries those:
-	// everywhere else it returns ErrText and does nothing.
+	// SendBinary queues a binary message. Where Peer.Binary is false it returns
+	// ErrText and does nothing.
 	SendBinary(data []byte) error
 
 	// Queued is the number of bytes that the client has yet to take.
@@ -73,6 +73,14 @@ type Handler interface {
 	// its own, or after the call that ended the session.
 	OnClose(s Session, err error)
 }
+
+// Nop is a Handler that does nothing, to be embedded by those that do something on
+// some events only.
+type Nop struct{}
+
+func (Nop) OnOpen(Session) error            { return nil }
+func (Nop) OnMessage(Session, []byte) error { return nil }
+func (Nop) OnClose(Session, error)          {}
 
 // A BinaryHandler is a Handler that takes binary messages, which only native
 // WebSocket carries. A session whose handler is none is closed with 1003 by
@@ -122,6 +130,7 @@ type Peer struct {
 	Address     string // IP address, without port; behind a trusted proxy the one it reports
 	Host        string // host and port that the client asked for, at most 256 bytes of them
 	Secure      bool   // the client came over TLS
+	Binary      bool   // the transport carries binary messages: it is native WebSocket
 	Origin      string // of the page, at most 256 bytes of it, or empty
 	UserAgent   string // at most 256 bytes of it
 	Subprotocol string // chosen at the handshake of a native WebSocket, or empty

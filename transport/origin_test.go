@@ -187,7 +187,7 @@ func TestPeerIsWhoTheProxyReports(t *testing.T) {
 	}
 	defer conn.Close()
 	got, want := <-peers, session.Peer{
-		Transport: "raw-websocket", Address: "198.51.100.1", Host: s.server.Listener.Addr().String(),
+		Transport: "raw-websocket", Binary: true, Address: "198.51.100.1", Host: s.server.Listener.Addr().String(),
 		Secure: true, Origin: "https://" + s.server.Listener.Addr().String(), UserAgent: strings.Repeat("u", 256),
 	}
 	if got != want {

@@ -23,11 +23,10 @@ import (
 // A flood sends 256 MiB to each of its sessions, as fast as it can, once the
 // first message comes.
 type flood struct {
+	session.Nop
 	sent  atomic.Int64
 	ended chan error
 }
-
-func (f *flood) OnOpen(session.Session) error { return nil }
 
 func (f *flood) OnMessage(s session.Session, _ []byte) error {
 	text := bytes.Repeat([]byte{'x'}, 64<<10)

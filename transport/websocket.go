@@ -79,7 +79,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	}
 	peer := e.guard.Peer(r, "websocket")
 	if k.native {
-		peer.Transport, peer.Subprotocol = "raw-websocket", e.subprotocol(r)
+		peer.Transport, peer.Binary, peer.Subprotocol = "raw-websocket", !hixie, e.subprotocol(r)
 	}
 	var err error
 	if k.session, err = e.registry.Open("", r, peer, framingOf(hixie, k.native), k); err != nil {

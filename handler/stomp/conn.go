@@ -43,7 +43,7 @@ type conn struct {
 	client       Client // changed by CONNECT only, before anybody else knows it
 	decoder      frame.Decoder
 	held         int    // bytes of the decoder that are counted in the broker's memory
-	native       bool   // it takes binary messages
+	binary       bool   // the session carries binary messages
 	known        bool   // to users and Events
 	numbers      uint64 // of subscriptions, so far
 	asked        bool   // the application by SUBSCRIBE, which leaves no subscription
@@ -64,7 +64,7 @@ var (
 func (c *conn) OnOpen(s session.Session) error {
 	c.session = s
 	c.client.ID, c.client.Peer = s.ID(), s.Peer()
-	c.native = s.Peer().Transport == "raw-websocket"
+	c.binary = s.Peer().Binary
 	c.decoder.Limits = &c.broker.connectLimits
 	c.pulse.alarm.owner = c
 	c.broker.clock.set(&c.pulse.alarm, c.broker.clock.now()+c.broker.options.ConnectTimeout)

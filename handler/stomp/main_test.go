@@ -169,8 +169,8 @@ func (c *client) resume() {
 func (w *world) open(transport string) *client {
 	w.Helper()
 	c := &client{world: w}
-	peer := session.Peer{Address: "192.0.2.1", Transport: transport}
-	s, err := w.registry.Open("", nil, peer, wire{textOnly: transport != "raw-websocket"}, c)
+	peer := session.Peer{Address: "192.0.2.1", Transport: transport, Binary: transport == "raw-websocket"}
+	s, err := w.registry.Open("", nil, peer, wire{textOnly: !peer.Binary}, c)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -43,11 +43,10 @@ func (k *keyPattern) prefix() string {
 
 // patterns are the topics of a node that are patterns. They are found by what
 // their keys begin with, so that a publication is compared with few of them. To
-// the Hub they are one session, on the topic of everything.
+// the Hub they are one subscriber, to the topic of everything.
 type patterns struct {
-	session.Session // the Hub calls nothing but SendPrepared
-	broker          *Broker
-	turn            turn // to subscribe to the Hub
+	broker *Broker
+	turn   turn // to subscribe to the Hub
 
 	mu       sync.Mutex // guards the rest
 	keys     map[string]*topic

@@ -78,7 +78,7 @@ func (p *publication) free() {
 
 // appendDelivery appends a MESSAGE for c, and tells whether it goes as binary.
 func (c *conn) appendDelivery(dst []byte, d frame.Delivery, h frame.Headers, body []byte, k content) (_ []byte, binary bool) {
-	binary = k.binary && c.native
+	binary = k.binary && c.binary
 	if k.valid != nil && !binary {
 		body = k.valid
 	}
@@ -151,7 +151,7 @@ func (f *fanout) delivery(s *subscription) frame.Delivery {
 // form returns the form for s; nil where it is not worth keeping one.
 func (f *fanout) form(s *subscription) *form {
 	c := s.conn
-	want := form{version: c.client.Version, binary: f.binary && c.native, acked: s.mode != ackAuto, subscription: s.id}
+	want := form{version: c.client.Version, binary: f.binary && c.binary, acked: s.mode != ackAuto, subscription: s.id}
 	for i := range f.forms {
 		e := &f.forms[i]
 		if e.version == want.version && e.binary == want.binary && e.acked == want.acked && e.subscription == want.subscription {

@@ -20,13 +20,12 @@ import (
 const everything = "*"
 
 // A topic is the subscriptions of this node to one key, or to the keys that a
-// pattern matches. To the Hub it is a session, which it sends what is published.
+// pattern matches. It is the Hub's subscriber for all of them.
 type topic struct {
-	session.Session // the Hub calls nothing but SendPrepared
-	broker          *Broker
-	key             string
-	match           *keyPattern // nil: the key alone
-	turn            turn        // to subscribe to the Hub; nil in a pattern
+	broker *Broker
+	key    string
+	match  *keyPattern // nil: the key alone
+	turn   turn        // to subscribe to the Hub; nil in a pattern
 
 	mu            sync.Mutex
 	subscriptions map[*subscription]struct{}
@@ -63,13 +62,14 @@ func (t *topic) deliver(p *publication) {
 	recipients.Put(to)
 }
 
-// A turn is held by whoever subscribes to the Hub a session that many share. When
-// that fails the Hub has forgotten the session, and the next subscribes it anew.
+// A turn is held by whoever subscribes to the Hub what many clients share, so that one
+// at a time does. If that fails, the Hub has forgotten it, and the next subscribes it
+// anew.
 type turn chan struct{}
 
 // subscribe waits no longer than ctx for its turn, but the call to the Hub is for
 // all who share s: the end of one client does not cancel it.
-func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s session.Session) error {
+func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s handler.Subscriber) error {
 	select {
 	case t <- struct{}{}:
 	case <-ctx.Done():
@@ -124,7 +124,7 @@ func (g *topics) joinPattern(ctx context.Context, match keyPattern, s *subscript
 	return t, err
 }
 
-// leave takes that back.
+// leave undoes join or joinPattern.
 func (g *topics) leave(t *topic, s *subscription) {
 	g.mu.Lock()
 	last := t.remove(s)
