@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,7 +103,7 @@ func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Regis
 		f(t, g)
 		synctest.Wait()
 		held := int64(0)
-		for _, s := range g.sessions() {
+		for _, s := range g.Sessions() {
 			s.mu.Lock()
 			held += int64(s.counted)
 			s.mu.Unlock()
@@ -110,7 +111,7 @@ func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Regis
 		if got := g.Stats().Memory; got != held {
 			t.Errorf("memory: %d counted, %d held", got, held)
 		}
-		if known, live := len(g.sessions()), g.Stats().Sessions; int64(known) != live {
+		if known, live := len(g.Sessions()), g.Stats().Sessions; int64(known) != live {
 			t.Errorf("%d sessions are known, %d live", known, live)
 		}
 	})
@@ -540,6 +541,46 @@ func TestAddressLimitCountsNetworks(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSessionsAreListedFoundAndClosed(t *testing.T) {
+	var told []string
+	c := config
+	c.Opened = func(s *Local) { told = append(told, "opened "+s.Peer().Address) }
+	c.Closed = func(s *Local, _ error) { told = append(told, "closed "+s.Peer().Address) }
+	h := &recorder{open: func(Session) error { told = append(told, "OnOpen"); return nil }}
+	bubble(t, Shared(h), c, func(t *testing.T, g *Registry) {
+		keyed, _ := open1(t, g, "k")
+		other, err := g.Open("", nil, Peer{Address: "192.0.2.2"}, SockJS, new(receiver))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := g.Sessions(); len(all) != 2 || !slices.Contains(all, keyed) || !slices.Contains(all, other) {
+			t.Errorf("listed: %v", all)
+		}
+		if g.FindID(keyed.ID()) != keyed || g.FindID(other.ID()) != other || g.FindID("k") != nil {
+			t.Error("not found by their IDs, or found by a key")
+		}
+		from := func(address string) func(*Local) bool {
+			return func(s *Local) bool { return s.Peer().Address == address }
+		}
+		if n, err := g.CloseIf(from("192.0.2.2"), 1006, ""); n != 0 || err != ErrCode {
+			t.Errorf("got %d, %v, want ErrCode", n, err)
+		}
+		for _, want := range []int{1, 0} {
+			if n, err := g.CloseIf(from("192.0.2.2"), 4000, "Out"); n != want || err != nil {
+				t.Errorf("closed %d, %v, want %d", n, err, want)
+			}
+		}
+		synctest.Wait()
+		if keyed.Closing() || !other.Closing() {
+			t.Error("the wrong session has closed")
+		}
+		want := []string{"opened 192.0.2.1", "OnOpen", "opened 192.0.2.2", "OnOpen", "closed 192.0.2.2"}
+		if !slices.Equal(told, want) {
+			t.Errorf("told: %q, want %q", told, want)
+		}
+	})
 }
 
 func TestOpenerRefuses(t *testing.T) {

@@ -28,8 +28,10 @@ type Config struct {
 	InboxLimit      int           // bytes of one session that wait for its handler
 	MemoryLimit     int64         // bytes of both over all sessions, without the first 512 of each
 
-	// Closed is called after OnClose, with what OnClose was given or with the
-	// *PanicError of OnClose. It may be nil.
+	// Opened is called before OnOpen, and Closed after OnClose, with what OnClose was
+	// given or with the *PanicError of OnClose: each once for a session, with no lock
+	// held. They must not block, and may be nil.
+	Opened func(s *Local)
 	Closed func(s *Local, err error)
 }
 
@@ -146,6 +148,9 @@ func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing,
 		return nil, err
 	}
 	g.stats.opened.Add(1)
+	if g.config.Opened != nil {
+		g.config.Opened(s)
+	}
 	s.deliver(event{kind: openEvent})
 	if g.draining.Load() { // Shutdown may have missed it
 		s.drain()
@@ -262,8 +267,9 @@ func (g *Registry) remove(s *Local) {
 	g.dismiss(&s.peer)
 }
 
-// sessions returns those that live now.
-func (g *Registry) sessions() []*Local {
+// Sessions returns the sessions that live now, in no order: also those that have
+// closed less than the disconnect delay ago.
+func (g *Registry) Sessions() []*Local {
 	all := make([]*Local, 0, g.live.Load())
 	for i := range g.shards {
 		h := &g.shards[i]
@@ -273,6 +279,31 @@ func (g *Registry) sessions() []*Local {
 		h.mu.Unlock()
 	}
 	return all
+}
+
+// FindID returns the session whose ID this is, or nil. It looks at all sessions.
+func (g *Registry) FindID(id string) *Local {
+	all := g.Sessions()
+	i := slices.IndexFunc(all, func(s *Local) bool { return s.ID() == id })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}
+
+// CloseIf closes the open sessions for which match is true, as Local.Close does, and
+// returns how many. match is called with no lock held, for the sessions that live when
+// CloseIf is called. The error is ErrCode.
+func (g *Registry) CloseIf(match func(s *Local) bool, code int, reason string) (closed int, err error) {
+	if !ValidCode(code) {
+		return 0, ErrCode
+	}
+	for _, s := range g.Sessions() {
+		if match(s) && s.Close(code, reason) == nil {
+			closed++
+		}
+	}
+	return closed, nil
 }
 
 // Shutdown refuses new sessions, tells handlers that are Drainers, closes every
@@ -288,18 +319,18 @@ func (g *Registry) sessions() []*Local {
 func (g *Registry) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
 	defer g.wheel.stop()
-	for _, s := range g.sessions() {
+	for _, s := range g.Sessions() {
 		s.drain()
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if !slices.ContainsFunc(g.sessions(), (*Local).active) {
+		if !slices.ContainsFunc(g.Sessions(), (*Local).active) {
 			break
 		}
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			for _, s := range g.sessions() {
+			for _, s := range g.Sessions() {
 				s.close(goingAway)
 			}
 			return ctx.Err()

@@ -89,6 +89,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		QueueLimit:      o.QueueLimit,
 		InboxLimit:      o.InboxLimit,
 		MemoryLimit:     o.MemoryLimit,
+		Opened:          e.opened,
 		Closed:          e.closed,
 	})
 	e.cors = newCORS()
@@ -109,6 +110,10 @@ func (e *Endpoint) Stats() Stats {
 		Unanswered:     e.stats.unanswered.Load(),
 	}
 }
+
+// Registry holds the endpoint's sessions: it lists them, finds one by its ID, and closes
+// those that a function chooses.
+func (e *Endpoint) Registry() *session.Registry { return e.registry }
 
 // Listen listens at addr, a host and a port, as net.Listen does, for
 // [Endpoint.Serve]. On Linux its connections are not of type *net.TCPConn, and have
@@ -346,6 +351,9 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.proxies.caller(r).ip())
 	refuse(w, refused.Status, refused.Reason)
 }
+
+// opened logs a session's beginning.
+func (e *Endpoint) opened(s *session.Local) { e.tell(slog.LevelDebug, "session opened", s) }
 
 // closed logs a session's end.
 func (e *Endpoint) closed(s *session.Local, err error) {

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -145,11 +144,8 @@ func (x *response) attach(r *http.Request, key string) error {
 	for {
 		s := g.Find(key)
 		if s == nil {
-			s, err := g.Open(key, r, x.endpoint.guard.Peer(r, x.carrier.transport), session.SockJS, x)
-			if err == nil {
-				x.session = s
-				x.endpoint.opened(s)
-			}
+			var err error
+			x.session, err = g.Open(key, r, x.endpoint.guard.Peer(r, x.carrier.transport), session.SockJS, x)
 			return err
 		}
 		x.session = s
@@ -158,10 +154,6 @@ func (x *response) attach(r *http.Request, key string) error {
 			return err
 		}
 	}
-}
-
-func (e *Endpoint) opened(s *session.Local) {
-	e.tell(slog.LevelDebug, "session opened", s)
 }
 
 // Wake has the next frame written.

@@ -98,7 +98,6 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		return
 	}
-	e.opened(k.session)
 	k.conn.Arm()
 }
 
