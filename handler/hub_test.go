@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,28 +12,12 @@ import (
 	"go.uber.org/goleak"
 
 	"switchback/session"
+	"switchback/session/sessiontest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A listener is a subscriber that notes what it is sent.
-type listener struct {
-	mu    sync.Mutex
-	texts []string
-}
-
-func (l *listener) SendPrepared(m *session.Prepared) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.texts = append(l.texts, string(m.Text()))
-	return nil
-}
-
-func (l *listener) heard() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return fmt.Sprint(l.texts)
-}
+func heard(s *sessiontest.Session) string { return fmt.Sprint(s.Texts()) }
 
 func newHub(t testing.TB, e Engine) *Hub {
 	t.Helper()
@@ -45,25 +30,25 @@ func newHub(t testing.TB, e Engine) *Hub {
 
 func TestSubscribersHearTheirTopic(t *testing.T) {
 	h, ctx := newHub(t, NewMemory()), t.Context()
-	var a, b listener
+	a, b := sessiontest.New(session.Peer{}), sessiontest.New(session.Peer{})
 	h.Publish(ctx, "x", []byte("nobody"))
-	h.Subscribe(ctx, "x", &a)
-	h.Subscribe(ctx, "x", &a)
-	h.Subscribe(ctx, "x", &b)
-	h.Subscribe(ctx, "y", &b)
+	h.Subscribe(ctx, "x", a)
+	h.Subscribe(ctx, "x", a)
+	h.Subscribe(ctx, "x", b)
+	h.Subscribe(ctx, "y", b)
 	h.Publish(ctx, "x", []byte("1"))
 	h.Publish(ctx, "y", []byte("2"))
-	h.Unsubscribe(ctx, "x", &a)
-	h.Unsubscribe(ctx, "x", &a)
+	h.Unsubscribe(ctx, "x", a)
+	h.Unsubscribe(ctx, "x", a)
 	h.Publish(ctx, "x", []byte("3"))
-	if a.heard() != "[1]" || b.heard() != "[1 2 3]" {
-		t.Errorf("got %s and %s", a.heard(), b.heard())
+	if heard(a) != "[1]" || heard(b) != "[1 2 3]" {
+		t.Errorf("got %s and %s", heard(a), heard(b))
 	}
 	if h.Subscribers("x") != 1 || h.Subscribers("z") != 0 {
 		t.Errorf("%d subscribers", h.Subscribers("x"))
 	}
-	h.Unsubscribe(ctx, "x", &b)
-	h.Unsubscribe(ctx, "y", &b)
+	h.Unsubscribe(ctx, "x", b)
+	h.Unsubscribe(ctx, "y", b)
 	for i := range h.shards {
 		if n := len(h.shards[i].topics); n != 0 {
 			t.Errorf("%d topics are kept", n)
@@ -109,21 +94,19 @@ func TestEngineIsSubscribedInTurn(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			var l listener
+			s := sessiontest.New(session.Peer{})
 			for i := range 100 {
 				topic := fmt.Sprint(i % 2)
-				if err := h.Subscribe(ctx, topic, &l); err != nil {
+				if err := h.Subscribe(ctx, topic, s); err != nil {
 					t.Error(err)
 				}
 				h.Publish(ctx, topic, []byte("x"))
-				if err := h.Unsubscribe(ctx, topic, &l); err != nil {
+				if err := h.Unsubscribe(ctx, topic, s); err != nil {
 					t.Error(err)
 				}
 			}
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if len(l.texts) < 100 {
-				t.Errorf("%d of 100 messages were heard", len(l.texts))
+			if n := len(s.Texts()); n < 100 {
+				t.Errorf("%d of 100 messages were heard", n)
 			}
 		})
 	}
@@ -138,7 +121,7 @@ func TestEngineIsSubscribedInTurn(t *testing.T) {
 func TestEngineThatFailsSubscribesNobody(t *testing.T) {
 	e := &strictEngine{t: t, have: make(map[string]bool), fail: errors.New("no network")}
 	h := newHub(t, e)
-	if err := h.Subscribe(t.Context(), "x", new(listener)); err != e.fail {
+	if err := h.Subscribe(t.Context(), "x", sessiontest.New(session.Peer{})); err != e.fail {
 		t.Errorf("got %v", err)
 	}
 	if h.Subscribers("x") != 0 || len(h.shard("x").topics) != 0 {
@@ -146,24 +129,16 @@ func TestEngineThatFailsSubscribesNobody(t *testing.T) {
 	}
 }
 
-// A replier notes what a handler sends.
-type replier struct {
-	session.Session
-	sent []byte
-}
-
-func (r *replier) Send(text []byte) error { r.sent = append(r.sent[:0], text...); return nil }
-
 func TestAmplify(t *testing.T) {
-	var r replier
+	s := sessiontest.New(session.Peer{})
 	for n := 1; n <= 18; n++ {
-		if err := (Amplify{}).OnMessage(&r, fmt.Append(nil, n)); err != nil || len(r.sent) != 1<<n || r.sent[0] != 'x' {
-			t.Errorf("%d: %d bytes, %v", n, len(r.sent), err)
+		if err := (Amplify{}).OnMessage(s, fmt.Append(nil, n)); err != nil || s.Texts()[n-1] != strings.Repeat("x", 1<<n) {
+			t.Errorf("%d: %d bytes, %v", n, len(s.Texts()[n-1]), err)
 		}
 	}
 	for _, wrong := range []string{"", "0", "19", "-1", "x", "1.5", "99999999999999999999"} {
 		var end *session.CloseError
-		if err := (Amplify{}).OnMessage(&r, []byte(wrong)); !errors.As(err, &end) || end.Code != 1007 {
+		if err := (Amplify{}).OnMessage(s, []byte(wrong)); !errors.As(err, &end) || end.Code != 1007 {
 			t.Errorf("%q: got %v", wrong, err)
 		}
 	}

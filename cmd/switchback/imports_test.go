@@ -12,6 +12,7 @@ import (
 var imports = map[string][]string{
 	"session/frame":       {},
 	"session":             {"session/frame"},
+	"session/sessiontest": {"session"},
 	"transport":           {"session", "session/frame", "transport/netpoll", "github.com/rs/cors"},
 	"transport/netpoll":   {"golang.org/x/sys/unix"},
 	"transport/client":    {"session/frame", "github.com/gorilla/websocket"},
