@@ -19,7 +19,34 @@
 // No lock is held while a Handler or a Receiver is called, so there is no lock
 // order to remember.
 //
-// A [Registry] holds the sessions of one endpoint: it finds them by the id in
-// their URL, keeps the time for all of them in one timing wheel, and holds
-// them to their limits.
+// # For handlers
+//
+//   - [Session]: the conversation, as handlers have it; [Prepare] encodes a [Prepared]
+//     text once for many of them.
+//   - [Handler]: what gets its events; [Nop] is embedded by those that listen to some
+//     of them only. Optional: [BinaryHandler], [Drainer].
+//   - [Opener]: chooses the handler of a new session, or refuses it with a
+//     [RefusedError]. [OpenerFunc] is a function that does, [Shared] gives all sessions
+//     one handler, and [Blocking] gives each a function that receives in a loop from a
+//     [Conn]. Optional: [Subprotocoler].
+//   - [Peer]: who opened the session.
+//   - [CloseError]: its end, with a code that [ValidCode] takes; [PanicError]: a
+//     handler's panic.
+//   - Package session/sessiontest: a session for tests.
+//
+// # For transports
+//
+//   - [Registry], made with a [Config]: the sessions of one endpoint. It opens them and
+//     finds them by the id in their URL, keeps the time for all of them in one timing
+//     wheel, and holds them to their limits, of which [Stats] tell. It also lists them,
+//     finds them by the ID that handlers know, and closes those that a function chooses.
+//   - [Local]: one of these sessions.
+//   - [Receiver]: what a transport attaches to it; it takes one [Frame] after another.
+//   - [Framing]: the form of messages and frames on a wire: [SockJS], or another.
+//   - [Recovered] and [Ending]: for those who call handlers, or implement Session.
+//
+// From a Local down: local.go has a session's states. A change of them fills effects,
+// which effects.go carries out once the lock is free. inbox.go calls the handler,
+// send.go fills the queue of queue.go, memory.go counts both, and wheel.go tells when a
+// session is due.
 package session
