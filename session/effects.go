@@ -14,7 +14,10 @@ type effects struct {
 // since the caller of Send or Close may hold locks that OnClose needs.
 func (s *Local) unlock(e effects) {
 	s.account()
-	due := s.due()
+	var due tick
+	if e.schedule {
+		due = s.due()
+	}
 	s.mu.Unlock()
 	if e.wake != nil {
 		e.wake.Wake()

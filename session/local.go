@@ -195,52 +195,48 @@ func (s *Local) Attach(r Receiver) error {
 // receiver that is not attached gets nothing.
 func (s *Local) Next(r Receiver, dst []byte) Frame {
 	s.mu.Lock()
-	defer s.unlock(effects{})
-	if s.receiver != r {
-		return Frame{Bytes: dst}
+	f := Frame{Bytes: dst}
+	if s.receiver == r {
+		s.inflight.Store(0)
+		f.Kind, f.Bytes = s.frame(dst)
+		switch f.Kind {
+		case NoFrame:
+		case CloseFrame:
+			f.End = s.end
+		default:
+			s.heartbeatDue, s.lastSent = false, s.registry.wheel.now()
+			f.More = s.queue.len() > 0 || s.state != open
+		}
+		s.needsWake = !f.More
 	}
-	s.inflight.Store(0)
-	f := s.frame(dst)
-	s.needsWake = !f.More
+	s.unlock(effects{})
 	return f
 }
 
-// frame is the next frame, appended to dst. s.mu is held.
-func (s *Local) frame(dst []byte) Frame {
-	f := Frame{Bytes: dst}
+// frame appends the next frame. s.mu is held.
+func (s *Local) frame(dst []byte) (FrameKind, []byte) {
+	if !s.openSent {
+		s.openSent = true
+		if b := s.framing.AppendOpen(dst); len(b) > len(dst) { // some wires have none
+			return OpenFrame, b
+		}
+	}
 	switch {
-	case !s.openSent && s.appendOpen(&f):
 	case s.queue.len() > 0:
-		f.Kind, f.Bytes = MessageFrame, s.queue.take(dst, s.framing)
-		s.inflight.Store(int64(len(f.Bytes) - len(dst)))
+		b := s.queue.take(dst, s.framing)
+		s.inflight.Store(int64(len(b) - len(dst)))
 		s.fetched = s.state != open
+		return MessageFrame, b
 	case s.state != open:
 		if !s.closeSent {
 			s.closeSent = true
 			s.idleSince = s.registry.wheel.now()
 		}
-		f.Kind, f.Bytes, f.End = CloseFrame, s.framing.AppendClose(dst, s.end.Code, s.end.Reason), s.end
-		return f
+		return CloseFrame, s.framing.AppendClose(dst, s.end.Code, s.end.Reason)
 	case s.heartbeatDue:
-		f.Kind, f.Bytes = HeartbeatFrame, s.framing.AppendHeartbeat(dst)
-	default:
-		return f
+		return HeartbeatFrame, s.framing.AppendHeartbeat(dst)
 	}
-	s.heartbeatDue = false
-	s.lastSent = s.registry.wheel.now()
-	f.More = s.queue.len() > 0 || s.state != open
-	return f
-}
-
-// appendOpen makes f the open frame, where the wire has one.
-func (s *Local) appendOpen(f *Frame) bool {
-	s.openSent = true
-	b := s.framing.AppendOpen(f.Bytes)
-	if len(b) == len(f.Bytes) {
-		return false
-	}
-	f.Kind, f.Bytes = OpenFrame, b
-	return true
+	return NoFrame, dst
 }
 
 // Taken says that the client has taken what Next gave last.
