@@ -106,7 +106,7 @@ func (s *Local) enqueue(kind eventKind, data [][]byte) effects {
 		s.push(event{kind, bytes.Clone(d)})
 	}
 	if s.overMemory() {
-		s.registry.stats.memory.Add(1)
+		s.registry.stats.Full.Add(1)
 		return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
 	}
 	return effects{}
@@ -174,7 +174,7 @@ func (s *Local) inboxFull() bool {
 // inboxTimeout closes a session whose handler has been busy for too long.
 func (s *Local) inboxTimeout() {
 	if s.close(&CloseError{Code: CodeTryLater, Reason: "Server is too slow", Err: ErrStuck}) == nil {
-		s.registry.stats.stuck.Add(1)
+		s.registry.stats.Stuck.Add(1)
 	}
 }
 

@@ -108,10 +108,10 @@ func bubble(t *testing.T, opener Opener, c Config, f func(t *testing.T, g *Regis
 			held += int64(s.counted)
 			s.mu.Unlock()
 		}
-		if got := g.Stats().Memory; got != held {
+		if got := g.Stats().Memory.Load(); got != held {
 			t.Errorf("memory: %d counted, %d held", got, held)
 		}
-		if known, live := len(g.Sessions()), g.Stats().Sessions; int64(known) != live {
+		if known, live := len(g.Sessions()), g.Stats().Sessions.Load(); int64(known) != live {
 			t.Errorf("%d sessions are known, %d live", known, live)
 		}
 	})
@@ -265,7 +265,7 @@ func TestSessionOutlivesItsReceiverForTheDisconnectDelay(t *testing.T) {
 		h.want(t, "open")
 		time.Sleep(400 * time.Millisecond)
 		h.want(t, "open", "close 1006 Client went away")
-		if g.Find("k") != nil || g.Stats().Sessions != 0 {
+		if g.Find("k") != nil || g.Stats().Sessions.Load() != 0 {
 			t.Error("session is not forgotten")
 		}
 		if err := s.Attach(r); err != ErrClosed {
@@ -359,7 +359,7 @@ func TestSessionWithoutKeyDiesWithItsReceiver(t *testing.T) {
 		}
 		s.Detach(r, nil)
 		h.want(t, "open", "open", "close 1002 Connection interrupted")
-		if g.Stats().Sessions != 1 {
+		if g.Stats().Sessions.Load() != 1 {
 			t.Error("session is not forgotten")
 		}
 	})
@@ -372,7 +372,7 @@ func TestClosedSessionIsForgottenOnce(t *testing.T) {
 		s.Close(3000, "")
 		s.Detach(r, nil)
 		s.expire(1 << 30)
-		if n := g.Stats().Sessions; n != 0 {
+		if n := g.Stats().Sessions.Load(); n != 0 {
 			t.Errorf("%d sessions are counted", n)
 		}
 	})
@@ -390,7 +390,7 @@ func TestSlowClientIsClosedAtItsLimit(t *testing.T) {
 			t.Fatalf("got %v, want ErrSlow", err)
 		}
 		h.want(t, "open", "close 1013 Client is too slow")
-		if g.Stats().Memory != 0 || g.Stats().Slow != 1 {
+		if g.Stats().Memory.Load() != 0 || g.Stats().Slow.Load() != 1 {
 			t.Errorf("stats: %+v", g.Stats())
 		}
 		if err := s.Send([]byte("y")); err != ErrClosed {
@@ -415,11 +415,11 @@ func TestFrameOnItsWayCounts(t *testing.T) {
 				s, r := open1(t, g, "k")
 				r.next(t, s, "o")
 				s.Send([]byte(strings.Repeat("x", 990)))
-				if got, want := g.Stats().Memory, int64(992-uncounted); got != want {
+				if got, want := g.Stats().Memory.Load(), int64(992-uncounted); got != want {
 					t.Errorf("queued: %d bytes are counted, want %d", got, want)
 				}
 				r.next(t, s, `a["`+strings.Repeat("x", 990)+`"]`)
-				if got, want := g.Stats().Memory, int64(995-uncounted); got != want {
+				if got, want := g.Stats().Memory.Load(), int64(995-uncounted); got != want {
 					t.Errorf("on its way: %d bytes are counted, want %d", got, want)
 				}
 				if taken == nil {
@@ -429,8 +429,8 @@ func TestFrameOnItsWayCounts(t *testing.T) {
 					return
 				}
 				taken(s, r)
-				if s.Queued() != 0 || g.Stats().Memory != 0 {
-					t.Errorf("taken: %d bytes are queued, %d counted", s.Queued(), g.Stats().Memory)
+				if s.Queued() != 0 || g.Stats().Memory.Load() != 0 {
+					t.Errorf("taken: %d bytes are queued, %d counted", s.Queued(), g.Stats().Memory.Load())
 				}
 				if err := s.Send([]byte("0123456789")); err != nil {
 					t.Error(err)
@@ -498,7 +498,7 @@ func TestSessionLimits(t *testing.T) {
 		if _, err := g.Open("", nil, Peer{Address: "192.0.2.3"}, SockJS, r); !errors.As(err, &refused) || refused.Status != 503 {
 			t.Errorf("fourth of all: got %v", err)
 		}
-		if g.Stats().Refused != 2 {
+		if g.Stats().Refused.Load() != 2 {
 			t.Errorf("stats: %+v", g.Stats())
 		}
 		s.Detach(r, nil)
@@ -588,7 +588,7 @@ func TestOpenerRefuses(t *testing.T) {
 	opener := OpenerFunc(func(*http.Request) (Handler, error) { return nil, want })
 	bubble(t, opener, config, func(t *testing.T, g *Registry) {
 		_, err := g.Open("k", nil, Peer{}, SockJS, new(receiver))
-		if err != want || g.Find("k") != nil || g.Stats().Sessions != 0 {
+		if err != want || g.Find("k") != nil || g.Stats().Sessions.Load() != 0 {
 			t.Errorf("got %v, %+v", err, g.Stats())
 		}
 	})
@@ -741,7 +741,7 @@ func TestStuckHandlerLosesTheSession(t *testing.T) {
 		h.want(t, "open", "message 0")
 		close(gate)
 		h.want(t, "open", "message 0", "close 1013 Server is too slow")
-		if g.Stats().Stuck != 1 {
+		if g.Stats().Stuck.Load() != 1 {
 			t.Errorf("stats: %+v", g.Stats())
 		}
 	})
@@ -934,7 +934,7 @@ func TestManySessionsKeepTheirTime(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if n := g.Stats().Sessions; n != 0 {
+		if n := g.Stats().Sessions.Load(); n != 0 {
 			t.Errorf("%d sessions are left", n)
 		}
 	})

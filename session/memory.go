@@ -24,7 +24,7 @@ func (s *Local) counts() int {
 // uncounted bytes that Taken has cleared is given back by the next call. s.mu is held.
 func (s *Local) account() {
 	if held := s.counts(); held != s.counted {
-		s.registry.memory.Add(int64(held - s.counted))
+		s.registry.stats.Memory.Add(int64(held - s.counted))
 		s.counted = held
 	}
 }
@@ -32,7 +32,7 @@ func (s *Local) account() {
 // overMemory tells whether all sessions hold too much, with what this one holds
 // now. s.mu is held.
 func (s *Local) overMemory() bool {
-	return s.registry.memory.Load()+int64(s.counts()-s.counted) > s.registry.config.MemoryLimit
+	return s.registry.stats.Memory.Load()+int64(s.counts()-s.counted) > s.registry.config.MemoryLimit
 }
 
 // smallMessage is how many bytes a session whose client has read everything may be

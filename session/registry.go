@@ -48,10 +48,8 @@ type Registry struct {
 	calls      sync.WaitGroup // handlers that are called on goroutines of the registry's
 
 	number   atomic.Uint64 // the last session's
-	live     atomic.Int64
-	memory   atomic.Int64
 	draining atomic.Bool
-	stats    counters
+	stats    Stats
 
 	shards    [64]shard
 	addresses struct {
@@ -66,20 +64,16 @@ type shard struct {
 	keyless map[*Local]struct{}
 }
 
-// counters are a registry's, from its start.
-type counters struct {
-	opened, refused, slow, stuck, memory atomic.Int64
-}
-
-// Stats are a registry's counters.
+// Stats are a registry's counters, which are its own to change. All but the first two
+// only rise.
 type Stats struct {
-	Sessions int64 // that live now, those included that have closed less than the disconnect delay ago
-	Memory   int64 // bytes in all queues and inboxes now, as MemoryLimit counts them
-	Opened   int64 // sessions opened since the start
-	Refused  int64 // sessions refused for a limit, or while shutting down
-	Slow     int64 // sessions closed at QueueLimit or MemoryLimit: their clients did not read
-	Stuck    int64 // sessions closed at InboxTimeout: their handlers did not end
-	Full     int64 // sessions closed at MemoryLimit while their handlers were busy
+	Sessions atomic.Int64 // that live now, those included that have closed less than the disconnect delay ago
+	Memory   atomic.Int64 // bytes in all queues and inboxes now, as MemoryLimit counts them
+	Opened   atomic.Int64 // sessions opened
+	Refused  atomic.Int64 // sessions refused for a limit, or while shutting down
+	Slow     atomic.Int64 // sessions closed at QueueLimit or MemoryLimit: their clients did not read
+	Stuck    atomic.Int64 // sessions closed at InboxTimeout: their handlers did not end
+	Full     atomic.Int64 // sessions closed at MemoryLimit while their handlers were busy
 }
 
 // NewRegistry returns a registry of sessions that opener opens.
@@ -104,18 +98,8 @@ func NewRegistry(opener Opener, config Config) *Registry {
 	return g
 }
 
-// Stats returns the counters as they are now.
-func (g *Registry) Stats() Stats {
-	return Stats{
-		Sessions: g.live.Load(),
-		Memory:   g.memory.Load(),
-		Opened:   g.stats.opened.Load(),
-		Refused:  g.stats.refused.Load(),
-		Slow:     g.stats.slow.Load(),
-		Stuck:    g.stats.stuck.Load(),
-		Full:     g.stats.memory.Load(),
-	}
-}
+// Stats are the registry's counters.
+func (g *Registry) Stats() *Stats { return &g.stats }
 
 func (g *Registry) name(number uint64) string {
 	return g.prefix + strconv.FormatUint(number, 36)
@@ -140,14 +124,14 @@ func (g *Registry) shardOf(key string) *shard {
 // has been opened meanwhile.
 func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (*Local, error) {
 	if err := g.admit(&peer); err != nil {
-		g.stats.refused.Add(1)
+		g.stats.Refused.Add(1)
 		return nil, err
 	}
 	s, err := g.create(key, r, peer, framing, receiver)
 	if err != nil {
 		return nil, err
 	}
-	g.stats.opened.Add(1)
+	g.stats.Opened.Add(1)
 	if g.config.Opened != nil {
 		g.config.Opened(s)
 	}
@@ -183,7 +167,7 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing Framin
 
 // Full tells whether Open would refuse any client just now.
 func (g *Registry) Full() bool {
-	return g.draining.Load() || g.live.Load() >= int64(g.config.SessionLimit)
+	return g.draining.Load() || g.stats.Sessions.Load() >= int64(g.config.SessionLimit)
 }
 
 // admit counts a session in, if limits allow it.
@@ -191,8 +175,8 @@ func (g *Registry) admit(peer *Peer) error {
 	if g.draining.Load() {
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Server is going away"}
 	}
-	if g.live.Add(1) > int64(g.config.SessionLimit) {
-		g.live.Add(-1)
+	if g.stats.Sessions.Add(1) > int64(g.config.SessionLimit) {
+		g.stats.Sessions.Add(-1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions"}
 	}
 	if g.config.AddressLimit == 0 {
@@ -203,7 +187,7 @@ func (g *Registry) admit(peer *Peer) error {
 	defer g.addresses.Unlock()
 	n := g.addresses.sessions[network]
 	if n >= g.config.AddressLimit {
-		g.live.Add(-1)
+		g.stats.Sessions.Add(-1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
 	}
 	g.addresses.sessions[network] = n + 1
@@ -212,7 +196,7 @@ func (g *Registry) admit(peer *Peer) error {
 
 // dismiss counts a session out.
 func (g *Registry) dismiss(peer *Peer) {
-	g.live.Add(-1)
+	g.stats.Sessions.Add(-1)
 	if g.config.AddressLimit == 0 {
 		return
 	}
@@ -270,7 +254,7 @@ func (g *Registry) remove(s *Local) {
 // Sessions returns the sessions that live now, in no order: also those that have
 // closed less than the disconnect delay ago.
 func (g *Registry) Sessions() []*Local {
-	all := make([]*Local, 0, g.live.Load())
+	all := make([]*Local, 0, g.stats.Sessions.Load())
 	for i := range g.shards {
 		h := &g.shards[i]
 		h.mu.Lock()

@@ -43,7 +43,7 @@ func (s *Local) queued(waiting int) (effects, error) {
 		return effects{wake: s.takeWake()}, nil
 	}
 	s.queue.drop()
-	s.registry.stats.slow.Add(1)
+	s.registry.stats.Slow.Add(1)
 	return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow}), ErrSlow
 }
 

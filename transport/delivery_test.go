@@ -90,7 +90,7 @@ func TestGreetingIsTaken(t *testing.T) {
 				t.Fatalf("got %d bytes, %v", len(text), err)
 			}
 			opened := <-g.opened
-			eventually(t, "all is taken", func() bool { return opened.Queued() == 0 && s.Stats().Memory == 0 })
+			eventually(t, "all is taken", func() bool { return opened.Queued() == 0 && s.Stats().Memory.Load() == 0 })
 			if err := opened.Send(make([]byte, 2<<20)); err != nil {
 				t.Errorf("one message of any size: %v", err)
 			}
@@ -151,7 +151,7 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 					})
 				}
 				clients.Wait()
-				eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 || !strings.HasSuffix(transport, "websocket") })
+				eventually(t, "sessions end", func() bool { return s.Stats().Sessions.Load() == 0 || !strings.HasSuffix(transport, "websocket") })
 			})
 		}
 	})

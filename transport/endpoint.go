@@ -31,26 +31,21 @@ type Endpoint struct {
 	iframe   page
 	routes   map[string]route // of a session, by the last part of the path
 	statics  map[string]route // by the path
-	stats    counters
+	stats    Stats
 
 	subprotocols []string // of native WebSockets
 }
 
-// counters are an endpoint's, from its start.
-type counters struct {
-	origins, bodies, broken, late, busy, handshakes, unanswered atomic.Int64
-}
-
-// Stats are an endpoint's counters.
+// Stats are an endpoint's counters, which are its own to change.
 type Stats struct {
-	session.Stats
-	ForeignOrigins int64 // requests refused for the origin of their page (403)
-	TooLarge       int64 // bodies and messages refused for MessageLimit, BodyLimit or BatchLimit (413, 1009)
-	Broken         int64 // bodies and messages that were no array of strings (500, 1007)
-	Late           int64 // bodies and messages given up at BodyTimeout, since they stopped or were too slow (408, 1008)
-	Busy           int64 // requests refused because too many wait for a session's handler (503)
-	Handshakes     int64 // WebSocket handshakes that failed (400)
-	Unanswered     int64 // WebSockets closed because their peer did not answer a ping
+	*session.Stats
+	ForeignOrigins atomic.Int64 // requests refused for the origin of their page (403)
+	TooLarge       atomic.Int64 // bodies and messages refused for MessageLimit, BodyLimit or BatchLimit (413, 1009)
+	Broken         atomic.Int64 // bodies and messages that were no array of strings (500, 1007)
+	Late           atomic.Int64 // bodies and messages given up at BodyTimeout, since they stopped or were too slow (408, 1008)
+	Busy           atomic.Int64 // requests refused because too many wait for a session's handler (503)
+	Handshakes     atomic.Int64 // WebSocket handshakes that failed (400)
+	Unanswered     atomic.Int64 // WebSockets closed because their peer did not answer a ping
 }
 
 // NewEndpoint returns an endpoint for the URLs below prefix, such as "/echo";
@@ -92,24 +87,14 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		Opened:          e.opened,
 		Closed:          e.closed,
 	})
+	e.stats.Stats = e.registry.Stats()
 	e.cors = newCORS()
 	e.statics, e.routes = e.table()
 	return e, nil
 }
 
-// Stats returns the counters as they are now.
-func (e *Endpoint) Stats() Stats {
-	return Stats{
-		Stats:          e.registry.Stats(),
-		ForeignOrigins: e.stats.origins.Load(),
-		TooLarge:       e.stats.bodies.Load(),
-		Broken:         e.stats.broken.Load(),
-		Late:           e.stats.late.Load(),
-		Busy:           e.stats.busy.Load(),
-		Handshakes:     e.stats.handshakes.Load(),
-		Unanswered:     e.stats.unanswered.Load(),
-	}
-}
+// Stats are the endpoint's counters.
+func (e *Endpoint) Stats() *Stats { return &e.stats }
 
 // Registry holds the endpoint's sessions: it lists them, finds one by its ID, and closes
 // those that a function chooses.
@@ -227,7 +212,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if (path != "" && path != "/" || rt.kind == upgrading) && !e.guard.Allowed(r, rt.loaded) {
-		e.stats.origins.Add(1)
+		e.stats.ForeignOrigins.Add(1)
 		refuse(w, http.StatusForbidden, "Origin is not allowed.")
 		return
 	}

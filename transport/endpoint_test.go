@@ -150,7 +150,7 @@ func TestSessionLimitIsTold(t *testing.T) {
 	s := serve(t, session.Shared(handler.Echo{}), Options{SessionLimit: 1})
 	s.openPolling(t)
 	s.ask(t, "POST", "/0/"+newID()+"/xhr", "").want(t, 503, "Too many sessions\n")
-	if s.Stats().Refused != 1 {
+	if s.Stats().Refused.Load() != 1 {
 		t.Errorf("stats: %+v", s.Stats())
 	}
 }
@@ -207,7 +207,7 @@ func TestShutdownEndsEverythingCleanly(t *testing.T) {
 		go func() { polled <- s.ask(t, "POST", path+"/xhr", "") }()
 		framed, native := s.dial(t, "/0/0/websocket"), s.dial(t, "/websocket")
 		read(t, framed, "o")
-		eventually(t, "four sessions", func() bool { return s.Stats().Sessions == 4 })
+		eventually(t, "four sessions", func() bool { return s.Stats().Sessions.Load() == 4 })
 		time.Sleep(20 * time.Millisecond)
 
 		down := make(chan error)

@@ -57,7 +57,7 @@ func (e *Endpoint) refuseUpgrade(w http.ResponseWriter, r *http.Request) {
 	if e.serves("websocket") {
 		reason = "Native WebSocket is at " + e.prefix + "/websocket; on this URL it is off, see the option RawWebSocket (raw_websocket)."
 	}
-	e.stats.handshakes.Add(1)
+	e.stats.Handshakes.Add(1)
 	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.proxies.caller(r).ip())
 	unread(w, r)
 	refuse(w, http.StatusBadRequest, reason)

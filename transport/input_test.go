@@ -61,7 +61,7 @@ func TestBodiesThatAreNoArrayOfStrings(t *testing.T) {
 	if got, want := s.ask(t, "POST", path+"/xhr", "").body, `a["\ud800"]`+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if st := s.Stats(); st.TooLarge != 3 || st.Broken != 11 {
+	if st := s.Stats(); st.TooLarge.Load() != 3 || st.Broken.Load() != 11 {
 		t.Errorf("stats: %+v", st)
 	}
 }
@@ -160,7 +160,7 @@ func TestCallbacksAreNames(t *testing.T) {
 			s.ask(t, "GET", "/0/"+newID()+"/"+name+query, "").want(t, 500, want)
 		}
 	}
-	if n := s.Stats().Opened; n != 0 {
+	if n := s.Stats().Opened.Load(); n != 0 {
 		t.Errorf("%d sessions were opened", n)
 	}
 }
@@ -215,7 +215,7 @@ func TestWebSocketMessagesThatAreNone(t *testing.T) {
 	}
 	conn.WriteMessage(websocket.TextMessage, []byte(`"one"`))
 	read(t, conn, `a["one"]`)
-	if st := s.Stats(); st.TooLarge != 3 || st.Broken != 6 {
+	if st := s.Stats(); st.TooLarge.Load() != 3 || st.Broken.Load() != 6 {
 		t.Errorf("stats: %+v", st)
 	}
 }
@@ -313,7 +313,7 @@ func TestBrokenCloseFrameEndsTheConnection(t *testing.T) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
-	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions.Load() == 0 })
 }
 
 func TestPingsAreAnswered(t *testing.T) {
@@ -340,7 +340,7 @@ func TestUnfinishedMessageIsGivenUp(t *testing.T) {
 			t.Errorf("%q: got a message", part)
 		}
 	}
-	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions.Load() == 0 })
 }
 
 func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
@@ -354,9 +354,9 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 		}
 	}()
 	s.dial(t, "/0/0/websocket") // reads nothing, so answers nothing
-	eventually(t, "one session ends", func() bool { return s.Stats().Sessions == 1 })
+	eventually(t, "one session ends", func() bool { return s.Stats().Sessions.Load() == 1 })
 	time.Sleep(time.Second)
-	if s.Stats().Sessions != 1 {
+	if s.Stats().Sessions.Load() != 1 {
 		t.Error("the peer that answers has lost its session")
 	}
 	answers.Close()
@@ -575,7 +575,7 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "sessions end", func() bool { return s.Stats().Sessions == 0 })
+	eventually(t, "sessions end", func() bool { return s.Stats().Sessions.Load() == 0 })
 }
 
 // sockjs-protocol, JsessionidCookie: every session URL.
@@ -750,10 +750,10 @@ func TestManyRequestsForABusyHandler(t *testing.T) {
 		}
 	}
 	close(h.let)
-	if s.Stats().Busy == 0 {
+	if s.Stats().Busy.Load() == 0 {
 		t.Error("none was refused")
 	}
-	eventually(t, "all are answered", func() bool { return s.Stats().Memory == 0 })
+	eventually(t, "all are answered", func() bool { return s.Stats().Memory.Load() == 0 })
 }
 
 // At the deadline of a shutdown, busy handlers or not, all clients are told.
@@ -827,7 +827,7 @@ func TestOpenerMayPanic(t *testing.T) {
 			t.Error("got an answer")
 		}
 	}
-	if n := s.Stats().Sessions; n != 0 {
+	if n := s.Stats().Sessions.Load(); n != 0 {
 		t.Errorf("%d sessions are counted", n)
 	}
 }

@@ -58,7 +58,7 @@ func TestForeignPagesAreRefusedEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if got := s.Stats().ForeignOrigins; got != refused {
+	if got := s.Stats().ForeignOrigins.Load(); got != refused {
 		t.Errorf("counted %d of %d", got, refused)
 	}
 }

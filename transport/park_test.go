@@ -123,13 +123,13 @@ func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before, opened := runtime.NumGoroutine(), p.Stats().Opened
+			before, opened := runtime.NumGoroutine(), p.Stats().Opened.Load()
 			for range 1000 {
 				open(p.dial(t), newID())
 			}
 			const spare = 10 // the epoll set's, the server's
 			eventually(t, "all are parked", func() bool {
-				return p.Stats().Opened == opened+1000 && runtime.NumGoroutine() < before+spare
+				return p.Stats().Opened.Load() == opened+1000 && runtime.NumGoroutine() < before+spare
 			})
 		})
 	}
@@ -324,9 +324,9 @@ func TestMiddlewareOfReturnedConnections(t *testing.T) {
 	}
 	for range 2 { // the second on a connection whose stream has ended
 		path = "/0/" + newID()
-		opened := p.Stats().Opened
+		opened := p.Stats().Opened.Load()
 		wrapped(l, path+"/xhr_streaming")
-		eventually(t, "open", func() bool { return p.Stats().Opened == opened+1 })
+		eventually(t, "open", func() bool { return p.Stats().Opened.Load() == opened+1 })
 		text := strings.Repeat("x", 5000)
 		p.dial(t).ask(t, "POST", path+"/xhr_send", `["`+text+`"]`, "")
 		if res, body := l.response(t); len(res.TransferEncoding) != 1 || !strings.HasSuffix(body, "h\no\na[\""+text+"\"]\n") {
@@ -336,7 +336,7 @@ func TestMiddlewareOfReturnedConnections(t *testing.T) {
 	wrapped(l, "/0/"+newID()+"/xhr_streaming")
 	l.Reader.ReadString('o')
 	l.Close()
-	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions == 0 })
+	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions.Load() == 0 })
 }
 
 // Parked receivers whose clients leave close their sessions, reset or not,
@@ -359,7 +359,7 @@ func TestClientsLeaveParkedResponses(t *testing.T) {
 		}
 		go l.Close()
 	}
-	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions == 0 })
+	eventually(t, "all sessions end", func() bool { return p.Stats().Sessions.Load() == 0 })
 }
 
 // The head of a parked response is as net/http would have written it, whatever

@@ -100,7 +100,7 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 	case errors.Is(err, session.ErrClosed):
 		notFound(w)
 	case errors.Is(err, session.ErrBusy):
-		e.stats.busy.Add(1)
+		e.stats.Busy.Add(1)
 		refuse(w, http.StatusServiceUnavailable, "Too many messages wait.")
 	case err != nil: // the client has gone
 	default:
@@ -160,19 +160,19 @@ func (e *Endpoint) refuseBody(w http.ResponseWriter, r *http.Request, err error)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over), errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):
-		e.stats.bodies.Add(1)
+		e.stats.TooLarge.Add(1)
 		refuse(w, http.StatusRequestEntityTooLarge, "Payload is too large.")
 	case errors.Is(err, frame.ErrEmpty):
-		e.stats.broken.Add(1)
+		e.stats.Broken.Add(1)
 		refuse(w, http.StatusInternalServerError, "Payload expected.")
 	case errors.Is(err, frame.ErrStrings):
-		e.stats.broken.Add(1)
+		e.stats.Broken.Add(1)
 		refuse(w, http.StatusInternalServerError, "Payload must be an array of strings.")
 	case errors.Is(err, frame.ErrSyntax):
-		e.stats.broken.Add(1)
+		e.stats.Broken.Add(1)
 		refuse(w, http.StatusInternalServerError, "Broken JSON encoding.")
 	default: // a body that did not come whole, or in time
-		e.stats.late.Add(1)
+		e.stats.Late.Add(1)
 		hangUp(w, r)
 		refuse(w, http.StatusRequestTimeout, "Body is incomplete.")
 	}

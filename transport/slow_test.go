@@ -63,7 +63,7 @@ func TestSlowReaderHarmsNoOne(t *testing.T) {
 
 				id := newID()
 				c := s.deafClient(t, fmt.Sprintf(request, id))
-				eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
+				eventually(t, "open", func() bool { return s.Stats().Sessions.Load() == 1 })
 				before := heap()
 				if strings.HasSuffix(name, "websocket") {
 					c.Write(clientFrame(`["go"]`))
@@ -89,7 +89,7 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close() // unread
-	eventually(t, "open", func() bool { return s.Stats().Sessions == 1 })
+	eventually(t, "open", func() bool { return s.Stats().Sessions.Load() == 1 })
 	before := heap()
 	s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
 	s.wantSlow(t, f, other, before, 16<<20) // its client, in the same process, keeps 4 MiB
@@ -103,7 +103,7 @@ func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before,
 	if most > atMost {
 		t.Errorf("process grew by %d KiB", most>>10)
 	}
-	if s.Stats().Slow != 1 || s.Stats().Memory > 1<<20 {
+	if s.Stats().Slow.Load() != 1 || s.Stats().Memory.Load() > 1<<20 {
 		t.Errorf("stats: %+v", s.Stats())
 	}
 }

@@ -71,7 +71,7 @@ func (e *Endpoint) rawWebSocket(w http.ResponseWriter, r *http.Request, _ string
 func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	hixie := e.options.Hixie76 && isHixie76(r)
 	if reason := checkHandshake(r); reason != "" && !hixie {
-		e.stats.handshakes.Add(1)
+		e.stats.Handshakes.Add(1)
 		unread(w, r)
 		w.Header()["Sec-Websocket-Version"] = version // RFC 6455, section 4.4
 		refuse(w, http.StatusBadRequest, reason)
@@ -94,7 +94,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		err = k.upgradeRFC6455(w, r, peer.Subprotocol)
 	}
 	if err != nil {
-		e.stats.handshakes.Add(1)
+		e.stats.Handshakes.Add(1)
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		return
 	}
@@ -198,7 +198,7 @@ func (k *socket) end(err error) (goOn bool) {
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.conn.CloseFlushed()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		k.endpoint.stats.late.Add(1)
+		k.endpoint.stats.Late.Add(1)
 		return k.end(tooSlow)
 	default:
 		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
@@ -226,9 +226,9 @@ func over(err error) bool {
 func (k *socket) refuse(end *session.CloseError) {
 	switch end.Code {
 	case session.CodeTooBig:
-		k.endpoint.stats.bodies.Add(1)
+		k.endpoint.stats.TooLarge.Add(1)
 	case session.CodeInvalid, session.CodeUnsupported:
-		k.endpoint.stats.broken.Add(1)
+		k.endpoint.stats.Broken.Add(1)
 	}
 	k.session.Detach(k, end)
 }

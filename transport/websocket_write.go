@@ -99,7 +99,7 @@ func (k *socket) probe(heartbeat []byte) ([]byte, error) {
 	}
 	switch {
 	case silent > most:
-		k.endpoint.stats.unanswered.Add(1)
+		k.endpoint.stats.Unanswered.Add(1)
 		return heartbeat, errUnanswered
 	case silent == 2:
 		heartbeat = k.codec.appendPing(heartbeat)

@@ -138,7 +138,7 @@ func (s *server) serve(ln net.Listener) error {
 func (s *server) sessions() (n int64) {
 	for _, e := range s.endpoints {
 		if e, ok := e.(*transport.Endpoint); ok {
-			n += e.Stats().Sessions
+			n += e.Stats().Sessions.Load()
 		}
 	}
 	return n
