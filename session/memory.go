@@ -8,7 +8,8 @@ func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
 // another.
 const uncounted = 512
 
-// counts is the number of bytes of the session that count. s.mu is held.
+// counts is what the session counts for in the registry's memory, in bytes. s.mu is
+// held.
 func (s *Local) counts() int {
 	held := s.waiting()
 	if s.inbox != nil {
