@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // config is as SockJS has it, with small limits.
@@ -907,6 +908,13 @@ func TestBlockingFunctionMayPanic(t *testing.T) {
 		r.next(t, s, "o")
 		r.next(t, s, `c[1011,"Internal error"]`)
 	})
+}
+
+// The allocator gives the next size 352 bytes.
+func TestLocalIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(Local{}); n > 320 {
+		t.Errorf("a session takes %d bytes", n)
+	}
 }
 
 // A thousand quiet sessions are one timer and no goroutine: the bubble's end
