@@ -13,7 +13,9 @@ type effects struct {
 // Handler is called with the lock held. The handler runs on a goroutine of its own,
 // since the caller of Send or Close may hold locks that OnClose needs.
 func (s *Local) unlock(e effects) {
-	s.account()
+	if held := s.counts(); held != s.counted {
+		s.account(held)
+	}
 	var due tick
 	if e.schedule {
 		due = s.due()

@@ -35,30 +35,27 @@ type Local struct {
 
 	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
 
-	mu sync.Mutex // guards the rest
-	conversation
-	needsWake     bool // Next gave all there was: the receiver waits for Wake
+	mu            sync.Mutex // guards the rest
+	needsWake     bool       // Next gave all there was: the receiver waits for Wake
 	heartbeatDue  bool
 	busy          bool // the handler is being called
 	onCloseCalled bool // or it is being called
 	receiver      Receiver
-	lastSent      tick            // when a frame was last taken
-	counted       int             // bytes that are counted in the registry's memory
-	waiters       *waiters        // nil while nobody waits
-	context       *sessionContext // nil until Context is called
+	lastSent      tick     // when a frame was last taken
+	counted       int      // bytes that are counted in the registry's memory
+	waiters       *waiters // nil while nobody waits
+	conversation
+	context *sessionContext // nil until Context is called
 }
 
 // A conversation is what a session is beyond this process: plain data, from which
-// another process could go on with it. Its key, peer and number are not changed.
+// another process could go on with it. What each message needs comes first, beside
+// what it needs of Local: a broadcast goes through the memory of all its sessions.
 type conversation struct {
-	key       string // the URL's session id, or empty: lives and dies with its receiver
-	peer      Peer
-	number    uint64 // makes the session's name
 	state     state
-	openSent  bool        // the open frame has been taken
-	closeSent bool        // the close frame has been taken
-	fetched   bool        // something queued has been taken since the session began to close
-	end       *CloseError // why it is not open any more
+	openSent  bool // the open frame has been taken
+	closeSent bool // the close frame has been taken
+	fetched   bool // something queued has been taken since the session began to close
 	queue     queue
 	inbox     *inbox // nil while nothing waits
 
@@ -66,6 +63,13 @@ type conversation struct {
 	// last receiver left, when the session began to close, or when the close frame
 	// was first taken.
 	idleSince tick
+
+	end *CloseError // why it is not open any more
+
+	// Not changed.
+	number uint64 // makes the session's name
+	key    string // the URL's session id, or empty: lives and dies with its receiver
+	peer   Peer
 }
 
 type sessionContext struct {
@@ -200,9 +204,7 @@ func (s *Local) Next(r Receiver, dst []byte) Frame {
 		s.inflight.Store(0)
 		f.Kind, f.Bytes = s.frame(dst)
 		switch f.Kind {
-		case NoFrame:
-		case CloseFrame:
-			f.End = s.end
+		case NoFrame, CloseFrame:
 		default:
 			s.heartbeatDue, s.lastSent = false, s.registry.wheel.now()
 			f.More = s.queue.len() > 0 || s.state != open

@@ -21,13 +21,12 @@ func (s *Local) counts() int {
 	return max(held-uncounted, 0)
 }
 
-// account brings the registry's count of memory up to date. A frame of at most
-// uncounted bytes that Taken has cleared is given back by the next call. s.mu is held.
-func (s *Local) account() {
-	if held := s.counts(); held != s.counted {
-		s.registry.stats.Memory.Add(int64(held - s.counted))
-		s.counted = held
-	}
+// account has the registry count held bytes of the session: unlock does so where that
+// has changed. A frame of at most uncounted bytes that Taken has cleared is given back
+// by the next change. s.mu is held.
+func (s *Local) account(held int) {
+	s.registry.stats.Memory.Add(int64(held - s.counted))
+	s.counted = held
 }
 
 // overMemory tells whether all sessions hold too much, with what this one holds

@@ -8,12 +8,12 @@ type Receiver interface {
 	Wake()
 }
 
-// A Frame is what Next has for a client.
+// A Frame is what Next has for a client. It is as large as can be returned without
+// going through memory, which would cost more than all else that Next does.
 type Frame struct {
 	Bytes []byte // what was given to Next, with the frame appended, which is the receiver's
 	Kind  FrameKind
-	More  bool        // there is another frame already: the receiver is not woken for it
-	End   *CloseError // of a CloseFrame; otherwise nil
+	More  bool // there is another frame already: the receiver is not woken for it
 }
 
 // A FrameKind is one of the units that a session sends.

@@ -246,7 +246,7 @@ func (x *response) next(b []byte) session.Frame {
 		return f
 	}
 	x.size += len(f.Bytes) + 1
-	if f.End != nil || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
+	if f.Kind == session.CloseFrame || x.carrier.poll || x.size >= x.endpoint.options.ResponseLimit {
 		x.done = true
 		x.session.Detach(x, nil)
 	}

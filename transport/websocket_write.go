@@ -19,10 +19,11 @@ func (k *socket) start(answer []byte) (err error) {
 		for f.More {
 			f = k.session.Next(k, f.Bytes)
 		}
-		err = k.write(f.Bytes, f.End != nil)
+		closes := f.Kind == session.CloseFrame
+		err = k.write(f.Bytes, closes)
 		answer = nil
 		switch {
-		case f.End != nil:
+		case closes:
 			k.session.Detach(k, nil)
 		case !k.conn.Pending():
 			k.session.Taken()
