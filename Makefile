@@ -30,7 +30,7 @@ test: client stomp-clients chromium
 	$(GO) test $(RACE) -timeout 12m ./...
 
 race:
-	$(GO) test -race -count 5 ./session/... ./handler/... ./transport/netpoll/... ./transport
+	$(GO) test -race -count 5 ./session/... ./handler/... ./transport/internal/... ./transport
 
 # The protocol's cases by name: make protocol CASE=XhrPolling
 protocol:
@@ -42,7 +42,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
 	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./transport
 	$(GO) test -run '^$$' -fuzz FuzzForwarded -fuzztime $(FUZZTIME) ./transport
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./transport/netpoll
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./transport/internal/http1
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./handler/stomp/frame
 	$(GO) test -run '^$$' -fuzz FuzzFrameComesBack -fuzztime $(FUZZTIME) ./handler/stomp/frame
 	$(GO) test -run '^$$' -fuzz FuzzPattern -fuzztime $(FUZZTIME) ./handler/stomp

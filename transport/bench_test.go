@@ -28,7 +28,7 @@ type talk struct {
 	answer []byte
 }
 
-func (s *served) talk(b *testing.B) *talk {
+func (s *site) talk(b *testing.B) *talk {
 	b.Helper()
 	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	if err != nil {

@@ -159,12 +159,12 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 
 // open opens a session, which on a busy machine gets more time than /info's
 // round trip would leave it.
-func (s *served) open(ctx context.Context, transport string) (*client.Conn, error) {
+func (s *site) open(ctx context.Context, transport string) (*client.Conn, error) {
 	return client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client, OpenTimeout: time.Minute})
 }
 
 // converse opens a session and has 100 messages echoed.
-func (s *served) converse(ctx context.Context, transport string) error {
+func (s *site) converse(ctx context.Context, transport string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	c, err := s.open(ctx, transport)
@@ -195,7 +195,7 @@ func (s *served) converse(ctx context.Context, transport string) error {
 }
 
 // collect polls until it has all messages, in order.
-func (s *served) collect(id string, messages int) error {
+func (s *site) collect(id string, messages int) error {
 	for next := -1; next < messages; {
 		r, err := http.NewRequest("POST", s.url+"/000/"+id+"/xhr", nil)
 		if err != nil {

@@ -20,4 +20,10 @@
 // learn which. A transport decodes what the carrier brings and hands it to the
 // session; it pulls frames from the session when it can write, and wraps them
 // for the carrier. It never waits for one client on behalf of another.
+//
+// From a [Server] down: server.go serves and ends, endpoint.go has what an endpoint is,
+// routes.go the URL table; response.go is the receiver of the HTTP transports, each of
+// which has a file, with parked.go and served.go for how its bytes are written;
+// websocket.go is the receiver of WebSockets, rfc6455.go and hixie76.go their framing;
+// send.go takes messages; pump.go moves frames from sessions to wires.
 package transport

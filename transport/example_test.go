@@ -1,8 +1,11 @@
 package transport_test
 
 import (
+	"context"
 	"log"
 	"net/http"
+	"os"
+	"os/signal"
 	"time"
 
 	"switchback/handler"
@@ -20,8 +23,8 @@ func ExampleNewEndpoint() {
 }
 
 // A server whose connections cost least: they wait parked for their first request,
-// too. It serves whatever the http.Server does.
-func ExampleEndpoint_Serve() {
+// too. It serves whatever the http.Server does, until it is interrupted.
+func ExampleServer() {
 	echo, err := transport.NewEndpoint("/echo", session.Shared(handler.Echo{}), transport.Options{})
 	if err != nil {
 		log.Fatal(err)
@@ -30,7 +33,16 @@ func ExampleEndpoint_Serve() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(echo.Serve(&http.Server{Handler: echo, ReadHeaderTimeout: 10 * time.Second}, l))
+	server := transport.NewServer(&http.Server{Handler: echo, ReadHeaderTimeout: 10 * time.Second}, echo)
+	go server.Serve(l)
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	<-interrupted
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // An endpoint beside other handlers, for pages of two origins, and only for

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"switchback/session"
-	"switchback/transport/netpoll"
+	"switchback/transport/internal/http1"
 )
 
 // keySize is that of what Sec-WebSocket-Key encodes, and keyGUID what is hashed
@@ -21,7 +21,7 @@ const (
 // version is the one that is spoken (RFC 6455, section 4.1).
 var version = []string{"13"}
 
-func isUpgrade(r *http.Request) bool { return netpoll.ListHas(r.Header["Upgrade"], "websocket") }
+func isUpgrade(r *http.Request) bool { return http1.ListHas(r.Header["Upgrade"], "websocket") }
 
 // checkHandshake returns what keeps a request from being a handshake of RFC
 // 6455, or nothing (section 4.2.1; sockjs-protocol, WebsocketHttpErrors).
@@ -29,7 +29,7 @@ func checkHandshake(r *http.Request) string {
 	switch {
 	case !isUpgrade(r):
 		return `Can "Upgrade" only to "WebSocket".`
-	case !netpoll.ListHas(r.Header["Connection"], "upgrade"):
+	case !http1.ListHas(r.Header["Connection"], "upgrade"):
 		return `"Connection" must be "Upgrade".`
 	case r.ProtoMajor != 1 || !r.ProtoAtLeast(1, 1):
 		return "WebSocket needs HTTP/1.1."
@@ -88,12 +88,12 @@ func (e *Endpoint) subprotocol(r *http.Request) string {
 // first frames.
 func (k *socket) upgradeRFC6455(w http.ResponseWriter, r *http.Request, subprotocol string) error {
 	answer := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
-	answer = netpoll.AppendField(answer, "Sec-WebSocket-Accept", acceptance(r.Header.Get("Sec-Websocket-Key")))
+	answer = http1.AppendField(answer, "Sec-WebSocket-Accept", acceptance(r.Header.Get("Sec-Websocket-Key")))
 	if subprotocol != "" {
-		answer = netpoll.AppendField(answer, "Sec-WebSocket-Protocol", subprotocol)
+		answer = http1.AppendField(answer, "Sec-WebSocket-Protocol", subprotocol)
 	}
 	for _, cookie := range w.Header()["Set-Cookie"] {
-		answer = netpoll.AppendField(answer, "Set-Cookie", cookie)
+		answer = http1.AppendField(answer, "Set-Cookie", cookie)
 	}
 	if err := k.hijack(w); err != nil {
 		return err
@@ -109,10 +109,11 @@ func acceptance(key string) string {
 
 // hijack takes a request's connection for good.
 func (k *socket) hijack(w http.ResponseWriter) (err error) {
-	if k.conn, err = k.endpoint.poller.Upgrade(w); err != nil {
+	if k.conn, err = k.service.taker.Upgrade(w); err != nil {
 		refuse(w, http.StatusInternalServerError, "WebSocket is not possible here.")
 		return err
 	}
+	k.conn.SetWriteTimeout(k.service.options.WriteTimeout)
 	k.conn.Own(k)
 	return nil
 }

@@ -42,7 +42,7 @@ func newCORS() func(http.ResponseWriter, *http.Request) {
 // preflight answers OPTIONS, cacheably. The answer names the methods that the
 // path takes, whichever was asked for (sockjs-protocol, Test.verify_options):
 // rs/cors would answer the one asked for, and nothing to a list.
-func (e *Endpoint) preflight(w http.ResponseWriter, r *http.Request, rt route) {
+func (e *Endpoint) preflight(w http.ResponseWriter, r *http.Request, rt *route) {
 	h := w.Header()
 	h["Cache-Control"] = cachedYear
 	h.Set("Expires", time.Now().Add(year).UTC().Format(http.TimeFormat))

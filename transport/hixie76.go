@@ -74,7 +74,7 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	}
 	b := k.conn.Lend()
 	defer b.GiveBack()
-	c := k.endpoint.guard.proxies.caller(r)
+	c := k.service.guard.proxies.caller(r)
 	scheme := "ws"
 	if c.secure {
 		scheme = "wss"
@@ -84,7 +84,7 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 		r.Header.Get("Origin"), scheme, c.host, r.URL.RequestURI())
 	challenge := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, one), two)
 	challenge = append(challenge, make([]byte, 8)...)
-	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.HandshakeTimeout))
+	k.conn.SetReadDeadline(time.Now().Add(k.service.options.HandshakeTimeout))
 	if _, err := io.ReadFull(b, challenge[8:]); err != nil {
 		k.conn.Close()
 		return err

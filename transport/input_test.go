@@ -24,7 +24,7 @@ import (
 )
 
 // openPolling opens a session and returns its URL's path.
-func (s *served) openPolling(t *testing.T) string {
+func (s *site) openPolling(t *testing.T) string {
 	t.Helper()
 	path := "/000/" + newID()
 	s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
@@ -99,7 +99,7 @@ func TestUnknownSessionIsToldBeforeTheBodyIsRead(t *testing.T) {
 }
 
 // raw sends bytes and returns the first of the answer.
-func (s *served) raw(t *testing.T, request string) string {
+func (s *site) raw(t *testing.T, request string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	if err != nil {
@@ -714,7 +714,7 @@ func TestBusyHandlerAndItsPeer(t *testing.T) {
 }
 
 // status sends a message and returns the answer's status, or 0.
-func (s *served) status(path string) int {
+func (s *site) status(path string) int {
 	r, err := http.NewRequest("POST", s.url+path, strings.NewReader(`["0123456789"]`))
 	if err != nil {
 		return 0
@@ -723,7 +723,7 @@ func (s *served) status(path string) int {
 	return a.status
 }
 
-func (s *served) pollTwice(id string) (text string) {
+func (s *site) pollTwice(id string) (text string) {
 	for range 2 {
 		r, err := http.NewRequest("POST", s.url+"/0/"+id+"/xhr", nil)
 		if err != nil {

@@ -21,11 +21,11 @@ func clip(text string) string {
 }
 
 // tell logs an event of a session.
-func (e *Endpoint) tell(level slog.Level, event string, s *session.Local, more ...any) {
+func (v *service) tell(level slog.Level, event string, s *session.Local, more ...any) {
 	ctx := context.Background()
-	if !e.log.Enabled(ctx, level) {
+	if !v.log.Enabled(ctx, level) {
 		return
 	}
 	about := []any{"session", s.ID(), "transport", s.Peer().Transport, "address", s.Peer().Address}
-	e.log.Log(ctx, level, event, append(about, more...)...)
+	v.log.Log(ctx, level, event, append(about, more...)...)
 }

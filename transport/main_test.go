@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A served endpoint and the clients that ask it.
-type served struct {
+// A site is a served endpoint and the clients that ask it.
+type site struct {
 	*Endpoint
 	url    string // base URL
 	server *httptest.Server
@@ -33,7 +33,7 @@ type wire string
 
 const (
 	bare       wire = "bare"       // HTTP/1.1 over TCP: responses and WebSockets are parked
-	fromStart  wire = "from start" // HTTP/1.1 over TCP by Endpoint.Serve: connections are parked from the start
+	fromStart  wire = "from start" // HTTP/1.1 over TCP by Server.Serve: connections are parked from the start
 	unparkable wire = "unparkable" // HTTP/1.1 over connections that the server's listener wraps
 	secure     wire = "TLS"        // HTTP/1.1 over TLS
 	http2      wire = "HTTP/2"     // for all but WebSockets
@@ -48,18 +48,18 @@ func overWires(t *testing.T, f func(t *testing.T, w wire)) {
 
 // serve serves an endpoint at /echo until the end of the test, which finds it
 // shut down.
-func serve(t testing.TB, opener session.Opener, o Options) *served {
+func serve(t testing.TB, opener session.Opener, o Options) *site {
 	t.Helper()
 	return bare.serve(t, opener, o)
 }
 
-func (w wire) serve(t testing.TB, opener session.Opener, o Options) *served {
+func (w wire) serve(t testing.TB, opener session.Opener, o Options) *site {
 	t.Helper()
 	return w.serveBehind(t, opener, o, func(e http.Handler) http.Handler { return e })
 }
 
 // serveBehind is serve behind a middleware.
-func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middleware func(http.Handler) http.Handler) *served {
+func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middleware func(http.Handler) http.Handler) *site {
 	t.Helper()
 	e, err := NewEndpoint("/echo", opener, o)
 	if err != nil {
@@ -80,14 +80,14 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 			t.Fatal(err)
 		}
 		server.URL = "http://" + server.Listener.Addr().String()
-		go func() { e.Serve(server.Config, server.Listener); close(ended) }()
+		go func() { NewServer(server.Config, e).Serve(server.Listener); close(ended) }()
 	case unparkable:
 		server.Listener = wrapping{server.Listener}
 		server.Start()
 	default:
 		server.Start()
 	}
-	s := &served{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
+	s := &site{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
@@ -112,7 +112,7 @@ type answer struct {
 }
 
 // ask makes one request. Headers are given as "Name: value".
-func (s *served) ask(t testing.TB, method, path, body string, headers ...string) answer {
+func (s *site) ask(t testing.TB, method, path, body string, headers ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *served) ask(t testing.TB, method, path, body string, headers ...string)
 }
 
 // post is ask for a body that comes while it is sent.
-func (s *served) post(t testing.TB, path string, body io.Reader) answer {
+func (s *site) post(t testing.TB, path string, body io.Reader) answer {
 	t.Helper()
 	r, err := http.NewRequest("POST", s.url+path, body)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *served) post(t testing.TB, path string, body io.Reader) answer {
 	return a
 }
 
-func (s *served) do(r *http.Request) (answer, error) {
+func (s *site) do(r *http.Request) (answer, error) {
 	res, err := s.client.Do(r)
 	if err != nil {
 		return answer{}, err
@@ -157,7 +157,7 @@ func (s *served) do(r *http.Request) (answer, error) {
 	return answer{res.StatusCode, string(b), res.Header}, err
 }
 
-func (s *served) poll(t testing.TB, id string) string {
+func (s *site) poll(t testing.TB, id string) string {
 	t.Helper()
 	return s.ask(t, "POST", "/000/"+id+"/xhr", "").body
 }
@@ -170,7 +170,7 @@ func (a answer) want(t testing.TB, status int, body string) {
 }
 
 // dial opens a WebSocket.
-func (s *served) dial(t testing.TB, path string) *websocket.Conn {
+func (s *site) dial(t testing.TB, path string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: s.client.Transport.(*http.Transport).TLSClientConfig}
 	if d.TLSClientConfig != nil {

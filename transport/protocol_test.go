@@ -82,7 +82,7 @@ func TestProtocol(t *testing.T) {
 	}
 	own := engines[0]
 	play("behind a middleware", own.name, func(t *testing.T) string {
-		return own.serve(t, func(t *testing.T, h http.Handler, e endpoint) string { return startPlain(t, wrapWriters(h), e) })
+		return own.serve(t, func(t *testing.T, h http.Handler) string { return startPlain(t, wrapWriters(h)) })
 	})
 	play("parked from the start", own.name, func(t *testing.T) string { return own.serve(t, startParked) })
 }
@@ -98,26 +98,26 @@ type writer struct{ http.ResponseWriter }
 func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // startPlain starts a server and returns its address.
-func startPlain(t *testing.T, h http.Handler, _ endpoint) string {
+func startPlain(t *testing.T, h http.Handler) string {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }
 
-// startParked starts a server by one of its endpoints.
-func startParked(t *testing.T, h http.Handler, e endpoint) string {
+// startParked starts a Server.
+func startParked(t *testing.T, h http.Handler) string {
 	l, err := transport.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server, ended := &http.Server{Handler: h}, make(chan struct{})
-	go func() { e.(*transport.Endpoint).Serve(server, l); close(ended) }()
+	go func() { transport.NewServer(server).Serve(l); close(ended) }()
 	t.Cleanup(func() { server.Close(); <-ended })
 	return l.Addr().String()
 }
 
 // serve serves the services until the end of the test, and returns the address.
-func (e engine) serve(t *testing.T, start func(*testing.T, http.Handler, endpoint) string) string {
+func (e engine) serve(t *testing.T, start func(*testing.T, http.Handler) string) string {
 	before := goleak.IgnoreCurrent()
 	endpoints := make(map[string]endpoint)
 	for prefix, s := range services {
@@ -135,7 +135,7 @@ func (e engine) serve(t *testing.T, start func(*testing.T, http.Handler, endpoin
 		for end := time.Now().Add(10 * time.Second); goleak.Find(before) != nil && time.Now().Before(end); {
 		}
 	})
-	addr := start(t, byPrefix(endpoints), endpoints["/echo"])
+	addr := start(t, byPrefix(endpoints))
 	t.Cleanup(func() {
 		for _, e := range endpoints {
 			shutdown(t, e)

@@ -12,7 +12,10 @@ import (
 //	scheduled -> running: run
 //	running -> again: woken meanwhile
 //	running -> idle: nothing is left to move
-type pump struct{ state atomic.Int32 }
+type pump struct {
+	state  atomic.Int32
+	direct atomic.Bool // a goroutine is at work for the session: it writes the first frame
+}
 
 // A runner is who has a pump: run moves its frames, in a loop.
 type runner interface{ run() }
@@ -40,6 +43,17 @@ func (p *pump) wake() bool {
 			return false
 		}
 	}
+}
+
+// arrange has r, whose pump it is, run: at once where a goroutine is at work for the
+// session, so that an answer costs no other one, but only once; otherwise by the
+// flusher, so that what follows can gather. Its caller got true from wake.
+func (p *pump) arrange(r runner, f *flusher) {
+	if p.direct.Load() && p.direct.CompareAndSwap(true, false) {
+		r.run()
+		return
+	}
+	f.schedule(r)
 }
 
 // loop moves until nobody wakes it any more. Its caller got true from wake.

@@ -16,7 +16,7 @@ import (
 )
 
 // overHTTP1 runs a test over each wire of HTTP/1.1.
-func overHTTP1(t *testing.T, f func(t *testing.T, s *served)) {
+func overHTTP1(t *testing.T, f func(t *testing.T, s *site)) {
 	for _, w := range []wire{bare, fromStart, unparkable, secure} {
 		t.Run(string(w), func(t *testing.T) {
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{AllowedOrigins: []string{"*"}, DisconnectDelay: time.Minute, ResponseLimit: 1})
@@ -27,7 +27,7 @@ func overHTTP1(t *testing.T, f func(t *testing.T, s *served)) {
 }
 
 // connect opens a connection, over TLS where the wire has that.
-func (s *served) connect(t *testing.T) *line {
+func (s *site) connect(t *testing.T) *line {
 	t.Helper()
 	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	if err != nil {
@@ -47,7 +47,7 @@ func request(method, path, body string) string {
 
 // half sends requests, ends its side of the connection, and returns the bodies that
 // are answered.
-func (s *served) half(t *testing.T, requests ...string) (bodies []string) {
+func (s *site) half(t *testing.T, requests ...string) (bodies []string) {
 	t.Helper()
 	l := s.connect(t)
 	io.WriteString(l.Conn, strings.Join(requests, ""))
@@ -75,7 +75,7 @@ func wantBodies(t *testing.T, got []string, want ...string) {
 // wants the answer all the same (golang/go#18527; RFC 9112, section 9.6), and one that
 // got it whole has lost nothing.
 func TestEndOfTheRequestsSideIsNotTheSessions(t *testing.T) {
-	overHTTP1(t, func(t *testing.T, s *served) {
+	overHTTP1(t, func(t *testing.T, s *site) {
 		path := "/0/" + newID()
 		poll, send := request("POST", path+"/xhr", ""), request("POST", path+"/xhr_send", `["x"]`)
 		wantBodies(t, s.half(t, poll), "200 o")
@@ -92,7 +92,7 @@ func TestEndOfTheRequestsSideIsNotTheSessions(t *testing.T) {
 
 // So it is with an answer that the socket does not take at once, and that is read whole.
 func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
-	overHTTP1(t, func(t *testing.T, s *served) {
+	overHTTP1(t, func(t *testing.T, s *site) {
 		path := "/0/" + newID()
 		s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
 		large := strings.Repeat("x", 12<<20)
@@ -136,7 +136,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 
 // All of several requests at once are answered, also where the client ends its side.
 func TestPipelinedRequestsAreAllAnswered(t *testing.T) {
-	overHTTP1(t, func(t *testing.T, s *served) {
+	overHTTP1(t, func(t *testing.T, s *site) {
 		path := "/0/" + newID()
 		poll, send := request("POST", path+"/xhr", ""), request("POST", path+"/xhr_send", `["x"]`)
 		wantBodies(t, s.half(t, poll, send, poll, send, send, poll),
@@ -147,7 +147,7 @@ func TestPipelinedRequestsAreAllAnswered(t *testing.T) {
 
 // A client that goes while nothing is there for it has gone.
 func TestEndOfAWaitingClientIsTheSessions(t *testing.T) {
-	overHTTP1(t, func(t *testing.T, s *served) {
+	overHTTP1(t, func(t *testing.T, s *site) {
 		for _, leave := range []func(net.Conn){
 			func(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() },
 			func(c net.Conn) { c.Close() },
@@ -168,7 +168,7 @@ func TestEndOfAWaitingClientIsTheSessions(t *testing.T) {
 // An empty line before a request is ignored: some clients send one after a body
 // (RFC 9112, section 2.2).
 func TestEmptyLineAfterABody(t *testing.T) {
-	overHTTP1(t, func(t *testing.T, s *served) {
+	overHTTP1(t, func(t *testing.T, s *site) {
 		for name, end := range map[string][]string{
 			"with the body":      {"\r\n"},
 			"by itself":          {"", "\r\n"},

@@ -16,7 +16,7 @@ import (
 
 	"switchback/handler"
 	"switchback/session"
-	"switchback/transport/netpoll"
+	"switchback/transport/internal/netpoll"
 )
 
 // RFC 6455, section 5.3: octet i of the payload is masked with octet i mod 4 of
@@ -74,8 +74,8 @@ const fuzzLimit = 300
 
 // hear reads messages as a socket does.
 func hear(e *Endpoint, p []byte) (h heard) {
-	poller := netpoll.New(time.Second)
-	k := &socket{endpoint: e, codec: rfc6455{}, native: true, conn: poller.Take(&script{Reader: bytes.NewReader(p)}, nil)}
+	var group netpoll.Group
+	k := &socket{service: &e.service, codec: rfc6455{}, native: true, conn: group.Take(&script{Reader: bytes.NewReader(p)}, nil)}
 	k.conn.Own(nobody{})
 	k.buffer = k.conn.Lend()
 	defer k.conn.Close()
@@ -209,7 +209,8 @@ func TestSocketIsClosingOnceItsCloseFrameIsWritten(t *testing.T) {
 	}
 	defer e.Shutdown(t.Context())
 	under := &deadlines{set: func() {}}
-	k := &socket{endpoint: e, codec: rfc6455{}, conn: e.poller.Take(under, nil)}
+	var group netpoll.Group
+	k := &socket{service: &e.service, codec: rfc6455{}, conn: group.Take(under, nil)}
 	k.conn.Own(nobody{})
 	timed := false
 	under.set = func() { // for the peer's close frame

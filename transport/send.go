@@ -12,7 +12,7 @@ import (
 
 	"switchback/session"
 	"switchback/session/frame"
-	"switchback/transport/netpoll"
+	"switchback/transport/internal/http1"
 )
 
 // xhrSend takes messages for a session (sockjs-protocol, XhrPolling).
@@ -32,12 +32,12 @@ const smallBody = 2 << 10
 // large messages would be read by net/http again.
 func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
-		if c, err := e.poller.Hijack(w, r); err == nil {
-			b := wires.Get().(*[]byte)
-			defer freeWire(b)
-			*b = netpoll.AppendDate(netpoll.AppendHead(*b, http.StatusNoContent, w.Header(), c.Returns()))
-			*b = append(*b, "\r\n"...)
-			c.Finish(*b)
+		b := wires.Get().(*[]byte)
+		defer freeWire(b)
+		if taken, head, err := e.taker.Hijack(*b, w, r, http.StatusNoContent); err == nil {
+			taken.Conn.SetWriteTimeout(e.options.WriteTimeout)
+			*b = append(http1.AppendDate(head), "\r\n"...)
+			taken.Finish(*b)
 			return
 		}
 	}
@@ -120,9 +120,9 @@ func (e *Endpoint) receive(ctx context.Context, s *session.Local, messages [][]b
 
 var errTooLarge = errors.New("transport: message is too large")
 
-func (e *Endpoint) checkSizes(messages [][]byte) error {
+func (v *service) checkSizes(messages [][]byte) error {
 	for _, m := range messages {
-		if len(m) > e.options.MessageLimit {
+		if len(m) > v.options.MessageLimit {
 			return errTooLarge
 		}
 	}

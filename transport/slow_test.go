@@ -97,7 +97,7 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 
 // wantSlow demands that the flood ends its session, and costs no more than the
 // session's queue: at most so many bytes of the process.
-func (s *served) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before, atMost uint64) {
+func (s *site) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before, atMost uint64) {
 	t.Helper()
 	most := watch(t, f, other, before)
 	if most > atMost {
@@ -149,7 +149,7 @@ func heap() uint64 {
 }
 
 // deafClient sends a request, and reads nothing.
-func (s *served) deafClient(t *testing.T, request string) net.Conn {
+func (s *site) deafClient(t *testing.T, request string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"switchback/session"
 	"switchback/session/frame"
-	"switchback/transport/netpoll"
+	"switchback/transport/internal/netpoll"
 )
 
 // A socket is the receiver that carries a session over a WebSocket, for as long
@@ -21,15 +21,14 @@ import (
 // read; frames are written by whoever has them, since a write does not wait.
 type socket struct {
 	pump
-	endpoint *Endpoint
-	session  *session.Local
-	conn     *netpoll.Conn
-	codec    codec
-	native   bool         // without SockJS frames
-	direct   atomic.Bool  // the reading goroutine's first frame need not be scheduled
-	works    atomic.Bool  // the reading goroutine is in the handler
-	silent   atomic.Int32 // heartbeats sent since something was read
-	closing  atomic.Bool  // the WebSocket close frame is sent
+	service *service
+	session *session.Local
+	conn    *netpoll.Conn
+	codec   codec
+	native  bool         // without SockJS frames
+	works   atomic.Bool  // the reading goroutine is in the handler
+	silent  atomic.Int32 // heartbeats sent since something was read
+	closing atomic.Bool  // the WebSocket close frame is sent
 
 	// The reading goroutine's.
 	buffer  *netpoll.Buffer     // while it reads
@@ -57,13 +56,13 @@ var errNoMessage = errors.New("transport: no message")
 
 // websocket opens a session over WebSocket (sockjs-protocol, Websocket).
 func (e *Endpoint) websocket(w http.ResponseWriter, r *http.Request, _ string) {
-	e.upgrade(w, r, &socket{endpoint: e})
+	e.upgrade(w, r, &socket{service: &e.service})
 }
 
 // rawWebSocket opens a session over native WebSocket, without SockJS frames
 // (sockjs-protocol, RawWebsocket).
 func (e *Endpoint) rawWebSocket(w http.ResponseWriter, r *http.Request, _ string) {
-	e.upgrade(w, r, &socket{endpoint: e, native: true})
+	e.upgrade(w, r, &socket{service: &e.service, native: true})
 }
 
 // upgrade opens the session and makes the handshake, in this order, so that a
@@ -104,9 +103,9 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 // limit is the size of a WebSocket message.
 func (k *socket) limit() int {
 	if k.native {
-		return k.endpoint.options.MessageLimit
+		return k.service.options.MessageLimit
 	}
-	return k.endpoint.options.BodyLimit
+	return k.service.options.BodyLimit
 }
 
 // hurry has the rest of a message come at its pace; came tells of a part of it, and
@@ -114,7 +113,7 @@ func (k *socket) limit() int {
 func (k *socket) hurry() {
 	if k.pace == nil && !k.closing.Load() {
 		k.pace = new(pace)
-		k.conn.SetReadDeadline(k.pace.begin(time.Now(), k.endpoint.options.BodyTimeout))
+		k.conn.SetReadDeadline(k.pace.begin(time.Now(), k.service.options.BodyTimeout))
 	}
 }
 
@@ -198,7 +197,7 @@ func (k *socket) end(err error) (goOn bool) {
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
 		k.conn.CloseFlushed()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		k.endpoint.stats.Late.Add(1)
+		k.service.stats.Late.Add(1)
 		return k.end(tooSlow)
 	default:
 		k.refuse(&session.CloseError{Code: session.CodeAbnormal, Err: err})
@@ -226,9 +225,9 @@ func over(err error) bool {
 func (k *socket) refuse(end *session.CloseError) {
 	switch end.Code {
 	case session.CodeTooBig:
-		k.endpoint.stats.TooLarge.Add(1)
+		k.service.stats.TooLarge.Add(1)
 	case session.CodeInvalid, session.CodeUnsupported:
-		k.endpoint.stats.Broken.Add(1)
+		k.service.stats.Broken.Add(1)
 	}
 	k.session.Detach(k, end)
 }
@@ -256,9 +255,9 @@ func (k *socket) receive(binary bool, data []byte) error {
 	case k.native:
 		return k.session.Receive(context.Background(), data)
 	}
-	messages, err := frame.DecodeText(data, k.endpoint.options.BatchLimit)
+	messages, err := frame.DecodeText(data, k.service.options.BatchLimit)
 	if err == nil {
-		err = k.endpoint.checkSizes(messages)
+		err = k.service.checkSizes(messages)
 	}
 	switch {
 	case errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):

@@ -32,16 +32,10 @@ func (k *socket) start(answer []byte) (err error) {
 	return err
 }
 
-// Wake has the next frame written: at once where the goroutine that reads this
-// socket is at work, so that an echo costs no other goroutine, but only its
-// first frame; otherwise by the flusher, so that what follows can gather.
+// Wake has the next frame written.
 func (k *socket) Wake() {
-	switch {
-	case !k.wake():
-	case k.direct.Load() && k.direct.CompareAndSwap(true, false):
-		k.run()
-	default:
-		k.endpoint.flusher.schedule(k)
+	if k.wake() {
+		k.arrange(k, &k.service.flusher)
 	}
 }
 
@@ -100,7 +94,7 @@ func (k *socket) probe(heartbeat []byte) ([]byte, error) {
 	}
 	switch {
 	case silent > most:
-		k.endpoint.stats.Unanswered.Add(1)
+		k.service.stats.Unanswered.Add(1)
 		return heartbeat, errUnanswered
 	case silent == 2:
 		heartbeat = k.codec.appendPing(heartbeat)
@@ -134,5 +128,5 @@ func (k *socket) write(p []byte, closes bool) error {
 // read the frames on it drops them.
 func (k *socket) closed() {
 	k.closing.Store(true)
-	k.conn.SetReadDeadline(time.Now().Add(k.endpoint.options.CloseTimeout))
+	k.conn.SetReadDeadline(time.Now().Add(k.service.options.CloseTimeout))
 }

@@ -10,17 +10,23 @@ import (
 // imports are the packages of this module, and of others, that a package may
 // import. Handlers and transports never meet.
 var imports = map[string][]string{
-	"session/frame":       {},
-	"session":             {"session/frame"},
-	"session/sessiontest": {"session"},
-	"transport":           {"session", "session/frame", "transport/netpoll", "github.com/rs/cors"},
-	"transport/netpoll":   {"golang.org/x/sys/unix"},
-	"transport/client":    {"session/frame", "github.com/gorilla/websocket"},
-	"transport/igm":       {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
-	"handler":             {"session"},
-	"handler/stomp/frame": {},
-	"handler/stomp":       {"session", "handler", "handler/stomp/frame"},
-	"web":                 {},
+	"session/frame":              {},
+	"session":                    {"session/frame"},
+	"session/sessiontest":        {"session"},
+	"transport":                  {"session", "session/frame", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
+	"transport/internal/http1":   {"transport/internal/netpoll"},
+	"transport/internal/netpoll": {"golang.org/x/sys/unix"},
+	"transport/client":           {"session/frame", "github.com/gorilla/websocket"},
+	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
+	"handler":                    {"session"},
+	"handler/stomp/frame":        {},
+	"handler/stomp":              {"session", "handler", "handler/stomp/frame"},
+	"web":                        {},
+}
+
+// without are packages of the standard library that a package does without.
+var without = map[string][]string{
+	"transport/internal/netpoll": {"net/http"},
 }
 
 func TestWhoImportsWhom(t *testing.T) {
@@ -43,6 +49,9 @@ func TestWhoImportsWhom(t *testing.T) {
 			path = strings.TrimPrefix(path, module)
 			if outside(path) && !slices.Contains(allowed, path) {
 				t.Errorf("%s imports %s", name, path)
+			}
+			if slices.Contains(without[name], path) {
+				t.Errorf("%s imports %s, which it does without", name, path)
 			}
 		}
 	}

@@ -47,7 +47,8 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go tidy(ctx, s.sessions) // ends with ctx
-	ended := s.start(ln)
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(ln) }() // ends with shutdown
 	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s\n", s.serves, s.url(ln.Addr()))
 	select {
 	case err = <-ended:

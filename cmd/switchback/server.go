@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,9 +21,10 @@ import (
 	"switchback/web"
 )
 
-// A server is the endpoints, the page, and the http.Server that carries them.
+// A server is the endpoints, the page, and what carries them.
 type server struct {
 	http            *http.Server
+	server          *transport.Server // of http
 	secure          bool
 	endpoints       []endpoint
 	hub             *handler.Hub
@@ -55,6 +55,11 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	}
 	conf.warn(log)
 	s.http = httpServer(conf, routes, log)
+	var services []transport.Service
+	for _, e := range s.endpoints {
+		services = append(services, e)
+	}
+	s.server = transport.NewServer(s.http, services...)
 	return s, nil
 }
 
@@ -110,30 +115,6 @@ func listen(addr string) (net.Listener, error) {
 	return ln, err
 }
 
-// start serves on ln until shutdown. What it returns gets the error that ends
-// it before.
-func (s *server) start(ln net.Listener) <-chan error {
-	ended := make(chan error, 1)
-	go func() { // ends with shutdown
-		if s.secure {
-			ended <- s.http.ServeTLS(ln, "", "")
-			return
-		}
-		ended <- s.serve(ln)
-	}()
-	return ended
-}
-
-// serve serves by an endpoint that can, since that costs less.
-func (s *server) serve(ln net.Listener) error {
-	for _, e := range s.endpoints {
-		if e, ok := e.(*transport.Endpoint); ok {
-			return e.Serve(s.http, ln)
-		}
-	}
-	return s.http.Serve(ln)
-}
-
 // sessions counts those that live, but for another engine's.
 func (s *server) sessions() (n int64) {
 	for _, e := range s.endpoints {
@@ -156,37 +137,14 @@ func (s *server) url(addr net.Addr) string {
 	return u.String()
 }
 
-// shutdown ends the sessions of every endpoint, while their clients can still come for
-// what they have not fetched, and then stops accepting and waits for the connections.
-// What is not done in time is cut.
+// shutdown ends what the server carries, and then what the handlers share.
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
-	s.eachEndpoint(func(e endpoint) error {
-		if e, ok := e.(*transport.Endpoint); ok {
-			return e.Drain(ctx)
-		}
-		return e.Shutdown(ctx)
-	})
-	if err := s.http.Shutdown(ctx); err != nil {
-		s.log.Warn("connections cut", zap.Error(err))
-		s.http.Close()
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.log.Warn("sessions or connections cut", zap.Error(err))
 	}
-	s.eachEndpoint(func(e endpoint) error { return e.Shutdown(ctx) })
 	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
 		s.log.Warn("hub not closed", zap.Error(err))
 	}
-}
-
-// eachEndpoint does something for all at once, and returns when it is done.
-func (s *server) eachEndpoint(f func(endpoint) error) {
-	var all sync.WaitGroup
-	for _, e := range s.endpoints {
-		all.Go(func() {
-			if err := f(e); err != nil {
-				s.log.Warn("sessions cut", zap.Error(err))
-			}
-		})
-	}
-	all.Wait()
 }

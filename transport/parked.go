@@ -7,39 +7,47 @@ import (
 	"unique"
 
 	"switchback/session"
-	"switchback/transport/netpoll"
+	"switchback/transport/internal/http1"
+	"switchback/transport/internal/netpoll"
 )
 
 // errGone is why a session closes whose client has left its response.
 var errGone = errors.New("transport: client has left")
 
+// A parked is a response without a goroutine: whoever has a frame writes it.
+type parked struct {
+	http1.Response
+	head unique.Handle[string] // of a poll: its status line and headers
+}
+
 // park takes the connection from its server and carries the response on without
 // a goroutine. It is false where that cannot be. The caller has the pump.
-func (x *response) park(r *http.Request) bool {
-	conn, err := x.endpoint.poller.Hijack(x.w, r)
+func (x *response) park(w http.ResponseWriter, r *http.Request) bool {
+	b := wires.Get().(*[]byte)
+	defer freeWire(b)
+	taken, head, err := x.service.taker.Hijack(*b, w, r, http.StatusOK)
 	if err != nil {
 		return false
 	}
-	b := wires.Get().(*[]byte)
-	defer freeWire(b)
-	*b = netpoll.AppendHead(*b, http.StatusOK, x.w.Header(), conn.Returns())
-	x.conn, x.w, x.woken = conn, nil, nil
+	*b, x.parked.Response = head, taken
+	conn := taken.Conn
+	conn.SetWriteTimeout(x.service.options.WriteTimeout)
 	conn.Own(x)
 	if x.carrier.poll {
-		x.head = unique.Make(string(*b))
+		x.parked.head = unique.Make(string(*b))
 	} else {
-		x.start(b)
+		x.beginStream(b)
 	}
 	x.run()
 	conn.Watch(x) // after what is there: a client may end its side with its request
 	return true
 }
 
-// start writes the head and the prelude of a stream, with the frames that are
+// beginStream writes the head and the prelude of a stream, with the frames that are
 // there already. It appends to head.
-func (x *response) start(head *[]byte) {
-	out := netpoll.AppendField(netpoll.AppendDate(*head), "Transfer-Encoding", "chunked")
-	out = netpoll.AppendChunk(append(out, "\r\n"...), x.carrier.prelude(x.callback))
+func (x *response) beginStream(head *[]byte) {
+	out := http1.AppendField(http1.AppendDate(*head), "Transfer-Encoding", "chunked")
+	out = http1.AppendChunk(append(out, "\r\n"...), x.carrier.prelude(x.callback))
 	b := wires.Get().(*[]byte)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
@@ -53,7 +61,7 @@ func (x *response) start(head *[]byte) {
 	*head = out
 }
 
-func (x *response) run() { x.loop(x.moveParked) }
+func (x *response) run() { x.loop(x.move) }
 
 // Flushed goes on with what queued while the connection was being written.
 func (x *response) Flushed() { x.Wake() }
@@ -61,15 +69,15 @@ func (x *response) Flushed() { x.Wake() }
 // Ready is called when the client has gone.
 func (x *response) Ready(*netpoll.Buffer) {
 	x.session.Detach(x, errGone)
-	x.conn.Close()
+	x.parked.Conn.Close()
 }
 
-// moveParked writes frames as long as the connection takes them.
-func (x *response) moveParked() {
+// move writes frames as long as the connection takes them.
+func (x *response) move() {
 	b, out := wires.Get().(*[]byte), wires.Get().(*[]byte)
 	defer freeWire(b)
 	defer freeWire(out)
-	for more := true; more && !x.done && !x.conn.Pending(); {
+	for more := true; more && !x.done && !x.parked.Conn.Pending(); {
 		f := x.next((*b)[:0])
 		*b, more = f.Bytes, f.More
 		if f.Kind == session.NoFrame {
@@ -78,7 +86,7 @@ func (x *response) moveParked() {
 		*out = x.appendFrame((*out)[:0], *b)
 		x.send(*out)
 	}
-	if !x.conn.Pending() {
+	if !x.parked.Conn.Pending() {
 		x.taken()
 	}
 }
@@ -90,14 +98,14 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 	defer freeWire(b)
 	*b = x.carrier.wrap((*b)[:0], f, x.callback)
 	if x.carrier.poll {
-		dst = append(dst, x.head.Value()...)
-		dst = netpoll.AppendDate(dst)
-		dst = netpoll.AppendField(dst, "Content-Length", strconv.Itoa(len(*b)))
+		dst = append(dst, x.parked.head.Value()...)
+		dst = http1.AppendDate(dst)
+		dst = http1.AppendField(dst, "Content-Length", strconv.Itoa(len(*b)))
 		return append(append(dst, "\r\n"...), *b...)
 	}
-	dst = netpoll.AppendChunk(dst, *b)
+	dst = http1.AppendChunk(dst, *b)
 	if x.done {
-		dst = append(dst, netpoll.LastChunk...)
+		dst = append(dst, http1.LastChunk...)
 	}
 	return dst
 }
@@ -106,8 +114,8 @@ func (x *response) appendFrame(dst, f []byte) []byte {
 // wait for the next request. Of a failure Ready tells.
 func (x *response) send(p []byte) {
 	if x.done {
-		x.conn.Finish(p)
+		x.parked.Finish(p)
 		return
 	}
-	x.conn.Write(p)
+	x.parked.Conn.Write(p)
 }

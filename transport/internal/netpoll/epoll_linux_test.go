@@ -3,58 +3,41 @@ package netpoll
 import (
 	"io"
 	"net"
-	"net/http"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// A connection that goes to http.Server and is taken again is told of no event of
-// before, however late that comes.
+// A connection that is released and taken again is told of no event of before, however
+// late that comes.
 func TestLateEventsAreNotTold(t *testing.T) {
-	const hold, get = "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n", "GET /get HTTP/1.1\r\nHost: x\r\n\r\n"
-	p, e := New(time.Second), newEcho()
+	p, e := new(Group), newEcho()
 	defer shutdown(t, p)
-	held, goOn, armed := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	first := &taker{t, p, func(*Conn) {}}
-	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/hold":
-			close(held)
-			<-goOn
-		case "/get":
-			var err error
-			if e.conn, err = p.Hijack(w, r); err != nil {
-				t.Error(err)
-			}
-			e.conn.Own(e)
-			e.conn.Arm()
-			close(armed)
-		default:
-			first.ServeHTTP(w, r)
-		}
-	})})
-	c := h.dial(t)
-	io.WriteString(c.Conn, poll+hold)
-	c.answer(t)
-	<-held
-	parked.mu.Lock() // so that an event of the next request comes late
-	io.WriteString(c.Conn, get)
+	server, client := pair(t)
+	c := p.Take(server, nil)
+	parked.mu.Lock() // so that an event comes late
+	io.WriteString(client, "early")
 	time.Sleep(20 * time.Millisecond)
-	close(goOn)
-	c.answer(t)
+	taken := make(chan *Conn)
+	go func() {
+		r, err := c.Release()
+		if err != nil {
+			t.Error(err)
+		}
+		io.ReadFull(r, make([]byte, len("early")))
+		taken <- p.Take(r, nil)
+	}()
 	time.Sleep(20 * time.Millisecond)
 	parked.mu.Unlock()
-	<-armed
+	e.conn = <-taken
+	e.conn.Own(e)
+	e.conn.Arm()
 	time.Sleep(20 * time.Millisecond)
-	if works(e.conn) || e.reads.Load() > 0 {
+	if claimed(e.conn) || e.reads.Load() > 0 {
 		t.Error("an event of before is told")
 	}
-	echoed(t, c.Conn, "x")
+	echoed(t, client, "x")
 }
 
 // A blocker is an owner whose Ready takes its time.
@@ -79,7 +62,7 @@ func (o *blocker) Flushed() {}
 // Owners that block, as many as there are, keep no event from others, and the
 // goroutines that they took are gone afterwards.
 func TestOwnersThatBlockKeepNobodyWaiting(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	before := runtime.NumGoroutine()
 	var entered atomic.Int32
@@ -109,7 +92,7 @@ func TestEventsAreWorkedOnInParallel(t *testing.T) {
 	if runtime.GOMAXPROCS(0) == 1 {
 		t.Skip("there is one processor")
 	}
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	var entered, inside, most atomic.Int32
 	spin := func() { // without giving the processor away
@@ -141,7 +124,7 @@ func TestEventsAreWorkedOnInParallel(t *testing.T) {
 // A set ends with its last connection, and the next connection has another, also
 // while goroutines of the last set are still at work.
 func TestSetsEndWithTheirConnections(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	before := runtime.NumGoroutine()
 	var entered atomic.Int32
@@ -173,7 +156,7 @@ func setEnds(t *testing.T) {
 
 // The first event of a set may be worked on for long, too.
 func TestFirstOwnerOfASetMayBlock(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	for range 30 {
 		setEnds(t)
@@ -192,66 +175,6 @@ func TestFirstOwnerOfASetMayBlock(t *testing.T) {
 		close(goOn)
 		for _, o := range owners {
 			o.conn.Close()
-		}
-	}
-}
-
-// exhaustFiles opens all the files that the process may, but for some.
-func exhaustFiles(t *testing.T, spare int) (release func()) {
-	t.Helper()
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	low := limit
-	low.Cur = 64
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
-	var files []int
-	for fd, err := 0, error(nil); err == nil; {
-		if fd, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
-			files = append(files, fd)
-		}
-	}
-	for _, fd := range files[:spare] {
-		unix.Close(fd)
-	}
-	return func() {
-		for _, fd := range files[spare:] {
-			unix.Close(fd)
-		}
-		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-	}
-}
-
-// That epoll cannot watch a connection, for too many open files, is not taken for
-// what all connections of the server are.
-func TestRefusalOfEpollPasses(t *testing.T) {
-	const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-	p := New(time.Second)
-	defer shutdown(t, p)
-	var accepted atomic.Int32
-	h := serveHTTP(t, &http.Server{Handler: &taker{t, p, func(*Conn) {}}, ConnState: func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			accepted.Add(1)
-		}
-	}})
-	first, last := h.dial(t), h.dial(t)
-	first.ask(t, request)
-	eventually(t, "both are accepted", func() bool { return accepted.Load() == 2 })
-	first.Close()
-	setEnds(t)
-	release := exhaustFiles(t, 0)
-	got := last.ask(t, request)
-	release()
-	if !strings.HasPrefix(got, "204") {
-		t.Errorf("got %s", got)
-	}
-	c := h.dial(t)
-	for range 3 {
-		if got := c.ask(t, request); !strings.HasPrefix(got, "204") || strings.Contains(got, "close:true") {
-			t.Errorf("afterwards: got %s", got)
 		}
 	}
 }

@@ -10,18 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canPark tells whether this system can watch parked connections.
-const canPark = true
+// CanPark tells whether this system can watch parked connections.
+const CanPark = true
 
-// vanished is how long a peer may leave written bytes without an acknowledgement, in
-// milliseconds: then it has vanished, although the socket took them.
-func (p *Poller) vanished() int32 { return int32(3 * p.writeTimeout / time.Millisecond) }
+// vanishedAfter is how long a peer may leave written bytes without an acknowledgement,
+// in milliseconds: then it has vanished, although the socket took them. c.mu is held.
+func (c *Conn) vanishedAfter() int32 { return int32(3 * c.writeTimeout / time.Millisecond) }
 
-// vanish sets that, or for 0 leaves it to the system. It fails for a Unix socket,
-// whose peer cannot vanish. c.mu is held.
-func (c *Conn) vanish(after int32) {
-	if c.fd >= 0 && c.gone != after && c.err == nil {
-		c.gone = after
+// setUserTimeout sets TCP_USER_TIMEOUT (tcp(7)), in milliseconds; 0 leaves it to the
+// system. It has no effect on a Unix socket, whose peer cannot vanish. c.mu is held.
+func (c *Conn) setUserTimeout(after int32) {
+	if c.fd >= 0 && c.userTimeout != after && c.err == nil {
+		c.userTimeout = after
 		unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(after))
 	}
 }

@@ -8,6 +8,18 @@ import (
 // timeout, where a goroutine writes.
 const pieceSize = 64 << 10
 
+// defaultWriteTimeout is that of connections for which none is set.
+const defaultWriteTimeout = 10 * time.Second
+
+// SetWriteTimeout sets how long the peer may take nothing of what is written. The
+// default is 10 seconds.
+func (c *Conn) SetWriteTimeout(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeTimeout = d
+	c.setUserTimeout(c.vanishedAfter())
+}
+
 // Pending tells whether something is left over from earlier writes.
 func (c *Conn) Pending() bool { return c.flushes.Load() }
 
@@ -79,13 +91,13 @@ func (c *Conn) flushLater() {
 		c.drainLater()
 		return
 	}
-	c.poller.work.Add(1)
-	go c.flush()
+	c.group.work.Add(1)
+	go c.flush(c.group)
 }
 
 // flushSome writes what the socket takes. c.mu is held.
 func (c *Conn) flushSome() {
-	n, err := c.try(c.rest, c.then == leave)
+	n, err := c.try(c.rest, c.leaves)
 	if err != nil {
 		c.fail(err)
 		return
@@ -99,29 +111,35 @@ func (c *Conn) flushSome() {
 func (c *Conn) flushed() {
 	c.rest = nil
 	c.flushes.Store(false)
-	switch c.then {
-	case leave:
+	switch {
+	case c.leaves:
 		c.fail(errClosed)
-	case giveBack:
-		c.waits = nothing
-		c.goBack()
+	case c.then != nil:
+		c.group.work.Add(1)
+		go c.group.callThen(c, c.disowned())
 	default:
-		c.poller.work.Add(1)
-		go c.poller.tellFlushed(c.owner)
+		c.group.work.Add(1)
+		go c.group.tellFlushed(c.owner)
 	}
 }
 
-func (p *Poller) tellFlushed(o Owner) {
-	defer p.work.Done()
+// callThen and tellFlushed are goroutines, which end with what they call.
+func (g *Group) callThen(c *Conn, then func(*Conn)) {
+	defer g.work.Done()
+	then(c)
+}
+
+func (g *Group) tellFlushed(o Owner) {
+	defer g.work.Done()
 	o.Flushed()
 }
 
 // flush writes what is left over on a goroutine, until nothing is.
-func (c *Conn) flush() {
-	defer c.poller.work.Done()
+func (c *Conn) flush(g *Group) {
+	defer g.work.Done()
 	for {
 		c.mu.Lock()
-		p := c.rest
+		p, timeout := c.rest, c.writeTimeout
 		c.rest = nil
 		if c.err != nil || len(p) == 0 {
 			if c.err == nil {
@@ -131,7 +149,7 @@ func (c *Conn) flush() {
 			return
 		}
 		c.mu.Unlock()
-		if err := c.put(p); err != nil {
+		if err := c.put(p, timeout); err != nil {
 			c.mu.Lock()
 			c.fail(err)
 			c.mu.Unlock()
@@ -141,10 +159,10 @@ func (c *Conn) flush() {
 }
 
 // put writes p, and waits for the peer as long as it takes something.
-func (c *Conn) put(p []byte) error {
+func (c *Conn) put(p []byte, timeout time.Duration) error {
 	for len(p) > 0 {
 		n := min(len(p), pieceSize)
-		if err := c.under.SetWriteDeadline(time.Now().Add(c.poller.writeTimeout)); err != nil {
+		if err := c.under.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
 		if _, err := c.under.Write(p[:n]); err != nil {
@@ -155,21 +173,38 @@ func (c *Conn) put(p []byte) error {
 	return c.under.SetWriteDeadline(time.Time{})
 }
 
-// Finish writes the last bytes of a response and gives the connection back to
-// the http.Server that it came from: it waits, parked, for that server's next
-// request. It is closed where it cannot go back. That the peer goes once it has
-// the bytes is no end that Ready is called for; that it does not get them is.
-func (c *Conn) Finish(p []byte) {
+// WriteThen writes p, after which the connection has no Owner, and calls f once all
+// is written: f decides what becomes of the connection. It is called by WriteThen or,
+// where something is left over, on a goroutine of the connection's; not where the
+// connection fails before. That the peer goes once it has the bytes is no end that
+// Ready is called for; that it does not get them is.
+func (c *Conn) WriteThen(p []byte, f func(*Conn)) {
+	if c.writeThen(p, f) {
+		f(c)
+	}
+}
+
+// writeThen tells whether all is written already.
+func (c *Conn) writeThen(p []byte, f func(*Conn)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch err := c.offer(p, false); {
-	case err != nil:
-	case c.flushes.Load():
-		c.then = giveBack
-	default:
-		c.waits = nothing
-		c.goBack()
+	if c.offer(p, false) != nil {
+		return false
 	}
+	c.then = f
+	if c.flushes.Load() {
+		return false
+	}
+	c.disowned()
+	return true
+}
+
+// disowned takes the connection from its Owner, and returns what is to be called
+// then. c.mu is held.
+func (c *Conn) disowned() (then func(*Conn)) {
+	then = c.then
+	c.owner, c.waits, c.then = nil, nothing, nil
+	return then
 }
 
 // End writes the last bytes and closes the connection once they are written. It
@@ -179,19 +214,19 @@ func (c *Conn) End(p []byte) {
 	defer c.mu.Unlock()
 	c.offer(p, true)
 	c.last = true
-	c.leave()
+	c.closeFlushed()
 }
 
 // CloseFlushed closes the connection once nothing is left over.
 func (c *Conn) CloseFlushed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave()
+	c.closeFlushed()
 }
 
-// leave closes the connection once nothing is left over. c.mu is held.
-func (c *Conn) leave() {
-	c.then = leave
+// closeFlushed is CloseFlushed. c.mu is held.
+func (c *Conn) closeFlushed() {
+	c.leaves = true
 	if !c.flushes.Load() {
 		c.fail(errClosed)
 	}

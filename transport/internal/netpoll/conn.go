@@ -28,37 +28,38 @@ type Owner interface {
 // A Conn is a connection whose Write never waits. Its methods may be called
 // from any goroutine.
 type Conn struct {
-	under  net.Conn
-	owner  Owner
-	poller *Poller // nil while http.Server or another has the connection
-	reuse  *reuse  // where it goes back to, or nil
-	head   []byte  // read before under is
-	minded atomic.Bool
+	under net.Conn
+	owner Owner
+	group *Group      // nil while it is released; set with mu held
+	head  []byte      // read before under is
+	timed atomic.Bool // its read deadline is watched
 
 	flushes atomic.Bool // something is left over; set with mu held
 	drains  atomic.Bool // it is among those that drain; set with mu held
 
-	mu    sync.Mutex // guards the rest
-	sent  int32      // bytes that the socket has taken since it was last to drain
-	err   error      // for ever
-	fd    int32      // of a bare socket that epoll can watch, otherwise -1; not to be used after err
-	set   *epollSet  // that the connection is in, or nil
-	stamp int32      // tells this connection's events from those of the fd's last one
-	added int32      // bytes written since something is left over
-	gone  int32      // the socket's TCP_USER_TIMEOUT, in milliseconds
+	mu          sync.Mutex // guards the rest
+	sent        int32      // bytes that the socket has taken since it was last to drain
+	err         error      // for ever
+	fd          int32      // of a bare socket that epoll can watch, otherwise -1; not to be used after err
+	stamp       int32      // tells this connection's events from those of the fd's last one
+	set         *epollSet  // that the connection is in, or nil
+	added       int32      // bytes written since something is left over
+	userTimeout int32      // the socket's TCP_USER_TIMEOUT, in milliseconds
 
-	readable bool    // something has come that no read has found yet
-	ended    bool    // the peer has ended its side, or the connection is broken
-	asleep   *Buffer // that a goroutine waits to fill, or nil
-	waits    waiting
-	works    bool  // a goroutine works for the connection
-	shift    int32 // tells that goroutine from those before it
-	then     next  // what to do once nothing is left over
-	last     bool  // nothing more may be written
+	asleep     *Buffer // that a goroutine waits to fill, or nil
+	generation int32   // incremented when the connection is taken from the goroutine that claimed it, so that this one notices and stops
+	claimed    bool    // a goroutine works for the connection
+	waits      waiting
+	readable   bool // something has come that no read has found yet
+	ended      bool // the peer has ended its side, or the connection is broken
+	last       bool // nothing more may be written
+	leaves     bool // the connection is closed once nothing is left over
 
-	readBy int64  // the read deadline, or 0
-	rest   []byte // what is left over
-	place  place  // in a line of reuse
+	then         func(*Conn) // called once nothing is left over, or nil
+	readBy       int64       // the read deadline, or 0
+	writeTimeout time.Duration
+	rest         []byte // what is left over
+	place        place  // in an IdleLine
 }
 
 // A waiting is what a connection waits for.
@@ -68,16 +69,6 @@ const (
 	nothing waiting = iota
 	input           // bytes to read
 	hangup          // the peer's end of the connection
-	request         // the next request of an HTTP connection
-)
-
-// A next is what comes after everything is written.
-type next uint8
-
-const (
-	stay next = iota
-	leave
-	giveBack
 )
 
 // Own has the connection call o from now on.
@@ -96,10 +87,30 @@ func (c *Conn) Arm() {
 	c.park()
 }
 
+// OwnAndWatch is Own, and then Watch. The connection leaves its IdleLine.
+func (c *Conn) OwnAndWatch(o Owner) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaveLine()
+	c.owner, c.waits = o, hangup
+	c.park()
+}
+
+// Parks tells whether the connection costs no goroutine while it waits.
+func (c *Conn) Parks() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fd >= 0
+}
+
+// Wrapped tells whether there is something between the connection and its socket, so
+// that it can never be parked.
+func (c *Conn) Wrapped() bool { return !isBare(c.under) }
+
 // Watch has o's Ready called when the peer has gone, or has ended its side. What the
 // peer sends is left unread. It does nothing where the connection is no longer o's:
-// who finishes a response before the first Watch is not told of a peer that ended its
-// side with its request, and reads the answer all the same.
+// who calls WriteThen before the first Watch is not told of a peer that has ended its
+// side already.
 func (c *Conn) Watch(o Owner) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,46 +120,46 @@ func (c *Conn) Watch(o Owner) {
 	}
 }
 
-// park has what is waited for rouse the connection: what has come already does
-// so now, the epoll set or, where that does not have the connection, a goroutine
-// of its own tells of what comes. c.mu is held.
+// park starts waiting. If the event has already happened the connection is woken now;
+// otherwise epoll wakes it or, for a connection that epoll cannot watch, a goroutine
+// of its own. c.mu is held.
 func (c *Conn) park() {
 	if c.readBy != 0 && c.fd >= 0 && c.waits == input {
-		c.mindLater()
+		c.watchDeadline()
 	}
-	c.rouse()
+	c.wake()
 }
 
-// rouse wakes who waits for what has come. c.mu is held.
-func (c *Conn) rouse() {
-	if p := c.roused(); p != nil {
-		go c.work(p)
+// wake wakes who waits for what has come. c.mu is held.
+func (c *Conn) wake() {
+	if g := c.claimWork(); g != nil {
+		go c.work(g)
 	}
 }
 
-// roused is rouse, but that the caller is to call work where the Poller is not nil.
-// c.mu is held.
-func (c *Conn) roused() *Poller {
+// claimWork is wake for callers that can work themselves: if it returns a Group, the
+// caller must call work with it. c.mu is held.
+func (c *Conn) claimWork() *Group {
 	switch {
 	case c.asleep != nil:
 		c.asleep.filled <- struct{}{}
 		c.asleep = nil
 		return nil
-	case c.waits == hangup && (c.ended && c.then != giveBack || c.err != nil):
+	case c.waits == hangup && (c.ended && c.then == nil || c.err != nil):
 		c.waits = nothing
-		c.poller.work.Add(1)
-		go c.poller.tellGone(c.owner)
+		c.group.work.Add(1)
+		go c.group.tellGone(c.owner)
 		return nil
-	case c.works:
+	case c.claimed:
 		return nil
-	case c.waits == input && (c.come() || c.over()), c.waits == request && c.come() && c.err == nil:
+	case c.waits == input && (c.come() || c.over()):
 	case c.waits != nothing && c.fd < 0 && c.err == nil:
 	default:
 		return nil
 	}
-	c.works = true
-	c.poller.work.Add(1)
-	return c.poller
+	c.claimed = true
+	c.group.work.Add(1)
+	return c.group
 }
 
 // come tells whether something may have come. c.mu is held.
@@ -159,43 +170,37 @@ func (c *Conn) over() bool {
 	return c.err != nil || c.readBy != 0 && time.Now().UnixNano() >= c.readBy
 }
 
-func (p *Poller) tellGone(o Owner) {
-	defer p.work.Done()
+func (g *Group) tellGone(o Owner) {
+	defer g.work.Done()
 	o.Ready(nil)
 }
 
 // work calls Ready each time that something has come, until the connection is
 // parked, waits for nothing, or is another goroutine's.
-func (c *Conn) work(p *Poller) {
+func (c *Conn) work(g *Group) {
 	b := lend(c)
+	b.worksFor = g
 	defer b.giveBack()
 	defer func() {
-		if !b.dismissed {
-			p.work.Done()
+		if b.worksFor != nil {
+			g.work.Done()
 		}
 	}()
 	c.mu.Lock()
-	shift := c.shift
+	generation := c.generation
 	c.mu.Unlock()
-	for c.next(b, shift) {
+	for c.next(b, generation) {
 		c.owner.Ready(b)
 	}
 }
 
-// dismiss ends a goroutine's work for the connection, although it is still in
-// Ready. c.mu is held.
-func (c *Conn) dismiss() {
-	c.works = false
-	c.shift++
-}
-
 // next tells whether something is there to be read, and waits for that where the
 // epoll set does not. After false nobody works for the connection.
-func (c *Conn) next(b *Buffer, shift int32) bool {
+func (c *Conn) next(b *Buffer, generation int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	come := false
-	for c.shift == shift && (c.waits == input || c.waits == request) {
+	for c.generation == generation && c.waits == input {
 		switch {
 		case come || c.over() || c.ended || b.Buffered() > 0:
 			c.waits = nothing
@@ -203,20 +208,20 @@ func (c *Conn) next(b *Buffer, shift int32) bool {
 		case c.fd < 0 || c.come():
 			come = c.fill(b) != errNothing
 		default:
-			c.works = false
+			c.claimed = false
 			c.park()
 			return false
 		}
 	}
-	if c.shift != shift {
+	if c.generation != generation {
 		return false
 	}
 	if c.waits == hangup && c.err == nil && c.fd < 0 {
-		c.stare(b)
+		c.watchByReading(b)
 	}
-	c.works = false
+	c.claimed = false
 	if c.err != nil {
-		c.rouse() // for a watch that the end came before
+		c.wake() // for a watch that the end came before
 	}
 	return false
 }
@@ -226,16 +231,16 @@ func (c *Conn) next(b *Buffer, shift int32) bool {
 func (c *Conn) fill(b *Buffer) error {
 	c.mu.Unlock()
 	defer c.mu.Lock()
-	b.hasty = true
+	b.nonblocking = true
 	_, err := b.Peek(1)
-	b.hasty = false
+	b.nonblocking = false
 	return err
 }
 
-// sleep waits until the connection is roused. c.mu is held, but for that time.
+// sleep waits until the connection is woken. c.mu is held, but for that time.
 func (c *Conn) sleep(b *Buffer) {
 	if c.readBy != 0 {
-		c.mindLater()
+		c.watchDeadline()
 	}
 	c.asleep = b
 	c.mu.Unlock()
@@ -244,7 +249,7 @@ func (c *Conn) sleep(b *Buffer) {
 }
 
 // receive reads from a bare socket. Where nothing has come it waits, or returns
-// errNothing if b is hasty.
+// errNothing if b is nonblocking.
 func (c *Conn) receive(b *Buffer, p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,71 +262,25 @@ func (c *Conn) receive(b *Buffer, p []byte) (int, error) {
 		}
 		n, err := c.recv(p)
 		c.readable = n == len(p)
-		if err != errNothing || b.hasty {
+		if err != errNothing || b.nonblocking {
 			return n, err
 		}
 		c.sleep(b)
 	}
 }
 
-// stare watches for the peer's end of a connection that epoll cannot watch. It
-// keeps what comes instead. While the last bytes are being written, the write
+// watchByReading watches for the peer's end of a connection that epoll cannot watch.
+// What comes instead is kept. While the last bytes are being written, the write
 // tells whether the peer gets them, and nothing is to be read from its end. c.mu
 // is held, but for the time it waits.
-func (c *Conn) stare(b *Buffer) {
+func (c *Conn) watchByReading(b *Buffer) {
 	c.mu.Unlock()
 	_, err := b.Peek(1)
 	c.mu.Lock()
-	if err != nil && c.waits == hangup && c.then != giveBack {
+	if err != nil && c.waits == hangup && c.then == nil {
 		c.ended = true
-		c.rouse()
+		c.wake()
 	}
-}
-
-// mindLater has the minder look at the connection.
-func (c *Conn) mindLater() {
-	if c.minded.CompareAndSwap(false, true) {
-		minding.add(c)
-	}
-}
-
-// mind looks at the read deadline of a bare socket.
-func (c *Conn) mind(now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	more := false
-	if c.readBy != 0 && c.err == nil && (c.asleep != nil || !c.works && c.waits == input) {
-		if now.UnixNano() < c.readBy {
-			more = true
-		} else {
-			c.rouse()
-		}
-	}
-	c.minded.Store(more)
-}
-
-// past is a deadline that is over.
-var past = time.Unix(1, 0)
-
-// SetReadDeadline sets when Ready is called at the latest, and reads of its Buffer
-// fail. It may be noticed 0.1 s late.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.readBy = 0
-	if !t.IsZero() {
-		c.readBy = t.UnixNano()
-	}
-	if c.err != nil {
-		return c.err
-	}
-	if c.fd < 0 {
-		return c.under.SetReadDeadline(t)
-	}
-	if c.readBy != 0 {
-		c.mindLater()
-	}
-	return nil
 }
 
 // Read reads past the Buffer. Only who has the Buffer may call it.
@@ -349,16 +308,19 @@ func (c *Conn) fail(err error) {
 	if c.err != nil {
 		return
 	}
-	if c.gone == 0 && c.poller != nil {
-		c.vanish(c.poller.vanished()) // the kernel goes on with what it has
+	if c.userTimeout == 0 && c.group != nil {
+		c.setUserTimeout(c.vanishedAfter()) // the kernel goes on with what it has
 	}
-	c.err, c.rest = err, nil
+	c.err, c.rest, c.then = err, nil, nil
 	c.flushes.Store(false)
 	c.delist()
 	c.under.Close()
-	if c.poller != nil {
-		c.rouse() // before Shutdown may find the poller empty
-		c.poller.forget(c)
+	if c.resting() {
+		c.waits = nothing // nobody is told of the end of a connection that rests
 	}
 	c.leaveLine()
+	if c.group != nil {
+		c.wake() // before Shutdown may find the Group empty
+		c.leave()
+	}
 }

@@ -51,8 +51,8 @@ func (c *Conn) withdraw() {
 }
 
 // event is called when something has come, or the socket can take more. It
-// returns the Poller for which the caller is to work, if for any.
-func (c *Conn) event(stamp int32, events uint32) *Poller {
+// returns the Group for which the caller is to work, if for any.
+func (c *Conn) event(stamp int32, events uint32) *Group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.set == nil || c.stamp != stamp {
@@ -67,14 +67,14 @@ func (c *Conn) event(stamp int32, events uint32) *Poller {
 	if c.flushes.Load() && events&unix.EPOLLOUT != 0 {
 		c.flushSome()
 	}
-	return c.roused()
+	return c.claimWork()
 }
 
 // parked holds the epoll set of all connections of the process, while there are
 // any.
-var parked lot
+var parked epollRegistry
 
-type lot struct {
+type epollRegistry struct {
 	mu  sync.Mutex // guards the rest, and conns and count of the sets
 	set *epollSet
 }
@@ -114,17 +114,17 @@ type waiter struct {
 
 // join gives c a place in the set, of which there is none without connections.
 // It is nil where there can be none.
-func (l *lot) join(c *Conn) *epollSet {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.set == nil {
+func (r *epollRegistry) join(c *Conn) *epollSet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.set == nil {
 		s, err := newEpollSet()
 		if err != nil {
 			return nil
 		}
-		l.set = s
+		r.set = s
 	}
-	s := l.set
+	s := r.set
 	for int(c.fd) >= len(s.conns) {
 		s.conns = append(s.conns, make([]*Conn, len(s.conns)+64)...)
 	}
@@ -136,20 +136,20 @@ func (l *lot) join(c *Conn) *epollSet {
 }
 
 // leave takes c's place.
-func (l *lot) leave(c *Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (r *epollRegistry) leave(c *Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	s := c.set
 	s.conns[c.fd] = nil
 	if s.count--; s.count == 0 {
-		l.set = nil
+		r.set = nil
 		s.end()
 	}
 }
 
-func (l *lot) find(s *epollSet, fd int32) *Conn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (r *epollRegistry) find(s *epollSet, fd int32) *Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if int(fd) >= len(s.conns) {
 		return nil
 	}
@@ -263,8 +263,8 @@ func find(fd uintptr, e *unix.EpollEvent) bool {
 // tell tells a connection of an event, and works for it.
 func (s *epollSet) tell(e unix.EpollEvent) {
 	if c := parked.find(s, e.Fd); c != nil {
-		if p := c.event(e.Pad, e.Events); p != nil {
-			c.work(p)
+		if g := c.event(e.Pad, e.Events); g != nil {
+			c.work(g)
 		}
 	}
 }

@@ -28,10 +28,10 @@ type tcp struct {
 	fd   int        // -1: closed
 	file *os.File   // for the runtime's poller, or nil
 
-	conn Conn // of the Poller that gets to know it, which saves a piece of memory
+	conn Conn // that is made of it, which saves a piece of memory
 }
 
-// A Listener accepts TCP connections, for Poller.Serve or for anybody.
+// A Listener accepts TCP connections, for Take or for anybody.
 type Listener struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -88,17 +88,8 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 // Close stops listening.
 func (l *Listener) Close() error { return l.file.Close() }
 
-// Accept waits for the next connection.
-func (l *Listener) Accept() (net.Conn, error) {
-	c, err := l.accept()
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// accept waits for the next connection on the Go runtime's poller.
-func (l *Listener) accept() (c *tcp, err error) {
+// Accept waits for the next connection on the Go runtime's poller.
+func (l *Listener) Accept() (c net.Conn, err error) {
 	closed := l.raw.Read(func(listener uintptr) bool {
 		for {
 			var from unix.RawSockaddrInet6 // an IPv4 address fits, too
@@ -165,6 +156,13 @@ func (c *tcp) LocalAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(addrPort(&local))
 }
 
+// isFresh tells whether the Go runtime's poller does not know the connection.
+func (c *tcp) isFresh() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fd >= 0 && c.file == nil
+}
+
 // polled returns the connection as the Go runtime's poller knows it.
 func (c *tcp) polled() (*os.File, error) {
 	c.mu.Lock()
@@ -206,6 +204,9 @@ func (c *tcp) SetReadDeadline(t time.Time) error  { return c.limit(t, (*os.File)
 func (c *tcp) SetWriteDeadline(t time.Time) error { return c.limit(t, (*os.File).SetWriteDeadline) }
 
 func (c *tcp) limit(t time.Time, set func(*os.File, time.Time) error) error {
+	if t.IsZero() && c.isFresh() {
+		return nil // it has no deadline
+	}
 	f, err := c.polled()
 	if err == nil {
 		err = set(f, t)

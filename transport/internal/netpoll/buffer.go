@@ -12,11 +12,11 @@ const bufferSize = 4096
 // while there is something to read, and then to another.
 type Buffer struct {
 	*bufio.Reader
-	conn   *Conn         // that it is lent to
-	hasty  bool          // reads of a bare socket do not wait
-	filled chan struct{} // holds one: the connection is roused
+	conn        *Conn         // that it is lent to
+	nonblocking bool          // reads of a bare socket do not wait
+	filled      chan struct{} // holds one: the connection is woken
 
-	dismissed bool // its goroutine is not counted among a Poller's any more
+	worksFor *Group // that its goroutine is counted for, or nil
 }
 
 var buffers = sync.Pool{New: func() any {
@@ -46,6 +46,16 @@ func lend(c *Conn) *Buffer {
 // until GiveBack.
 func (c *Conn) Lend() *Buffer { return lend(c) }
 
+// Conn is the connection that the Buffer is lent to.
+func (b *Buffer) Conn() *Conn { return b.conn }
+
+// Dismiss has Shutdown not wait for the goroutine in Ready, which has no part in the
+// connection any more, and may go on for ever.
+func (b *Buffer) Dismiss() {
+	b.worksFor.work.Done()
+	b.worksFor = nil
+}
+
 // GiveBack ends the loan that Lend began. What is left in the Buffer is read
 // first when the connection is read next.
 func (b *Buffer) GiveBack() {
@@ -65,6 +75,6 @@ func (b *Buffer) Unread() {
 // giveBack ends a loan. What is left belongs to a connection that has ended.
 func (b *Buffer) giveBack() {
 	b.Reset(reader{b})
-	b.conn, b.dismissed = nil, false
+	b.conn, b.worksFor = nil, nil
 	buffers.Put(b)
 }

@@ -1,8 +1,7 @@
 package netpoll
 
 import (
-	"maps"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,22 +13,17 @@ const drainAfter = 4 << 10
 // bytes a second: no limit of sessions counts it any more.
 const drainRate = 500
 
-// drains are the bare sockets of the process that have something for their peer still,
-// as far as is known. A peer that acknowledges something from time to time is slow and
-// may go on; one that does not for the write timeout, while something is left over from
-// Write, or for three of them, is given up. So is one that is too slow for the rest of a
-// connection that is to be closed.
+// draining are the bare sockets that have something for their peer still, as far as is
+// known. A peer that acknowledges something from time to time is slow and may go on; one
+// that does not for the write timeout, while something is left over from Write, or for
+// three of them, is given up. So is one that is too slow for the rest of a connection
+// that is to be closed.
 //
 // TCP_USER_TIMEOUT is not enough for that: it counts from the first probe of a window
 // that is closed, and begins anew only once the window takes a whole segment (Linux,
 // tcp_probe_timer and tcp_ack_probe). The window of an embedded client never does. So
 // where something is still there at the second look, that timeout is taken off.
-type drains struct {
-	mu    sync.Mutex // guards the rest
-	conns map[*Conn]*drain
-	every time.Duration // the clock's; 0: there is nothing to look at
-	clock *time.Timer
-}
+var draining clock[*drain]
 
 // A drain is what is known of a connection that drains. The connection's lock guards it.
 type drain struct {
@@ -41,69 +35,30 @@ type drain struct {
 	before  uint64 // what had been taken by then
 }
 
-var draining drains
+func (*drain) flag(c *Conn) *atomic.Bool { return &c.drains }
 
 // drainLater has the connection looked at until its peer has taken everything. c.mu is
 // held.
 func (c *Conn) drainLater() {
 	if c.fd >= 0 && c.drains.CompareAndSwap(false, true) {
-		draining.add(c, min(max(c.poller.writeTimeout/5, 10*time.Millisecond), 2*time.Second))
+		every := min(max(c.writeTimeout/5, 10*time.Millisecond), 2*time.Second)
+		draining.add(c, &drain{since: time.Now().UnixNano()}, every)
 	}
 }
 
-func (d *drains) add(c *Conn, every time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.conns == nil {
-		d.conns = make(map[*Conn]*drain)
-	}
-	d.conns[c] = &drain{since: time.Now().UnixNano()}
-	switch {
-	case d.every != 0 && d.every <= every:
-		return
-	case d.clock == nil:
-		d.clock = time.AfterFunc(every, d.look)
-	default:
-		d.clock.Reset(every)
-	}
-	d.every = every
-}
-
-// look runs on the clock's goroutine, which ends with it.
-func (d *drains) look() {
-	d.mu.Lock()
-	conns := maps.Clone(d.conns)
-	d.mu.Unlock()
-	now := time.Now().UnixNano()
-	for c, state := range conns {
-		c.drain(state, now)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for c := range conns {
-		if !c.drains.Load() {
-			delete(d.conns, c)
-		}
-	}
-	if len(d.conns) == 0 {
-		d.every = 0
-		return
-	}
-	d.clock.Reset(d.every)
-}
-
-// drain looks whether the peer takes what was written.
-func (c *Conn) drain(d *drain, now int64) {
+// look looks whether the peer takes what was written.
+func (d *drain) look(c *Conn, at time.Time) {
+	now := at.UnixNano()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.poller == nil || c.fd < 0 {
+	if c.err != nil || c.group == nil || c.fd < 0 {
 		c.drains.Store(false)
 		return
 	}
-	limit, pending := 3*c.poller.writeTimeout, c.flushes.Load()
+	limit, pending := 3*c.writeTimeout, c.flushes.Load()
 	if !pending && c.unacknowledged() == 0 {
 		c.drains.Store(false)
-		c.vanish(c.poller.vanished())
+		c.setUserTimeout(c.vanishedAfter())
 		return
 	}
 	taken := c.taken()
@@ -111,9 +66,9 @@ func (c *Conn) drain(d *drain, now int64) {
 		d.taken, d.since = taken, now
 	}
 	d.pending = pending
-	tooSlow := c.then == leave && d.tooSlow(taken, now, limit)
+	tooSlow := c.leaves && d.tooSlow(taken, now, limit)
 	if pending {
-		limit = c.poller.writeTimeout
+		limit = c.writeTimeout
 	}
 	d.looks++
 	switch {
@@ -121,7 +76,7 @@ func (c *Conn) drain(d *drain, now int64) {
 		c.fail(ErrTimeout)
 		c.drains.Store(false)
 	case d.looks > 1:
-		c.vanish(0)
+		c.setUserTimeout(0)
 	}
 }
 

@@ -39,9 +39,11 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 	for _, size := range []int{64 << 10, 4 << 20} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			p := New(500 * time.Millisecond)
+			const writeTimeout = 500 * time.Millisecond
+			p := new(Group)
 			server, client := smallWindow(t)
 			c := p.Take(server, nil)
+			c.SetWriteTimeout(writeTimeout)
 			c.Own(newEcho())
 			before := userTimeout(c)
 			sent := bytes.Repeat([]byte("0123456789abcdef"), size/16)
@@ -56,7 +58,7 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%d of %d bytes, after %v: %v", len(got), len(sent), time.Since(begun), err)
 				}
-				if time.Since(begun) < 8*p.writeTimeout {
+				if time.Since(begun) < 8*writeTimeout {
 					time.Sleep(50 * time.Millisecond)
 				} else {
 					piece = make([]byte, 64<<10)
@@ -79,9 +81,10 @@ func TestSlowReaderThatStops(t *testing.T) {
 	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			p := New(timeout)
+			p := new(Group)
 			server, client := smallWindow(t)
 			c, w := p.Take(server, nil), &watcher{make(chan struct{})}
+			c.SetWriteTimeout(timeout)
 			c.Own(w)
 			c.Watch(w)
 			c.Write(make([]byte, size))
@@ -104,22 +107,22 @@ func TestSlowReaderThatStops(t *testing.T) {
 			if _, err := c.Write(nil); !errors.Is(err, ErrTimeout) {
 				t.Error(err)
 			}
-			eventually(t, "the kernel has nothing of it", func() bool { return !known(t, client.RemoteAddr()) })
+			eventually(t, "the kernel has nothing of it", func() bool { return !kernelHas(t, client.LocalAddr()) })
 			shutdown(t, p)
 		})
 	}
 }
 
-// known tells whether the kernel has a connection of the server at an address.
-func known(t *testing.T, at net.Addr) bool {
+// kernelHas tells whether the kernel has a connection whose peer is at an address.
+func kernelHas(t *testing.T, peer net.Addr) bool {
 	t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := fmt.Sprintf(":%04X", at.(*net.TCPAddr).Port)
+	port := fmt.Sprintf(":%04X", peer.(*net.TCPAddr).Port)
 	for line := range strings.Lines(string(table)) {
-		if fields := strings.Fields(line); strings.HasSuffix(fields[1], port) && fields[3] != "06" { // TIME_WAIT
+		if fields := strings.Fields(line); strings.HasSuffix(fields[2], port) && fields[3] != "06" { // TIME_WAIT
 			return true
 		}
 	}
@@ -129,17 +132,19 @@ func known(t *testing.T, at net.Addr) bool {
 // What was not acknowledged before something is left over does not shorten the time for
 // that.
 func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
-	p := New(500 * time.Millisecond)
+	const timeout = 500 * time.Millisecond
+	p := new(Group)
 	defer shutdown(t, p)
 	server, _ := smallWindow(t)
 	c := p.Take(server, nil)
+	c.SetWriteTimeout(timeout)
 	c.Own(newEcho())
 	c.Write(make([]byte, 64<<10))
-	time.Sleep(2 * p.writeTimeout)
+	time.Sleep(2 * timeout)
 	c.Write(make([]byte, 4<<20))
 	begun := time.Now()
 	eventually(t, "given up", func() bool { _, err := c.Write(nil); return err != nil })
-	if took := time.Since(begun); took < p.writeTimeout/2 {
+	if took := time.Since(begun); took < timeout/2 {
 		t.Errorf("given up after %v", took)
 	}
 }

@@ -1,4 +1,4 @@
-package netpoll
+package http1
 
 import (
 	"bufio"
@@ -11,28 +11,32 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/net/nettest"
 	"golang.org/x/sys/unix"
+
+	"switchback/transport/internal/netpoll"
 )
 
-// servePoller has a Poller serve s, and returns what Serve returns.
-func servePoller(t *testing.T, s *http.Server) (h *host, l net.Listener, ended chan error) {
+// serveParked serves s so that connections wait here from the start, and returns what
+// Serve returns.
+func serveParked(t *testing.T, s *http.Server) (h *host, l net.Listener, ended chan error) {
 	t.Helper()
-	l, err := Listen("127.0.0.1:0")
+	l, err := netpoll.Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, ended = &host{s, New(time.Second), l.Addr().String()}, make(chan error, 2)
-	go func() { ended <- h.poller.Serve(s, l) }()
+	h, ended = &host{s, NewTaker(served), l.Addr().String()}, make(chan error, 2)
+	go func() { ended <- Serve(s, l, served) }()
 	t.Cleanup(func() {
-		shutdown(t, h.poller)
+		shutdown(t, h.taker)
 		s.Close()
 		if err := <-ended; err == nil {
 			t.Error("Serve has ended without an error")
@@ -48,14 +52,49 @@ func servePoller(t *testing.T, s *http.Server) (h *host, l net.Listener, ended c
 	return h, l, ended
 }
 
+// An echo writes back what it reads.
+type echo struct{ conn *netpoll.Conn }
+
+func (e *echo) Ready(b *netpoll.Buffer) {
+	p := make([]byte, 4096)
+	n, err := b.Read(p)
+	if err != nil {
+		e.conn.Close()
+		return
+	}
+	e.conn.Write(p[:n])
+	e.conn.Arm()
+}
+
+func (e *echo) Flushed() {}
+
+// begin has e echo on a connection.
+func (e *echo) begin(c *netpoll.Conn) {
+	e.conn = c
+	c.Own(e)
+	c.Arm()
+}
+
+// echoed has text echoed.
+func echoed(t testing.TB, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
+		t.Fatalf("got %q, %v, want %q", got, err, text)
+	}
+}
+
 // kindOf is a handler that tells what kind its ResponseWriter is of.
 func kindOf(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, "%T", w) }
 
 // Plain requests are served on the spot from the first one on; all others are
 // http.Server's, which finds all of them.
 func TestFirstRequests(t *testing.T) {
-	const own, servers = "*netpoll.exchange", "*http.response"
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ErrorLog: log.New(io.Discard, "", 0)})
+	const own, servers = "*http1.exchange", "*http.response"
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ErrorLog: log.New(io.Discard, "", 0)})
 	for request, want := range map[string]string{
 		poll:                                    own,
 		handshake:                               own,
@@ -87,7 +126,7 @@ func TestFirstRequests(t *testing.T) {
 
 // Connections that have not asked for anything yet have no goroutine.
 func TestThousandThatAskNothingHaveNoGoroutine(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
 	h.dial(t).ask(t, poll)
 	before := runtime.NumGoroutine()
 	var conns []*caller
@@ -95,7 +134,7 @@ func TestThousandThatAskNothingHaveNoGoroutine(t *testing.T) {
 		conns = append(conns, h.dial(t))
 	}
 	const spare = 10 // that come and go
-	eventually(t, "all wait", func() bool { return h.poller.open() == 1001 && runtime.NumGoroutine() < before+spare })
+	eventually(t, "all wait", func() bool { return h.open() == 1001 && runtime.NumGoroutine() < before+spare })
 	for _, c := range conns {
 		if got := c.ask(t, poll); !strings.Contains(got, "exchange") {
 			t.Fatalf("got %s", got)
@@ -121,7 +160,7 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.server.Handler = http.HandlerFunc(kindOf)
-			h, _, _ := servePoller(t, test.server)
+			h, _, _ := serveParked(t, test.server)
 			c := h.dial(t)
 			if test.asks {
 				c.ask(t, poll)
@@ -139,7 +178,7 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 
 // Empty lines are no requests: who sends them waits no longer for them.
 func TestEmptyLinesAreTimed(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
 	for _, asks := range []bool{false, true} {
 		c := h.dial(t)
 		if asks {
@@ -161,7 +200,7 @@ func TestEmptyLinesAreTimed(t *testing.T) {
 
 // Connections that come and go keep no other from being timed.
 func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
 	silent, busy := h.dial(t), h.dial(t)
 	ended := make(chan error, 1)
 	go func() {
@@ -186,7 +225,7 @@ func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
 
 // What a handler makes of its request is its own business.
 func TestHandlersMayChangeTheirRequest(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*r = http.Request{}
 		io.WriteString(w, "done")
 		w.(http.Flusher).Flush()
@@ -202,7 +241,7 @@ func TestHandlersMayChangeTheirRequest(t *testing.T) {
 // A client that ends its side while a response waits for it is not told that it has
 // all of it.
 func TestResponseCutShortIsNotWhole(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for range 100 {
 			if _, err := w.Write(make([]byte, 200<<10)); err != nil {
 				return
@@ -227,22 +266,18 @@ func TestResponseCutShortIsNotWhole(t *testing.T) {
 // it has no such limit.
 func TestPeerVanishesForWhoHasTheConnection(t *testing.T) {
 	type key struct{}
-	second, seen := New(2*time.Second), make(chan int, 1)
-	defer shutdown(t, second)
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var fd int
-		c, err := second.Hijack(w, r)
+	seen := make(chan int, 1)
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, head, err := by.Hijack(nil, w, r, http.StatusNoContent)
 		if err == nil {
-			fd = int(c.fd)
-		} else {
-			s := r.Context().Value(key{}).(served)
-			fd = int(s.fd)
+			x.Conn.SetWriteTimeout(2 * time.Second)
 		}
-		after, _ := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
-		seen <- after
+		seen <- userTimeout(t, r.Context().Value(key{}).(net.Conn))
 		if err == nil {
-			c.Own(owned{})
-			c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+			x.Conn.Own(owned{})
+			x.Finish(append(head, "Date: now\r\n\r\n"...))
 		}
 	}), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, key{}, c)
@@ -259,9 +294,35 @@ func TestPeerVanishesForWhoHasTheConnection(t *testing.T) {
 	}
 }
 
+// userTimeout is TCP_USER_TIMEOUT of the process's socket to the peer of c.
+func userTimeout(t *testing.T, c net.Conn) int {
+	for fd := range 1000 {
+		local, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		peer, err := unix.Getpeername(fd)
+		if err != nil || !sameAddr(local, c.LocalAddr()) || !sameAddr(peer, c.RemoteAddr()) {
+			continue
+		}
+		after, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+		if err != nil {
+			t.Error(err)
+		}
+		return after
+	}
+	t.Error("no such socket")
+	return 0
+}
+
+func sameAddr(a unix.Sockaddr, b net.Addr) bool {
+	v4, ok := a.(*unix.SockaddrInet4)
+	return ok && net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), uint16(v4.Port))).String() == b.String()
+}
+
 // A request that stops half way is timed and answered by http.Server.
 func TestHalfAFirstRequestIsTimed(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 50 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0)})
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 50 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +330,7 @@ func TestHalfAFirstRequestIsTimed(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { h.Server.Serve(l); close(ended) }()
 	defer func() { h.Server.Close(); <-ended }()
-	plain := &host{h.Server, h.poller, l.Addr().String()}
+	plain := &host{h.Server, h.taker, l.Addr().String()}
 	if got, want := h.dial(t).ask(t, handshake[:30]), plain.dial(t).ask(t, handshake[:30]); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -279,7 +340,7 @@ func TestHalfAFirstRequestIsTimed(t *testing.T) {
 // does, that is mounted beside.
 func TestHandlersHijackFirstRequests(t *testing.T) {
 	var upgrader websocket.Upgrader
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			t.Error(err)
@@ -309,12 +370,12 @@ func TestHandlersHijackFirstRequests(t *testing.T) {
 		}
 	}
 	c.Close()
-	eventually(t, "no connection is left", func() bool { return h.poller.open() == 0 })
+	eventually(t, "no connection is left", func() bool { return h.open() == 0 })
 }
 
 // After a response has begun its connection cannot be hijacked.
 func TestHijackOfAResponse(t *testing.T) {
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		_, _, err := w.(http.Hijacker).Hijack()
 		fmt.Fprint(w, err)
@@ -324,24 +385,21 @@ func TestHijackOfAResponse(t *testing.T) {
 	}
 }
 
-// A hijacked connection may be taken, by the same Poller and while its handler is
-// still at work.
+// A hijacked connection may be taken, while its handler is still at work.
 func TestHijackedConnectionsAreTaken(t *testing.T) {
-	var h *host
-	begun := make(chan struct{})
-	h, _, _ = servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		<-begun
-		c, rw, err := w.(http.Hijacker).Hijack()
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := by.Upgrade(struct {
+			http.Hijacker
+			http.ResponseWriter
+		}{w.(http.Hijacker), w})
 		if err != nil {
 			t.Error(err)
+			return
 		}
-		e := newEcho()
-		early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-		e.conn = h.poller.Take(c, early)
-		e.conn.Own(e)
-		e.conn.Arm()
+		new(echo).begin(c)
 	})})
-	close(begun)
 	for range 300 {
 		c := h.dial(t)
 		io.WriteString(c.Conn, poll)
@@ -353,25 +411,21 @@ func TestHijackedConnectionsAreTaken(t *testing.T) {
 // A connection that a handler has taken is its own at once: what comes is told while
 // the handler is still at work.
 func TestTakenConnectionsDoNotWaitForTheHandler(t *testing.T) {
-	var h *host
-	begin, goOn := make(chan struct{}), make(chan struct{})
-	h, _, _ = servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		<-begin
-		c, err := h.poller.Upgrade(w)
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	goOn := make(chan struct{})
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := by.Upgrade(w)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		e := newEcho()
-		e.conn = c
-		c.Own(e)
-		c.Arm()
+		new(echo).begin(c)
 		<-goOn
 	})})
-	close(begin)
 	c := h.dial(t)
 	io.WriteString(c.Conn, poll)
-	eventually(t, "it is served", func() bool { return h.poller.open() > 0 })
+	eventually(t, "it is served", func() bool { return by.group.Len() > 0 })
 	time.Sleep(20 * time.Millisecond)
 	echoed(t, c.Conn, "hello")
 	close(goOn)
@@ -382,7 +436,7 @@ func TestTakenConnectionsDoNotWaitForTheHandler(t *testing.T) {
 // hijacked, as http.Server does not.
 func TestShutdownDoesNotWaitForHijackers(t *testing.T) {
 	hijacked := make(chan struct{})
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -396,20 +450,27 @@ func TestShutdownDoesNotWaitForHijackers(t *testing.T) {
 	<-hijacked
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := h.poller.Shutdown(ctx); err != nil {
+	if err := Shutdown(ctx, h.Server); err != nil {
 		t.Error(err)
 	}
 	echoed(t, c.Conn, "hello")
 }
 
-// After a Poller's Shutdown none of its connections is told of anything, although
+// A counter counts how often it is told of something.
+type counter struct{ told atomic.Int32 }
+
+func (c *counter) Ready(*netpoll.Buffer) { c.told.Add(1) }
+func (c *counter) Flushed()              {}
+
+// After a Taker's Shutdown none of its connections is told of anything, although
 // the handler that took one for it is still at work.
 func TestNothingIsToldAfterShutdown(t *testing.T) {
-	second := New(time.Second)
-	armed, goOn := make(chan *Conn), make(chan struct{})
+	armed, goOn := make(chan *netpoll.Conn), make(chan struct{})
 	var told counter
-	h, _, _ := servePoller(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := second.Upgrade(w)
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := by.Upgrade(w)
 		if err != nil {
 			t.Error(err)
 		}
@@ -420,37 +481,33 @@ func TestNothingIsToldAfterShutdown(t *testing.T) {
 	})})
 	io.WriteString(h.dial(t).Conn, poll)
 	(<-armed).Close()
-	if err := second.Shutdown(t.Context()); err != nil {
+	if err := by.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := told.gone.Load(); n != 1 {
+	if n := told.told.Load(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	close(goOn)
 	time.Sleep(20 * time.Millisecond)
-	if n := told.gone.Load(); n != 1 {
+	if n := told.told.Load(); n != 1 {
 		t.Errorf("told %d times in the end", n)
 	}
 }
 
-// Shutdown of the server closes the listener and the connections that wait; that
-// of the Poller closes those alone, and http.Server serves whoever comes.
+// Shutdown closes the listener and the connections that wait; that of a Taker leaves
+// both alone.
 func TestEndsOfServing(t *testing.T) {
-	h, _, ended := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	h, _, ended := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
 	fresh, idle := h.dial(t), h.dial(t)
 	idle.ask(t, poll)
-	h.poller.Shutdown(t.Context())
-	for name, c := range map[string]*caller{"fresh": fresh, "idle": idle} {
-		if got := c.answer(t); got != "no response" {
-			t.Errorf("%s: got %s", name, got)
-		}
-	}
+	h.taker.Shutdown(t.Context())
 	for range 2 {
-		if got := h.dial(t).ask(t, poll); !strings.Contains(got, "*http.response") {
+		if got := idle.ask(t, poll); !strings.Contains(got, "*http1.exchange") {
 			t.Errorf("got %s", got)
 		}
 	}
-	if err := h.Server.Shutdown(t.Context()); err != nil {
+	eventually(t, "both are accepted", func() bool { return h.waiting() == 2 })
+	if err := Shutdown(t.Context(), h.Server); err != nil {
 		t.Error(err)
 	}
 	err := <-ended
@@ -458,65 +515,142 @@ func TestEndsOfServing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	ended <- err
+	for name, c := range map[string]*caller{"fresh": fresh, "idle": idle} {
+		if got := c.answer(t); got != "no response" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
 	if _, err := net.Dial("tcp", h.addr); err == nil {
 		t.Error("it still listens")
 	}
-
-	h, _, _ = servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
-	fresh = h.dial(t)
-	eventually(t, "it is accepted", func() bool { return h.poller.open() >= 1 })
-	if err := h.Server.Shutdown(t.Context()); err != nil {
-		t.Error(err)
+	servers.Lock()
+	defer servers.Unlock()
+	if servers.of[h.Server] != nil {
+		t.Error("the http.Server is not forgotten")
 	}
-	if got := fresh.answer(t); got != "no response" {
-		t.Errorf("got %s", got)
+}
+
+// Shutdown waits for what is served on the spot, or cuts it.
+func TestShutdownOfTheServerWaitsForExchanges(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-goOn
+			io.WriteString(w, "done")
+		})})
+		c := h.dial(t)
+		io.WriteString(c.Conn, poll)
+		<-begun
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if !patient {
+			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+		}
+		defer cancel()
+		down := make(chan error)
+		go func() { down <- Shutdown(ctx, h.Server) }()
+		if !patient {
+			if err := <-down; err == nil {
+				t.Error("it does not tell what it cuts")
+			}
+			if got := c.answer(t); got != "no response" {
+				t.Errorf("got %s", got)
+			}
+			close(goOn)
+			continue
+		}
+		select {
+		case <-down:
+			t.Error("did not wait")
+		case <-time.After(20 * time.Millisecond):
+		}
+		close(goOn)
+		if got := c.answer(t); !strings.Contains(got, `"done"`) || !strings.Contains(got, "close:true") {
+			t.Errorf("got %s", got)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // Who closes the listener ends Serve.
 func TestListenersEnd(t *testing.T) {
-	h, l, ended := servePoller(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	h, l, ended := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
 	l.Close()
 	err := <-ended
 	if !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 	ended <- err
-	if err := h.poller.Serve(h.Server, l); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(h.Server, l, served); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("again: got %v", err)
 	}
 }
 
-// Where connections cannot wait parked from the start, http.Server serves them.
+// Where connections cannot wait parked from the start, http.Server serves them; all
+// Listeners of a server are alike.
 func TestServersThatServeThemselves(t *testing.T) {
 	handler := http.HandlerFunc(kindOf)
-	down := New(time.Second)
-	shutdown(t, down)
-	taken := New(time.Second)
 	s := &http.Server{Handler: handler}
 	for _, test := range []struct {
 		name   string
-		poller *Poller
 		server *http.Server
+		parks  bool
 	}{
-		{"no HTTP/1", New(time.Second), &http.Server{Handler: handler, Protocols: new(http.Protocols)}},
-		{"a ConnState", New(time.Second), &http.Server{Handler: handler, ConnState: func(net.Conn, http.ConnState) {}}},
-		{"a Poller down", down, &http.Server{Handler: handler}},
-		{"the first listener", taken, s},
-		{"a second listener", taken, s},
+		{"no HTTP/1", &http.Server{Handler: handler, Protocols: new(http.Protocols)}, false},
+		{"a ConnState", &http.Server{Handler: handler, ConnState: func(net.Conn, http.ConnState) {}}, false},
+		{"the first listener", s, true},
+		{"a second listener", s, true},
 	} {
-		l, err := Listen("127.0.0.1:0")
+		l, err := netpoll.Listen("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error)
-		go func() { ended <- test.poller.Serve(test.server, l) }()
+		go func() { ended <- Serve(test.server, l, served) }()
 		defer func() { test.server.Close(); <-ended }()
-		h := &host{test.server, test.poller, l.Addr().String()}
-		if got := h.dial(t).ask(t, poll); strings.Contains(got, "exchange") != (test.name == "the first listener") {
+		h := &host{test.server, NewTaker(served), l.Addr().String()}
+		c := h.dial(t)
+		if got := c.ask(t, poll); strings.Contains(got, "exchange") != test.parks {
 			t.Errorf("%s: got %s", test.name, got)
 		}
+		if !test.parks {
+			continue
+		}
+		for range 3 { // what http.Server is given it serves
+			if got := h.dial(t).ask(t, "GET /info HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.Contains(got, "*http.response") {
+				t.Errorf("%s: got %s", test.name, got)
+			}
+		}
 	}
+}
+
+// The end of one of a server's listeners is not that of the connections that wait.
+func TestOneListenerOfTwoEnds(t *testing.T) {
+	h, first, ended := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	l, err := netpoll.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- Serve(h.Server, l, served) }()
+	c := (&host{h.Server, h.taker, l.Addr().String()}).dial(t)
+	idle := h.dial(t)
+	c.ask(t, poll)
+	idle.ask(t, poll)
+	first.Close()
+	err = <-ended
+	ended <- err
+	for _, c := range []*caller{c, idle} {
+		for _, request := range []string{poll, "GET /info HTTP/1.1\r\nHost: x\r\n\r\n"} {
+			if got := c.ask(t, request); !strings.HasPrefix(got, "200") {
+				t.Errorf("got %s", got)
+			}
+		}
+	}
+	h.Server.Close()
+	<-done
 }
 
 // A Listener goes on where there were too many open files for a while, and says
@@ -529,9 +663,9 @@ func TestTooManyOpenFiles(t *testing.T) {
 		defer mu.Unlock()
 		return logged.Write(p)
 	}), "", 0)
-	h, _, _ := servePoller(t, &http.Server{ErrorLog: logger, Handler: http.HandlerFunc(kindOf)})
+	h, _, _ := serveParked(t, &http.Server{ErrorLog: logger, Handler: http.HandlerFunc(kindOf)})
 	h.dial(t).ask(t, poll)
-	eventually(t, "only that is open", func() bool { return h.poller.open() == 1 })
+	eventually(t, "only that is open", func() bool { return h.open() == 1 })
 	addr, err := net.ResolveTCPAddr("tcp", h.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -565,74 +699,16 @@ func TestTooManyOpenFiles(t *testing.T) {
 	}
 }
 
-// A connection knows its addresses, and has what it inherits.
-func TestAcceptedConnections(t *testing.T) {
-	at, ips := []string{"127.0.0.1:0", ":0"}, []string{"127.0.0.1"}
-	if nettest.SupportsIPv6() {
-		at, ips = append(at, "[::1]:0"), append(ips, "::1")
-	}
-	for _, at := range at {
-		l, err := Listen(at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		for _, ip := range ips {
-			client, err := net.Dial("tcp", net.JoinHostPort(ip, port))
-			if err != nil {
-				if at == ":0" {
-					t.Error(err)
-				}
-				continue
-			}
-			defer client.Close()
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.Close()
-			if server.RemoteAddr().String() != client.LocalAddr().String() || server.LocalAddr().String() != client.RemoteAddr().String() {
-				t.Errorf("%v to %v, but the client %v to %v", server.RemoteAddr(), server.LocalAddr(), client.LocalAddr(), client.RemoteAddr())
-			}
-			for _, o := range inherited {
-				if got, err := unix.GetsockoptInt(server.(*tcp).fd, o.level, o.name); got != o.value {
-					t.Errorf("option %d: got %d, %v, want %d", o.name, got, err, o.value)
-				}
-			}
-		}
-	}
-	if _, err := Listen("nowhere"); err == nil {
-		t.Error("it listens nowhere")
-	}
-}
-
-// To who does not know what it is, an accepted connection is a net.Conn.
-func TestAcceptedConnectionsAreConns(t *testing.T) {
-	nettest.TestConn(t, func() (server, client net.Conn, stop func(), err error) {
-		l, err := Listen("127.0.0.1:0")
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		defer l.Close()
-		if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
-			return nil, nil, nil, err
-		}
-		server, err = l.Accept()
-		return server, client, func() { server.Close(); client.Close() }, err
-	})
-}
-
 // The listener's connections are closed in the middle of everything.
 func TestServingRacesItsEnd(t *testing.T) {
 	for range 100 {
 		s := &http.Server{Handler: http.HandlerFunc(kindOf), ErrorLog: log.New(io.Discard, "", 0)}
-		l, err := Listen("127.0.0.1:0")
+		l, err := netpoll.Listen("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, ended := New(time.Second), make(chan error)
-		go func() { ended <- p.Serve(s, l) }()
+		by, ended := NewTaker(served), make(chan error)
+		go func() { ended <- Serve(s, l, served) }()
 		var clients sync.WaitGroup
 		for i := range 10 {
 			clients.Go(func() {
@@ -649,22 +725,78 @@ func TestServingRacesItsEnd(t *testing.T) {
 				}
 			})
 		}
-		shutdown(t, p)
+		shutdown(t, by)
 		s.Close()
 		<-ended
 		clients.Wait()
 	}
 }
 
-// A socket's address is told as net does, and its connection is a part of it.
-func TestAcceptedConnectionIsOneObject(t *testing.T) {
-	for _, remote := range []string{"192.0.2.1:80", "[2001:db8::1]:8080", "[fe80::1%eth0]:1"} {
-		c := &tcp{fd: -1, remote: netip.MustParseAddrPort(remote)}
-		if got, want := newConn(c).remoteAddr(), c.RemoteAddr().String(); got != want {
-			t.Errorf("got %s, want %s", got, want)
+// exhaustFiles opens all the files that the process may, but for some.
+func exhaustFiles(t *testing.T, spare int) (release func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	low := limit
+	low.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	var files []int
+	for fd, err := 0, error(nil); err == nil; {
+		if fd, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
+			files = append(files, fd)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { newConn(&tcp{fd: -1}) }); n != 1 {
-		t.Errorf("%v objects", n)
+	for _, fd := range files[:spare] {
+		unix.Close(fd)
 	}
+	return func() {
+		for _, fd := range files[spare:] {
+			unix.Close(fd)
+		}
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	}
+}
+
+// That epoll cannot watch a connection, for too many open files, is not taken for
+// what all connections of the server are.
+func TestRefusalOfEpollPasses(t *testing.T) {
+	const request = "GET /back HTTP/1.1\r\nHost: x\r\n\r\n"
+	var accepted atomic.Int32
+	h := serveHTTP(t, &http.Server{ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			accepted.Add(1)
+		}
+	}})
+	first, last := h.dial(t), h.dial(t)
+	first.ask(t, request)
+	eventually(t, "both are accepted", func() bool { return accepted.Load() == 2 })
+	first.Close()
+	eventually(t, "the epoll set has ended", func() bool { return epollSets() <= 1 }) // the runtime's
+	release := exhaustFiles(t, 0)
+	got := last.ask(t, request)
+	release()
+	if !strings.HasPrefix(got, "200") {
+		t.Errorf("got %s", got)
+	}
+	c := h.dial(t)
+	for range 3 {
+		if got := c.ask(t, request); !strings.HasPrefix(got, "200") || strings.Contains(got, "close:true") {
+			t.Errorf("afterwards: got %s", got)
+		}
+	}
+}
+
+// epollSets is the number of epoll sets of the process.
+func epollSets() (n int) {
+	files, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range files {
+		if to, _ := os.Readlink("/proc/self/fd/" + f.Name()); to == "anon_inode:[eventpoll]" {
+			n++
+		}
+	}
+	return n
 }

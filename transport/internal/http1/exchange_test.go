@@ -1,4 +1,4 @@
-package netpoll
+package http1
 
 import (
 	"bufio"
@@ -17,40 +17,80 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"switchback/transport/internal/netpoll"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not in time: " + what)
+		}
+	}
+}
+
+// served tells the requests that are served on the spot.
+func served(method, path string) bool {
+	switch path[strings.LastIndexByte(path, '/')+1:] {
+	case "websocket":
+		return method == http.MethodGet
+	case "xhr", "xhr_send", "xhr_streaming":
+		return method == http.MethodPost
+	}
+	return false
+}
 
 // An owned is the owner of a connection whose response it has written.
 type owned struct{}
 
-func (owned) Ready(*Buffer) {}
-func (owned) Flushed()      {}
+func (owned) Ready(*netpoll.Buffer) {}
+func (owned) Flushed()              {}
 
-// A taker is a handler that takes connections for a Poller, gives them to taken,
-// and answers.
-type taker struct {
-	*testing.T
-	poller *Poller
-	taken  func(*Conn)
-}
-
-func (h *taker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c, err := h.poller.Hijack(w, r)
+// answer takes the connection of a request and answers it.
+func answer(t testing.TB, by *Taker, w http.ResponseWriter, r *http.Request, body string) {
+	x, head, err := by.Hijack(nil, w, r, http.StatusOK)
 	if err != nil {
-		h.Error(err)
+		t.Error(err)
 		return
 	}
-	c.Own(owned{})
-	c.Watch(owned{})
-	h.taken(c)
-	c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+	x.Conn.SetWriteTimeout(time.Second)
+	x.Conn.Own(owned{})
+	x.Conn.Watch(owned{})
+	x.Finish(fmt.Appendf(head, "Date: now\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 }
 
 // A host is an http.Server whose connections come back to it after a request
 // for /back.
 type host struct {
 	*http.Server
-	poller *Poller
-	addr   string
+	taker *Taker
+	addr  string
+}
+
+// open is the number of connections that wait or are served here, or are taken.
+func (h *host) open() int { return h.taker.group.Len() + h.waiting() }
+
+// waiting is the number of connections that wait or are served here.
+func (h *host) waiting() int {
+	servers.Lock()
+	u := servers.of[h.Server]
+	servers.Unlock()
+	if u == nil {
+		return 0
+	}
+	return u.group.Len()
+}
+
+func shutdown(t testing.TB, by *Taker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	by.Shutdown(ctx)
 }
 
 func serveHTTP(t *testing.T, s *http.Server) *host {
@@ -59,19 +99,19 @@ func serveHTTP(t *testing.T, s *http.Server) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{s, New(time.Second), l.Addr().String()}
-	handler, back := s.Handler, &taker{t, h.poller, func(*Conn) {}}
+	h := &host{s, NewTaker(served), l.Addr().String()}
+	handler := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/back" {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		back.ServeHTTP(w, r)
+		answer(t, h.taker, w, r, "")
 	})
 	done := make(chan struct{})
 	go func() { s.Serve(l); close(done) }()
 	t.Cleanup(func() {
-		shutdown(t, h.poller)
+		shutdown(t, h.taker)
 		s.Close()
 		<-done
 	})
@@ -265,7 +305,7 @@ func TestExchangeIsAsHTTPServersIs(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if n := writers["*netpoll.exchange"]; n == 0 || n != writers["*http.response"] {
+			if n := writers["*http1.exchange"]; n == 0 || n != writers["*http.response"] {
 				t.Errorf("served by %v", writers)
 			}
 			if got := strings.Count(strings.Join(logged, ""), "http: panic serving"); name == "panic" && got != 2 || name != "panic" && got != 0 {
@@ -363,7 +403,7 @@ func TestRequestsThatAreParsed(t *testing.T) {
 		"POST /echo/0/s/xhr HTTP/1.1\r\n\rHost: x\r\n\r\n":                              false,
 		"POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\n\r\n\r\n":                              false,
 	} {
-		if got := parse(new(http.Request), []byte(request)); got != want {
+		if got := parse(new(http.Request), []byte(request), served); got != want {
 			t.Errorf("%q: got %v, want %v", request, got, want)
 		}
 	}
@@ -378,7 +418,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("POST /%zz/xhr HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var got http.Request
-		if !parse(&got, p) {
+		if !parse(&got, p, served) {
 			return
 		}
 		b := bufio.NewReader(bytes.NewReader(p))
@@ -455,20 +495,19 @@ func TestDateIsThatOfEachSecond(t *testing.T) {
 }
 
 // What a middleware sets once the connection is taken is of no use, but not for others.
-func TestHeaderIsLentForOneAnswer(t *testing.T) {
-	for _, taken := range []bool{true, false} {
-		h := http.Header{}
-		e := &exchange{}
-		if !LendHeader(e, h) || LendHeader(e, http.Header{}) {
-			t.Fatal("the header is lent twice, or never")
-		}
-		e.Header().Set("X-A", "1")
-		if e.hijacked = taken; TakeHeader(e) != taken {
-			t.Error("what is needed still is taken, or what is not stays")
-		}
-		e.Header().Set("X-B", "2")
-		if got := h.Get("X-B"); (got == "") != taken {
-			t.Errorf("taken is %v, got %q", taken, got)
+func TestHeadersAreOfOneAnswer(t *testing.T) {
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Before", r.Header.Get("X-Name"))
+		answer(t, by, w, r, "")
+		w.Header().Set("X-After", "1")
+	})})
+	c := h.dialBack(t)
+	for i := range 50 {
+		request := fmt.Sprintf("POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-Name: %d\r\nContent-Length: 0\r\n\r\n", i)
+		if got := c.ask(t, request); !strings.Contains(got, fmt.Sprintf("X-Before:[%d]", i)) || strings.Contains(got, "X-After") {
+			t.Fatalf("got %s", got)
 		}
 	}
 }
@@ -585,7 +624,7 @@ func TestWritesWaitForThePeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-ended: // within the write timeout of the Poller
+		case <-ended: // within the write timeout that the connection had last
 		case <-time.After(20 * time.Second):
 			t.Error("the handler goes on")
 		}
@@ -597,8 +636,8 @@ func TestContextOfAnEndedConnection(t *testing.T) {
 	ended := make(chan struct{})
 	h := serveHTTP(t, &http.Server{
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if s, back := c.(served); back {
-				s.Conn.Close()
+			if _, plain := c.(*net.TCPConn); !plain { // it waited here
+				c.Close()
 			}
 			return ctx
 		},
@@ -611,21 +650,21 @@ func TestContextOfAnEndedConnection(t *testing.T) {
 	<-ended
 }
 
-// A connection may be taken for another Poller than the one that gave it back,
-// and not for one that is down.
-func TestAnotherPollerTakesTheConnection(t *testing.T) {
-	other := New(time.Second)
-	hijacked := make(chan error, 1)
+// A connection may be taken by one after another, and not by one that is down.
+func TestTakersShareAServer(t *testing.T) {
+	other := NewTaker(served)
 	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := other.Hijack(w, r)
-		hijacked <- err
-		if err != nil {
+		x, head, err := other.Hijack(nil, w, r, http.StatusOK)
+		if errors.Is(err, ErrServed) {
 			io.WriteString(w, "served")
 			return
 		}
-		c.Own(owned{})
-		c.Watch(owned{})
-		c.Finish([]byte("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\nother"))
+		if err != nil {
+			t.Error(err)
+		}
+		x.Conn.Own(owned{})
+		x.Conn.Watch(owned{})
+		x.Finish(append(head, "Date: now\r\nContent-Length: 5\r\n\r\nother"...))
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusTeapot)
 		if _, err := io.WriteString(w, "x"); err != http.ErrHijacked {
@@ -637,20 +676,21 @@ func TestAnotherPollerTakesTheConnection(t *testing.T) {
 	})})
 	c := h.dialBack(t)
 	for range 3 {
-		if got := c.ask(t, poll); <-hijacked != nil || !strings.Contains(got, `"other"`) {
+		if got := c.ask(t, poll); !strings.Contains(got, `"other"`) {
 			t.Fatalf("got %s", got)
 		}
 	}
-	if h.poller.open() != 0 || other.open() != 1 {
-		t.Errorf("%d and %d connections", h.poller.open(), other.open())
+	if h.waiting() != 1 || h.taker.group.Len() != 0 || other.group.Len() != 0 {
+		t.Errorf("%d, %d and %d connections", h.waiting(), h.taker.group.Len(), other.group.Len())
 	}
-	c2 := h.dialBack(t)
 	shutdown(t, other)
-	if got := c2.ask(t, poll); !errors.Is(<-hijacked, ErrServed) || !strings.Contains(got, `"served"`) {
-		t.Errorf("got %s", got)
+	if got := c.ask(t, poll); !strings.Contains(got, `"served"`) {
+		t.Errorf("by one that is down: got %s", got)
 	}
+	c.ask(t, "GET /back HTTP/1.1\r\nHost: x\r\n\r\n")
+	shutdown(t, h.taker) // the last that used the server
 	if got := c.answer(t); got != "no response" {
-		t.Errorf("got %s on a connection of the Poller that is down", got)
+		t.Errorf("got %s on a connection that nobody uses", got)
 	}
 }
 
@@ -673,7 +713,7 @@ func serving(t *testing.T) (h *host, c *caller, goOn chan struct{}) {
 func TestShutdownWaitsForExchanges(t *testing.T) {
 	h, c, goOn := serving(t)
 	down := make(chan error, 1)
-	go func() { down <- h.poller.Shutdown(t.Context()) }()
+	go func() { down <- h.taker.Shutdown(t.Context()) }()
 	select {
 	case <-down:
 		t.Error("did not wait")
@@ -701,34 +741,23 @@ func TestServersShutdownIsToldByExchanges(t *testing.T) {
 	}
 }
 
-// A Poller that is down has no part in what goes on on a connection that
-// another has taken since.
-func TestShutdownIsOfOnePoller(t *testing.T) {
-	other := New(time.Second)
+// A Taker that is down has no part in what goes on on a connection that another has
+// taken since.
+func TestShutdownIsOfOneTaker(t *testing.T) {
+	other := NewTaker(served)
 	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := other.Hijack(w, r)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		c.Own(owned{})
-		c.Finish([]byte("HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n"))
+		answer(t, other, w, r, "")
 	})})
 	c := h.dialBack(t)
 	c.ask(t, poll)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	down := make(chan error, 1)
-	go func() { down <- h.poller.Shutdown(ctx) }()
-	for asking := true; asking; {
-		select {
-		case err := <-down:
-			asking = false
-			if err != nil {
-				t.Error(err)
-			}
-		default:
-			c.ask(t, poll)
+	if err := h.taker.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	for range 3 {
+		if got := c.ask(t, poll); !strings.HasPrefix(got, "200") || strings.Contains(got, "close:true") {
+			t.Errorf("got %s", got)
 		}
 	}
 	shutdown(t, other)
@@ -751,5 +780,5 @@ func TestExchangesRaceTheReturn(t *testing.T) {
 		c.Close()
 	}
 	c.Close()
-	eventually(t, "no connection is left", func() bool { return h.poller.open() == 0 })
+	eventually(t, "no connection is left", func() bool { return h.open() == 0 })
 }

@@ -51,18 +51,19 @@ var kinds = map[string]func(net.Conn) net.Conn{
 }
 
 // each runs a test with connections of each path.
-func each(t *testing.T, f func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn))) {
+func each(t *testing.T, f func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn))) {
 	eachWithin(t, 300*time.Millisecond, f)
 }
 
 // eachWithin is each with another write timeout.
-func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn))) {
+func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn))) {
 	for name, wrap := range kinds {
 		t.Run(name, func(t *testing.T) {
-			p := New(writeTimeout)
+			p := new(Group)
 			f(t, p, func(o Owner) (*Conn, net.Conn) {
 				server, client := pair(t)
 				c := p.Take(wrap(server), nil)
+				c.SetWriteTimeout(writeTimeout)
 				c.Own(o)
 				return c, client
 			})
@@ -71,7 +72,7 @@ func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p
 	}
 }
 
-func shutdown(t testing.TB, p *Poller) {
+func shutdown(t testing.TB, p *Group) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -125,7 +126,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestReadyWhenBytesCome(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, client := take(e)
 		e.conn = c
@@ -142,7 +143,7 @@ func TestReadyWhenBytesCome(t *testing.T) {
 
 // What was read with the request is read first.
 func TestBytesReadBefore(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	server, client := pair(t)
 	e := newEcho()
@@ -163,7 +164,7 @@ func TestBytesReadBefore(t *testing.T) {
 
 // A peer that reads late gets everything, in order, and no Write waits for it.
 func TestWriteNeverWaits(t *testing.T) {
-	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, client := take(e)
 		e.conn = c
@@ -183,7 +184,7 @@ func TestWriteNeverWaits(t *testing.T) {
 
 // A peer that reads nothing ends its connection in time.
 func TestPeerThatDoesNotRead(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, _ := take(e)
 		e.conn = c
@@ -204,7 +205,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 
 // More is not kept for a peer that reads nothing.
 func TestLeftOverIsLimited(t *testing.T) {
-	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		c, _ := take(newEcho())
 		c.Write(make([]byte, 16<<20))
 		var err error
@@ -220,7 +221,7 @@ func TestLeftOverIsLimited(t *testing.T) {
 }
 
 func TestReadDeadline(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		for _, late := range []bool{false, true} {
 			e := newEcho()
 			c, client := take(e)
@@ -240,14 +241,14 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-func works(c *Conn) bool {
+func claimed(c *Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.works
+	return c.claimed
 }
 
 // parkEchoes returns clients whose connections wait for them to write.
-func parkEchoes(t *testing.T, p *Poller, n int) (clients []net.Conn) {
+func parkEchoes(t *testing.T, p *Group, n int) (clients []net.Conn) {
 	t.Helper()
 	for range n {
 		server, client := pair(t)
@@ -261,7 +262,7 @@ func parkEchoes(t *testing.T, p *Poller, n int) (clients []net.Conn) {
 }
 
 func TestThousandParkedHaveNoGoroutine(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	before := runtime.NumGoroutine()
 	clients := parkEchoes(t, p, 1000)
@@ -278,7 +279,7 @@ func (w *watcher) Ready(b *Buffer) { close(w.gone) }
 func (w *watcher) Flushed()        {}
 
 func TestWatchTellsThatThePeerHasGone(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		for name, leave := range map[string]func(net.Conn){
 			"close": func(c net.Conn) { c.Close() },
 			"reset": func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() },
@@ -300,7 +301,7 @@ func TestWatchTellsThatThePeerHasGone(t *testing.T) {
 
 // What the peer sends meanwhile is no end of it.
 func TestWatchLeavesInputAlone(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		w := &watcher{make(chan struct{})}
 		c, client := take(w)
 		c.Watch(w)
@@ -320,7 +321,7 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 
 // A deadline of reads does not end what is being written.
 func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
-	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, client := take(e)
 		e.conn = c
@@ -330,7 +331,7 @@ func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
 		}
 		c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		c.Arm()
-		time.Sleep(3 * mindEvery)
+		time.Sleep(3 * deadlineEvery)
 		if _, err := io.ReadFull(client, make([]byte, 8<<20)); err != nil {
 			t.Error(err)
 		}
@@ -340,7 +341,7 @@ func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
 
 // A byte comes just while the connection is being parked.
 func TestByteRacesParking(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, client := take(e)
 		e.conn = c
@@ -354,7 +355,7 @@ func TestByteRacesParking(t *testing.T) {
 // The peer closes or resets, and we close, while the connection is parked or
 // being parked: Ready is called once, and nothing is left.
 func TestEndRacesParking(t *testing.T) {
-	each(t, func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
 		for i := range 3000 {
 			e := newEcho()
 			c, client := take(e)
@@ -371,13 +372,13 @@ func TestEndRacesParking(t *testing.T) {
 			}
 			<-e.ended
 		}
-		eventually(t, "none is left", func() bool { return p.open() == 0 })
+		eventually(t, "none is left", func() bool { return p.Len() == 0 })
 	})
 }
 
 func TestShutdownRacesWaking(t *testing.T) {
 	for range 1000 {
-		p := New(time.Second)
+		p := new(Group)
 		clients := parkEchoes(t, p, 5)
 		for _, c := range clients {
 			go io.WriteString(c, "x")
@@ -385,7 +386,7 @@ func TestShutdownRacesWaking(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		p.Shutdown(ctx)
 		cancel()
-		if p.open() != 0 {
+		if p.Len() != 0 {
 			t.Fatal("connections are left")
 		}
 	}
@@ -393,7 +394,7 @@ func TestShutdownRacesWaking(t *testing.T) {
 
 func BenchmarkWrite(b *testing.B) {
 	b.ReportAllocs()
-	p := New(time.Second)
+	p := new(Group)
 	server, client := pair(b)
 	client.SetDeadline(time.Time{})
 	c := p.Take(server, nil)
@@ -417,16 +418,16 @@ func (w *counter) Flushed()      {}
 
 // A peer that has the last bytes may go.
 func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
-	each(t, func(t *testing.T, p *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
 		var w counter
 		for range 500 {
 			c, client := take(&w)
 			c.Watch(&w)
-			go c.Finish([]byte("bye"))
+			go c.WriteThen([]byte("bye"), func(c *Conn) { c.Close() })
 			io.ReadFull(client, make([]byte, 3))
 			client.Close()
 		}
-		eventually(t, "all are closed", func() bool { return p.open() == 0 })
+		eventually(t, "all are closed", func() bool { return p.Len() == 0 })
 		p.work.Wait()
 		if n := w.gone.Load(); n > 0 {
 			t.Errorf("%d were told that the peer has gone", n)
@@ -436,7 +437,7 @@ func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
 
 // A connection that fails while it is watched tells its Owner, however soon.
 func TestFailureEndsAWatch(t *testing.T) {
-	each(t, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		for range 500 {
 			w := &watcher{make(chan struct{})}
 			c, _ := take(w)
@@ -451,25 +452,25 @@ func TestFailureEndsAWatch(t *testing.T) {
 	})
 }
 
-// A connection that http.Server has closed meanwhile is nobody's.
+// A connection that is closed while it is released is nobody's.
 func TestTakeOfAClosedConnection(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	server, client := pair(t)
 	c := p.Take(server, nil)
-	c.mu.Lock()
-	p.forget(c)
-	c.poller = nil // as while http.Server has it
-	c.mu.Unlock()
-	c.Close()
+	released, err := c.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	released.Close()
 	e := newEcho()
-	e.conn = p.Take(served{c}, []byte("early"))
+	e.conn = p.Take(released, []byte("early"))
 	e.conn.Own(e)
 	e.conn.Arm()
 	if err := <-e.ended; err == nil {
 		t.Error("can be read")
 	}
-	if p.open() != 0 {
+	if p.Len() != 0 {
 		t.Error("is kept")
 	}
 	client.Close()
@@ -477,7 +478,7 @@ func TestTakeOfAClosedConnection(t *testing.T) {
 
 // Nothing follows the last bytes, although they wait.
 func TestEndIsTheLast(t *testing.T) {
-	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Poller, take func(Owner) (*Conn, net.Conn)) {
+	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		c, client := take(newEcho())
 		c.Write(make([]byte, 8<<20))
 		c.End([]byte("end"))
@@ -491,11 +492,12 @@ func TestEndIsTheLast(t *testing.T) {
 
 // What was read last is read first: what is left of before comes after it.
 func TestHeadKeepsItsOrder(t *testing.T) {
-	p := New(time.Second)
+	p := new(Group)
 	defer shutdown(t, p)
 	server, _ := pair(t)
 	c := p.Take(server, []byte("def"))
-	c = p.Take(served{c}, []byte("abc"))
+	released, _ := c.Release()
+	c = p.Take(released, []byte("abc"))
 	got := make([]byte, 6)
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != "abcdef" {
 		t.Errorf("got %q, %v", got, err)

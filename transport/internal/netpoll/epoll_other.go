@@ -9,8 +9,8 @@ import (
 // An epollSet is what other systems do not have.
 type epollSet struct{}
 
-// canPark tells whether this system can watch parked connections.
-const canPark = false
+// CanPark tells whether this system can watch parked connections.
+const CanPark = false
 
 func isBare(net.Conn) bool { return false }
 
@@ -21,17 +21,15 @@ func (c *Conn) recv([]byte) (int, error)      { return 0, errNothing }
 func (c *Conn) enlist() bool                  { return false }
 func (c *Conn) delist()                       {}
 func (c *Conn) withdraw()                     {}
-func (c *Conn) vanish(int32)                  {}
+func (c *Conn) setUserTimeout(int32)          {}
 
 func (c *Conn) unacknowledged() int { return 0 }
 func (c *Conn) taken() uint64       { return 0 }
 
-func (*Poller) vanished() int32 { return 0 }
+func (c *Conn) vanishedAfter() int32 { return 0 }
 
 // A Listener is of connections that can be parked, of which there are none.
 type Listener struct{ net.Listener }
-
-func (*Listener) accept() (*tcp, error) { return nil, errClosed }
 
 type tcp struct {
 	net.Conn

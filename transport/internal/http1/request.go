@@ -1,4 +1,4 @@
-package netpoll
+package http1
 
 import (
 	"bytes"
@@ -6,21 +6,17 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 )
 
 // parse reads a request into r, where p is one that can be served without
-// http.Server: a SockJS client's for a WebSocket, for a response or with messages,
-// that is here whole, with nothing behind it, and that asks for nothing but its
-// answer. It is stricter than http.ReadRequest, to which r is as it would read it,
-// and than http.Server: what they would refuse or change, or what could be read in
-// two ways, is left to them (RFC 9112, sections 2.2, 3.2 and 5.1). It keeps nothing
-// of p.
-func parse(r *http.Request, p []byte) bool {
+// http.Server: one that serves names by its method and path, that is here whole, with
+// nothing behind it, and that asks for nothing but its answer. It accepts a subset of
+// what http.ReadRequest accepts, and r is as that would read it. What that or
+// http.Server would refuse or change, or what could be read in two ways, is left to
+// them (RFC 9112, sections 2.2, 3.2 and 5.1). It keeps nothing of p.
+func parse(r *http.Request, p []byte, serves func(method, path string) bool) bool {
 	end := bytes.Index(p, []byte("\r\n\r\n"))
 	if end < 0 || !legible(p[:end]) {
 		return false
@@ -28,8 +24,9 @@ func parse(r *http.Request, p []byte) bool {
 	text := string(p)
 	body := text[end+4:]
 	line, fields, _ := strings.Cut(text[:end], "\r\n")
-	target, ok := forSession(r, line)
-	if !ok || !parseFields(r, fields) || r.ContentLength != int64(len(body)) {
+	target, ok := parseLine(r, line)
+	path, _, _ := strings.Cut(target, "?")
+	if !ok || !serves(r.Method, path) || !parseFields(r, fields) || r.ContentLength != int64(len(body)) {
 		return false
 	}
 	u, err := url.ParseRequestURI(target)
@@ -115,23 +112,15 @@ func connects(r *http.Request, value string) bool {
 	return true
 }
 
-// forSession reads the method from the request line of a SockJS client that opens a
-// WebSocket or a response, or sends messages, and returns the target. Any other line
-// is not ok.
-func forSession(r *http.Request, line string) (target string, ok bool) {
+// parseLine reads the method from a request line, and returns the target. Any but the
+// usual form is not ok. So is any method but GET and POST.
+func parseLine(r *http.Request, line string) (target string, ok bool) {
 	r.Method, target, _ = strings.Cut(line, " ")
 	target, ok = strings.CutSuffix(target, " HTTP/1.1")
 	if !ok || !strings.HasPrefix(target, "/") || strings.IndexByte(target, ' ') >= 0 {
 		return "", false
 	}
-	path, _, _ := strings.Cut(target, "?")
-	switch path[strings.LastIndexByte(path, '/')+1:] {
-	case "websocket":
-		return target, r.Method == http.MethodGet
-	case "xhr", "xhr_send", "xhr_streaming":
-		return target, r.Method == http.MethodPost
-	}
-	return "", false
+	return target, r.Method == http.MethodGet || r.Method == http.MethodPost
 }
 
 // legible tells whether a head is in ASCII, and its lines end as they should.
@@ -179,93 +168,3 @@ func consists(text string, set *byteSet) bool {
 	}
 	return text != ""
 }
-
-// closes tells whether a response is to be its connection's last.
-func closes(h http.Header) bool { return ListHas(h["Connection"], "close") }
-
-// ListHas tells whether a header that is a list has a value, without regard to
-// case.
-func ListHas(lines []string, value string) bool {
-	for _, line := range lines {
-		for v := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(v), value) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// usualHead is more than most heads take.
-const usualHead = 512
-
-// AppendHead appends a status line and headers, but for those of each message,
-// for those whose names are none, and for the empty line.
-func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
-	dst = append(slices.Grow(dst, usualHead), "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	dst = append(append(append(dst, ' '), http.StatusText(status)...), "\r\n"...)
-	names := make([]string, 0, 16)
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		switch name {
-		case "Date", "Content-Length", "Transfer-Encoding", "Connection":
-			continue // set for each response
-		}
-		if !isToken(name) {
-			continue
-		}
-		for _, value := range h[name] {
-			dst = AppendField(dst, name, value)
-		}
-	}
-	if !keepAlive {
-		dst = AppendField(dst, "Connection", "close")
-	}
-	return dst
-}
-
-// oneLine keeps a value from becoming more than one field, as net/http does.
-var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
-
-// AppendField appends a header.
-func AppendField(dst []byte, name, value string) []byte {
-	if strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
-		value = oneLine.Replace(value)
-	}
-	dst = append(append(dst, name...), ": "...)
-	return append(append(dst, value...), "\r\n"...)
-}
-
-// A dated is the Date header of one second.
-type dated struct {
-	second int64
-	line   string
-}
-
-var date atomic.Pointer[dated]
-
-// AppendDate appends the header of that name. It is written once a second.
-func AppendDate(dst []byte) []byte {
-	now := time.Now()
-	d := date.Load()
-	if d == nil || d.second != now.Unix() {
-		d = &dated{now.Unix(), "Date: " + now.UTC().Format(http.TimeFormat) + "\r\n"}
-		date.Store(d)
-	}
-	return append(dst, d.line...)
-}
-
-// AppendChunk appends p, which is not empty, in chunked coding (RFC 9112, section
-// 7.1).
-func AppendChunk(dst, p []byte) []byte {
-	dst = strconv.AppendUint(dst, uint64(len(p)), 16)
-	dst = append(append(dst, "\r\n"...), p...)
-	return append(dst, "\r\n"...)
-}
-
-// LastChunk ends what is in chunked coding.
-const LastChunk = "0\r\n\r\n"
