@@ -135,7 +135,7 @@ func FuzzPath(f *testing.F) {
 }
 
 func TestDisabledTransportsAreNotThere(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{DisabledTransports: transports})
+	s := serve(t, session.Shared(handler.Echo{}), Options{DisabledTransports: Transports()})
 	for _, path := range []string{"/websocket", "/0/0/websocket", "/0/0/xhr", "/0/0/xhr_send", "/0/0/xhr_streaming", "/0/0/eventsource", "/0/0/htmlfile", "/0/0/jsonp", "/0/0/jsonp_send"} {
 		for _, method := range []string{"GET", "POST"} {
 			s.ask(t, method, path, "").want(t, 404, "Not found.\n")

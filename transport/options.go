@@ -188,14 +188,24 @@ func (o Options) Complete() (Options, error) {
 	return o, o.check()
 }
 
-// transports are the names that DisabledTransports may hold.
-var transports = []string{"websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling"}
+// Transports returns the names of the transports, as sockjs-client has them, which
+// DisabledTransports may hold.
+func Transports() (names []string) {
+	for _, row := range urls {
+		for _, name := range row.transports {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
 
 // check returns what is wrong with options, defaults filled in.
 func (o Options) check() error {
 	for _, t := range o.DisabledTransports {
-		if !slices.Contains(transports, t) {
-			return fmt.Errorf("transport: DisabledTransports: %q: must be one of %s", t, strings.Join(transports, ", "))
+		if names := Transports(); !slices.Contains(names, t) {
+			return fmt.Errorf("transport: DisabledTransports: %q: must be one of %s", t, strings.Join(names, ", "))
 		}
 	}
 	if kinds := []string{either, xForwarded, forwarded}; !slices.Contains(kinds, o.Forwarded) {

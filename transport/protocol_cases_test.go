@@ -92,13 +92,13 @@ func TestScriptsNameEnginesThatThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := make(map[string]bool)
-	for _, e := range engines {
+	for _, e := range implementations {
 		known[e.name] = true
 	}
 	for _, sc := range scripts {
 		for name := range sc.differences {
 			if !known[name] {
-				t.Errorf("%s: there is no engine %s", sc.file, name)
+				t.Errorf("%s: there is no implementation %s", sc.file, name)
 			}
 		}
 	}

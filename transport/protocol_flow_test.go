@@ -107,7 +107,7 @@ func (p *player) when(s *step, arg string) error {
 }
 
 func (p *player) ours(s *step, _ string) error {
-	if p.engine != ownEngine {
+	if p.implementation != ownImplementation {
 		return nil
 	}
 	return p.run(s.below)

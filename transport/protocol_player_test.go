@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// ownEngine is the name of the engine that is held to the lines of "ours".
-const ownEngine = "switchback"
+// ownImplementation is the name of the implementation that is held to the lines of "ours".
+const ownImplementation = "switchback"
 
 // A target is a server to play scripts against.
 type target struct {
-	engine   string
-	address  string
-	patience time.Duration // how long each answer may take
+	implementation string
+	address        string
+	patience       time.Duration // how long each answer may take
 }
 
 // A player plays a script once, on one goroutine.
@@ -52,9 +52,9 @@ func (t target) play(sc *script) error {
 const tries = 10
 
 // judge plays a script and compares what happens with what the script says of
-// the engine.
+// the implementation.
 func (t target) judge(sc *script) error {
-	d := sc.differences[t.engine]
+	d := sc.differences[t.implementation]
 	err := d.verdict(t.play(sc))
 	for n := 1; d.flickers && err != nil && n < tries; n++ {
 		err = d.verdict(t.play(sc))
@@ -62,7 +62,7 @@ func (t target) judge(sc *script) error {
 	return err
 }
 
-// verdict is what is wrong when a script of an engine that differs in d ends
+// verdict is what is wrong when a script of an implementation that differs in d ends
 // with err.
 func (d difference) verdict(err error) error {
 	failed, ok := errors.AsType[*failure](err)

@@ -52,7 +52,7 @@ import (
 //	repeat 31                      so often
 //	within 2s                      again and again until they pass, at most so long
 //	when header NAME ...           only where that holds
-//	ours                           only for our own engine, which promises more than
+//	ours                           only for our own implementation, which promises more than
 //	                               the protocol asks
 //
 // And: wait 250ms; let $x header NAME (or: json NAME, find REGEXP with a group).
@@ -63,13 +63,13 @@ import (
 // are $session and $other, fresh session ids; $host, the server's address;
 // and those of newVariables.
 //
-// How an engine differs is said in the script:
+// How an implementation differs is said in the script:
 //
-//	engine igm
+//	implementation igm
 //	    fails at header Cache-Control because no-transform is missing
 //	    flickers because the finished poll is detached too late
 //
-// Then the case must fail on that engine, at a line that begins so; or must
+// Then the case must fail on that implementation, at a line that begins so; or must
 // pass once in several tries.
 type script struct {
 	file        string
@@ -84,7 +84,7 @@ type step struct {
 	below []*step
 }
 
-// A difference is what an engine does otherwise.
+// A difference is what an implementation does otherwise.
 type difference struct {
 	failsAt  string // the beginning of the step
 	reason   string // that it does
@@ -121,12 +121,12 @@ func parseScript(file, source string) (*script, error) {
 		return nil, fmt.Errorf("%s:%w", file, err)
 	}
 	for _, s := range steps {
-		engine, ok := strings.CutPrefix(s.text, "engine ")
+		implementation, ok := strings.CutPrefix(s.text, "implementation ")
 		if !ok {
 			sc.steps = append(sc.steps, s)
 			continue
 		}
-		if sc.differences[engine], err = parseDifference(s.below); err != nil {
+		if sc.differences[implementation], err = parseDifference(s.below); err != nil {
 			return nil, fmt.Errorf("%s:%w", file, err)
 		}
 	}

@@ -101,7 +101,7 @@ func TestThePlayerIsStrict(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = target{ownEngine, answering(t, c), 100 * time.Millisecond}.play(sc)
+			err = target{ownImplementation, answering(t, c), 100 * time.Millisecond}.play(sc)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
@@ -198,20 +198,20 @@ func TestClientFramesAreMasked(t *testing.T) {
 	}
 }
 
-// What a script says of an engine must be so.
+// What a script says of an implementation must be so.
 func TestDifferencesAreHeldToo(t *testing.T) {
 	address := answering(t, strictCase{answer: greeting, stays: true})
 	for _, c := range []struct{ name, differs, script, want string }{
 		{"none", "", `body "hello"`, ""},
 		{"as said", "fails at body because it is rude", `body "ciao"`, ""},
-		{"for another engine", "", `body "ciao"`, `got  "hello"`},
+		{"for another implementation", "", `body "ciao"`, `got  "hello"`},
 		{"passes", "fails at body because it is rude", `body "hello"`, "should fail at \"body\" because it is rude"},
 		{"fails elsewhere", "fails at body because it is rude", "status 204", "but: "},
 		{"a mistake of the script's", "fails at body because it is rude", "body ciao", "not a text"},
 		{"flickers, and never passes", "flickers because it is moody", `body "ciao"`, `got  "hello"`},
 		{"held to what is ours", "", "ours\n    body \"ciao\"\nbody \"hello\"", ""},
 	} {
-		source := "# " + c.name + "\nengine moody\n    " + c.differs + "\nGET /\n" + c.script
+		source := "# " + c.name + "\nimplementation moody\n    " + c.differs + "\nGET /\n" + c.script
 		sc, err := parseScript(c.name, source)
 		if err != nil {
 			t.Fatal(err)
@@ -225,7 +225,7 @@ func TestDifferencesAreHeldToo(t *testing.T) {
 
 // A script that flickers passes if it does so once.
 func TestFlickeringScriptsAreTriedAgain(t *testing.T) {
-	sc, err := parseScript("flickers", "# flickers\nengine moody\n    flickers because it is moody\nGET /$session\nstatus 200\nbody any")
+	sc, err := parseScript("flickers", "# flickers\nimplementation moody\n    flickers because it is moody\nGET /$session\nstatus 200\nbody any")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,8 +254,8 @@ func TestBadScriptsAreRefused(t *testing.T) {
 		"# empty":                     "no steps",
 		"# odd\n  GET /":              "2: bad indentation",
 		"# deep\nGET /\n        A: b": "3: bad indentation",
-		"# why\nengine igm\n    fails at body\nGET /":  "3: no reason",
-		"# what\nengine igm\n    is because so\nGET /": "3: neither",
+		"# why\nimplementation igm\n    fails at body\nGET /":  "3: no reason",
+		"# what\nimplementation igm\n    is because so\nGET /": "3: neither",
 	} {
 		if _, err := parseScript("s", source); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", source, err, want)

@@ -18,24 +18,24 @@ import (
 )
 
 var (
-	protocolAddr   = flag.String("protocol.addr", "", "play the protocol's cases against the server at this `host:port` only")
-	protocolEngine = flag.String("protocol.engine", "remote", "the `name` of the engine at protocol.addr, whose differences are known")
+	protocolAddr           = flag.String("protocol.addr", "", "play the protocol's cases against the server at this `host:port` only")
+	protocolImplementation = flag.String("protocol.implementation", "remote", "the `name` of the implementation at protocol.addr, whose differences are known")
 )
 
-// An engine is an implementation of the protocol.
-type engine struct {
+// An implementation is an implementation of the protocol.
+type implementation struct {
 	name  string
 	mount func(prefix string, o session.Opener, opts transport.Options) (endpoint, error)
 }
 
-// An endpoint is one service of an engine.
+// An endpoint is one service of an implementation.
 type endpoint interface {
 	http.Handler
 	Shutdown(context.Context) error
 }
 
-var engines = []engine{
-	{ownEngine, func(prefix string, o session.Opener, opts transport.Options) (endpoint, error) {
+var implementations = []implementation{
+	{ownImplementation, func(prefix string, o session.Opener, opts transport.Options) (endpoint, error) {
 		return transport.NewEndpoint(prefix, o, opts)
 	}},
 	{"igm", func(prefix string, o session.Opener, opts transport.Options) (endpoint, error) {
@@ -60,9 +60,9 @@ func TestProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	play := func(name, engine string, start func(t *testing.T) string) {
+	play := func(name, implementation string, start func(t *testing.T) string) {
 		t.Run(name, func(t *testing.T) {
-			to := target{engine, start(t), 5 * time.Second}
+			to := target{implementation, start(t), 5 * time.Second}
 			for name, sc := range scripts {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
@@ -74,13 +74,13 @@ func TestProtocol(t *testing.T) {
 		})
 	}
 	if *protocolAddr != "" {
-		play(*protocolEngine, *protocolEngine, func(*testing.T) string { return *protocolAddr })
+		play(*protocolImplementation, *protocolImplementation, func(*testing.T) string { return *protocolAddr })
 		return
 	}
-	for _, e := range engines {
+	for _, e := range implementations {
 		play(e.name, e.name, func(t *testing.T) string { return e.serve(t, startPlain) })
 	}
-	own := engines[0]
+	own := implementations[0]
 	play("behind a middleware", own.name, func(t *testing.T) string {
 		return own.serve(t, func(t *testing.T, h http.Handler) string { return startPlain(t, wrapWriters(h)) })
 	})
@@ -117,7 +117,7 @@ func startParked(t *testing.T, h http.Handler) string {
 }
 
 // serve serves the services until the end of the test, and returns the address.
-func (e engine) serve(t *testing.T, start func(*testing.T, http.Handler) string) string {
+func (e implementation) serve(t *testing.T, start func(*testing.T, http.Handler) string) string {
 	before := goleak.IgnoreCurrent()
 	endpoints := make(map[string]endpoint)
 	for prefix, s := range services {

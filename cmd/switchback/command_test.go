@@ -65,8 +65,8 @@ func TestBadConfigEndsTheCommandBeforeItListens(t *testing.T) {
 		"adr: :80": "conf.yaml:1: adr is not a known key; did you mean addr?\n",
 		"page: true\nendpoints:\n  - {path: /, handler: echo}": "conf.yaml:3: endpoints[0]: " +
 			"the path / is the page's; choose another, or set page to false\n",
-		"endpoints:\n  - {path: /a, handler: echo, engine: igm, queue_limit: 1}\n  - {path: /b, handler: echo, engine: igm, batch_limit: 1}": "" +
-			"conf.yaml:2: endpoints[0]: igm: this engine has no QueueLimit\nswitchback: conf.yaml:3: endpoints[1]: igm: this engine has no BatchLimit\n",
+		"endpoints:\n  - {path: /a, handler: echo, implementation: igm, queue_limit: 1}\n  - {path: /b, handler: echo, implementation: igm, batch_limit: 1}": "" +
+			"conf.yaml:2: endpoints[0]: igm: this implementation has no QueueLimit\nswitchback: conf.yaml:3: endpoints[1]: igm: this implementation has no BatchLimit\n",
 	} {
 		if err := os.WriteFile("conf.yaml", []byte(text), 0o600); err != nil {
 			t.Fatal(err)

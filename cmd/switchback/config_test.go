@@ -47,7 +47,7 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 		shutdownTimeout: 90 * time.Second,
 		http:            httpConfig{headerTimeout: 5 * time.Second, idleTimeout: 30 * time.Second, headerLimit: 8 << 10},
 		endpoints: []endpointConfig{{
-			where: "full.yaml:14: endpoints[0]", path: "/notify/v2", handler: "broadcast", engine: "igm",
+			where: "full.yaml:14: endpoints[0]", path: "/notify/v2", handler: "broadcast", implementation: "igm",
 			options: transport.Options{
 				ClientURL:          "https://cdn.example.com/sockjs.js",
 				HeartbeatDelay:     20 * time.Second,
@@ -116,11 +116,11 @@ func snakeCase(name string) string {
 func TestEndpointsShareSettingsByAnchor(t *testing.T) {
 	origins := []string{"https://example.com"}
 	want := []endpointConfig{
-		{where: "shared.yaml:3: endpoints[0]", path: "/echo", handler: "echo", engine: "switchback",
+		{where: "shared.yaml:3: endpoints[0]", path: "/echo", handler: "echo", implementation: "switchback",
 			options: transport.Options{HeartbeatDelay: -1, AllowedOrigins: origins}},
-		{where: "shared.yaml:8: endpoints[1]", path: "/second", handler: "echo", engine: "switchback",
+		{where: "shared.yaml:8: endpoints[1]", path: "/second", handler: "echo", implementation: "switchback",
 			options: transport.Options{HeartbeatDelay: 10 * time.Second, AllowedOrigins: origins}},
-		{where: "shared.yaml:11: endpoints[2]", path: "/third", handler: "close", engine: "switchback",
+		{where: "shared.yaml:11: endpoints[2]", path: "/third", handler: "close", implementation: "switchback",
 			options: transport.Options{AllowedOrigins: origins}},
 	}
 	if got := mustRead(t, "config/shared.yaml").endpoints; !reflect.DeepEqual(got, want) {

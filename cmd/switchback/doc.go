@@ -43,7 +43,7 @@
 //	endpoints:
 //	  - path: /chat
 //	    handler: broadcast        # or echo, stomp, close, amplify
-//	    engine: switchback        # default; or igm
+//	    implementation: igm       # default: switchback
 //	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
 //	    trusted_proxies: [10.0.0.0/8]
 //	    forwarded: x-forwarded    # default: either

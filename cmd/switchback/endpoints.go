@@ -17,7 +17,7 @@ import (
 	"switchback/transport/igm"
 )
 
-// An endpoint is what either engine makes.
+// An endpoint is what either implementation makes.
 type endpoint interface {
 	http.Handler
 	Shutdown(ctx context.Context) error
@@ -25,24 +25,24 @@ type endpoint interface {
 
 // An endpointConfig is one endpoint of the configuration.
 type endpointConfig struct {
-	where   string // it is in the file, for messages
-	path    string
-	handler string
-	engine  string
-	options transport.Options
+	where          string // it is in the file, for messages
+	path           string
+	handler        string // of handlers
+	implementation string // of implementations
+	options        transport.Options
 }
 
 // demoEndpoints are those that the page uses.
 var demoEndpoints = []endpointConfig{
-	{where: "endpoint /echo", path: "/echo", handler: "echo", engine: "switchback"},
-	{where: "endpoint /broadcast", path: "/broadcast", handler: "broadcast", engine: "switchback"},
+	{where: "endpoint /echo", path: "/echo", handler: "echo", implementation: "switchback"},
+	{where: "endpoint /broadcast", path: "/broadcast", handler: "broadcast", implementation: "switchback"},
 }
 
 // endpoints is the list of endpoints. Each path may be there once.
 func endpoints(dst *[]endpointConfig) setting {
 	places := map[string]string{}
 	items := sequence("a list of endpoints, each with a path and a handler", func(s *source, key string, n ast.Node) {
-		e := endpointConfig{where: fmt.Sprintf("%s:%d: %s", s.name, line(n), key), engine: "switchback"}
+		e := endpointConfig{where: fmt.Sprintf("%s:%d: %s", s.name, line(n), key), implementation: "switchback"}
 		s.read(key, n, e.settings())
 		if place, taken := places[e.path]; taken && e.path != "" {
 			s.fault(line(n), "%s.path is %q, which %s has; it must be a path of its own", key, e.path, place)
@@ -62,9 +62,9 @@ func endpoints(dst *[]endpointConfig) setting {
 func (e *endpointConfig) settings() setting {
 	o := &e.options
 	return mapping(map[string]setting{
-		"path":    required(scalar(&e.path, pathKind)),
-		"handler": required(scalar(&e.handler, handlerKind)),
-		"engine":  scalar(&e.engine, oneOf("switchback", "igm")),
+		"path":           required(scalar(&e.path, pathKind)),
+		"handler":        required(scalar(&e.handler, handlerKind)),
+		"implementation": scalar(&e.implementation, nameIn(implementations)),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
 		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
@@ -98,49 +98,56 @@ func (e *endpointConfig) settings() setting {
 
 // handlerKind is a handler. How it is spoken to is not among them.
 var handlerKind = kind[string]{
-	"what is served over SockJS and WebSocket: " + handlers.want, handlers.parse,
+	"what is served over SockJS and WebSocket: " + nameIn(handlers).want, nameIn(handlers).parse,
 }
-
-var handlers = oneOf("echo", "broadcast", "stomp", "close", "amplify")
 
 // clientURL is the endpoint's own or, if it has none, the common one.
 func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
 
-// openers are what the handlers of endpoints need.
-type openers struct {
+// handlers are what serves the sessions of an endpoint, by name.
+var handlers = map[string]func(e *endpointConfig, from parts) session.Opener{
+	"echo":    shared(handler.Echo{}),
+	"close":   shared(handler.Close{}),
+	"amplify": shared(handler.Amplify{}),
+
+	// A broadcast is a topic that has the endpoint's path as its name.
+	"broadcast": func(e *endpointConfig, from parts) session.Opener {
+		return session.Shared(handler.Broadcast{Hub: from.hub, Topic: e.path})
+	},
+	"stomp": func(e *endpointConfig, from parts) session.Opener {
+		e.options = from.stomp.endpoint(e.options)
+		return from.broker
+	},
+}
+
+func shared(h session.Handler) func(*endpointConfig, parts) session.Opener {
+	return func(*endpointConfig, parts) session.Opener { return session.Shared(h) }
+}
+
+// parts are what the handlers of endpoints share.
+type parts struct {
 	hub    *handler.Hub
 	broker *stomp.Broker
 	stomp  stompConfig
 }
 
+// implementations are what carries the sessions, by name.
+var implementations = map[string]func(prefix string, o session.Opener, options transport.Options) (endpoint, error){
+	"switchback": func(prefix string, o session.Opener, options transport.Options) (endpoint, error) {
+		return transport.NewEndpoint(prefix, o, options)
+	},
+	"igm": func(prefix string, o session.Opener, options transport.Options) (endpoint, error) {
+		return igm.NewEndpoint(prefix, o, options)
+	},
+}
+
 // open makes the endpoint.
-func (e endpointConfig) open(from openers, clientURL string, log *slog.Logger) (endpoint, error) {
+func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener := session.Shared(e.newHandler(from.hub))
-	if e.handler == "stomp" {
-		opener = from.broker
-		e.options = from.stomp.endpoint(e.options)
-	}
-	if e.engine == "igm" {
-		return igm.NewEndpoint(e.prefix(), opener, e.options)
-	}
-	return transport.NewEndpoint(e.prefix(), opener, e.options)
+	opener := handlers[e.handler](&e, from)
+	return implementations[e.implementation](e.prefix(), opener, e.options)
 }
 
 // prefix is the path as routes have it: the root's is empty.
 func (e endpointConfig) prefix() string { return strings.TrimSuffix(e.path, "/") }
-
-// newHandler returns the handler that all sessions share. A broadcast is a topic
-// of hub that has the endpoint's path as its name.
-func (e endpointConfig) newHandler(hub *handler.Hub) session.Handler {
-	switch e.handler {
-	case "broadcast":
-		return handler.Broadcast{Hub: hub, Topic: e.path}
-	case "close":
-		return handler.Close{}
-	case "amplify":
-		return handler.Amplify{}
-	}
-	return handler.Echo{}
-}

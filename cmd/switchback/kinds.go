@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+
+	"switchback/transport"
 )
 
 // A kind is what a value may be: in words, for whoever got it wrong, and in
@@ -34,7 +37,7 @@ var (
 	bigSizeKind   = kind[int64]{wantSize, parseSize[int64]}
 	prefixKind    = kind[netip.Prefix]{"an address or a range such as 10.0.0.0/8", parsePrefix}
 	pathKind      = kind[string]{"a path such as /echo, with no slash at its end, or / for the root", parsePath}
-	transportKind = oneOf("websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling")
+	transportKind = oneOf(transport.Transports()...)
 	originKind    = kind[string]{`an origin such as https://example.com, a pattern such as https://*.example.com:[8080,8081], null, file://, or "*"`, parseOrigin}
 	hostKind      = kind[string]{"a name or an address without scheme and port, such as chat.example.com", parseHost}
 	fileKind      = kind[string]{"the name of a file", parseFile}
@@ -47,6 +50,11 @@ func oneOf(names ...string) kind[string] {
 	return kind[string]{alternatives(names), func(text string) (string, bool) {
 		return text, slices.Contains(names, text)
 	}}
+}
+
+// nameIn is the kind of a name in a table.
+func nameIn[T any](table map[string]T) kind[string] {
+	return oneOf(slices.Sorted(maps.Keys(table))...)
 }
 
 // alternatives are names as a sentence lists them: "a, b or c".

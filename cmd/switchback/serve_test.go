@@ -43,7 +43,7 @@ func TestListedEndpointsAreServedWithoutThePage(t *testing.T) {
 	file := writeFile(t, "conf.yaml", `
 addr: 127.0.0.1:0
 endpoints:
-  - {path: /a/b, handler: echo, engine: igm}
+  - {path: /a/b, handler: echo, implementation: igm}
   - {path: /a, handler: close}
 `)
 	p := start(t, "serve", "--config", file)
@@ -103,10 +103,10 @@ func TestHeadersOverTheLimitAreRefused(t *testing.T) {
 }
 
 func TestSignalEndsEverySessionCleanly(t *testing.T) {
-	for _, engine := range []string{"switchback", "igm"} {
+	for _, implementation := range []string{"switchback", "igm"} {
 		for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-			t.Run(engine+" "+signal.String(), func(t *testing.T) {
-				file := writeFile(t, "conf.yaml", "endpoints: [{path: /echo, handler: echo, engine: "+engine+"}]")
+			t.Run(implementation+" "+signal.String(), func(t *testing.T) {
+				file := writeFile(t, "conf.yaml", "endpoints: [{path: /echo, handler: echo, implementation: "+implementation+"}]")
 				p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
 				stream := openStream(t, p.url+"echo/000/stream/xhr_streaming")
 				sock := dial(t, p.url+"echo/000/socket/websocket")
@@ -123,7 +123,7 @@ func TestSignalEndsEverySessionCleanly(t *testing.T) {
 				if got, want := next(t, sock), `c[1001,"Server is going away"]`; got != want {
 					t.Errorf("websocket got %q, want %q", got, want)
 				}
-				if engine == "switchback" { // igm has no close frame here
+				if implementation == "switchback" { // igm has no close frame here
 					closes(t, sock, websocket.CloseGoingAway)
 				}
 				closes(t, native, websocket.CloseGoingAway)

@@ -85,7 +85,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(openers{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && c.path == "/" && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
@@ -115,7 +115,7 @@ func listen(addr string) (net.Listener, error) {
 	return ln, err
 }
 
-// sessions counts those that live, but for another engine's.
+// sessions counts those that live, but for another implementation's.
 func (s *server) sessions() (n int64) {
 	for _, e := range s.endpoints {
 		if e, ok := e.(*transport.Endpoint); ok {

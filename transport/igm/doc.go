@@ -1,6 +1,6 @@
-// Package igm is the second engine: a session.Opener mounted on
+// Package igm is the second implementation: a session.Opener mounted on
 // github.com/igm/sockjs-go instead of package transport. An endpoint chooses
-// it with "engine: igm". It is the baseline of benchmarks and an oracle for
+// it with "implementation: igm". It is the baseline of benchmarks and an oracle for
 // tests: what comes from igm is left as it is. It is not meant for clients
 // that are not trusted.
 //

@@ -16,7 +16,7 @@ import (
 // cannot be, by name.
 func complete(o transport.Options) (transport.Options, error) {
 	if names := unavailable(o); len(names) > 0 {
-		return o, fmt.Errorf("igm: this engine has no %s", strings.Join(names, ", "))
+		return o, fmt.Errorf("igm: this implementation has no %s", strings.Join(names, ", "))
 	}
 	if int64(o.ResponseLimit) > math.MaxUint32 {
 		return o, fmt.Errorf("igm: ResponseLimit: %d: must be at most %d", o.ResponseLimit, uint32(math.MaxUint32))
