@@ -1,13 +1,16 @@
 # make        format, vet, lint and test
 # make run    the demo page at http://127.0.0.1:8081/
+# make short  what needs no browser, no Node and no comparison, in seconds
 # make test   every test, with what they need
+# make check  what a change must pass beside the tests
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint build run test race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
+.PHONY: all fmt vet lint vuln check build run short test race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
 
 all: fmt vet lint test
 
@@ -20,11 +23,23 @@ vet:
 lint:
 	$(GO) run $(STATICCHECK) ./...
 
+# Known faults of what is linked, where their database can be reached.
+vuln:
+	@out=$$($(GO) run $(GOVULNCHECK) ./... 2>&1) && echo "$$out" || case "$$out" in \
+	*"fetching vulnerabilities"*) echo "govulncheck: its database cannot be reached; dependencies are not checked";; \
+	*) echo "$$out"; exit 1;; esac
+
+check: vet lint vuln
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt: $$bad"; exit 1; }
+
 build: client
 	$(GO) build -o bin/switchback ./cmd/switchback
 
 run: build
 	bin/switchback serve
+
+short:
+	$(GO) test -short ./...
 
 test: client stomp-clients chromium
 	$(GO) test $(RACE) -timeout 12m ./...
@@ -36,16 +51,12 @@ race:
 protocol:
 	$(GO) test -count 1 -v -run 'TestProtocol/.*/$(CASE)' ./transport
 
+# Every fuzzer there is, for FUZZTIME each.
 fuzz:
-	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./session/frame
-	$(GO) test -run '^$$' -fuzz FuzzQuoted -fuzztime $(FUZZTIME) ./session/frame
-	$(GO) test -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) ./transport
-	$(GO) test -run '^$$' -fuzz FuzzFrames -fuzztime $(FUZZTIME) ./transport
-	$(GO) test -run '^$$' -fuzz FuzzForwarded -fuzztime $(FUZZTIME) ./transport
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./transport/internal/http1
-	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) ./handler/stomp/frame
-	$(GO) test -run '^$$' -fuzz FuzzFrameComesBack -fuzztime $(FUZZTIME) ./handler/stomp/frame
-	$(GO) test -run '^$$' -fuzz FuzzPattern -fuzztime $(FUZZTIME) ./handler/stomp
+	@git grep --untracked '^func Fuzz' -- '*_test.go' | sed -E 's,^(.*)/[^/]+:func (Fuzz[A-Za-z0-9]*).*,\1 \2,' | \
+	while read -r dir name; do \
+	  echo "$$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "./$$dir" || exit 1; \
+	done
 
 # The same load on this server, on igm/sockjs-go and on sockjs-node:
 # BENCH_QUICK=1 for a short one, BENCH_RUNS=5, BENCH_ROWS='memory|opened'

@@ -130,6 +130,9 @@ const (
 // the test. It skips the test where there is no Chromium or no client.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("not run with -short: the page in a browser")
+	}
 	program := chromium(t)
 	if web.ClientPath() == "" {
 		t.Skip("not run: the page in a browser, because sockjs-client is not embedded; make puts it into web/client")

@@ -122,6 +122,9 @@ type driverCheck struct {
 // findNode finds Node. It skips the test where Node or a package is missing.
 func findNode(t *testing.T) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("not run with -short: the STOMP libraries")
+	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("not run: the STOMP libraries, because there is no node on PATH; install Node.js 20 with npm")

@@ -78,6 +78,9 @@ func TestWhatAServerDidNotDoIsBroken(t *testing.T) {
 // Each load is put on the server for a moment, as the figures are read from
 // what the command prints.
 func TestEveryMetricOfTheComparisonIsMeasured(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: the comparison")
+	}
 	binary := filepath.Join(t.TempDir(), "switchback")
 	if out, err := exec.Command("go", "build", "-o", binary, "switchback/cmd/switchback").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
