@@ -203,10 +203,11 @@ func (s *Local) run() {
 }
 
 // deliver calls the handler for one event if the session is open, and closes the
-// session if the handler returns an error.
+// session if the handler returns an error. OnOpen is called in any case: who is told of
+// the end has been told of the beginning.
 func (s *Local) deliver(e event) {
 	s.mu.Lock()
-	open := s.state == open
+	open := s.state == open || e.kind == openEvent
 	s.mu.Unlock()
 	if !open {
 		return

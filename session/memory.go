@@ -30,9 +30,13 @@ func (s *Local) account(held int) {
 }
 
 // overMemory tells whether all sessions hold too much, with what this one holds
-// now. s.mu is held.
+// now, which is counted before it is asked: of two who add at once one sees both.
+// s.mu is held.
 func (s *Local) overMemory() bool {
-	return s.registry.stats.Memory.Load()+int64(s.counts()-s.counted) > s.registry.config.MemoryLimit
+	if held := s.counts(); held != s.counted {
+		s.account(held)
+	}
+	return s.registry.stats.Memory.Load() > s.registry.config.MemoryLimit
 }
 
 // smallMessage is how many bytes a session whose client has read everything may be

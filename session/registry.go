@@ -216,24 +216,33 @@ func (g *Registry) shardFor(s *Local) *shard {
 	return &g.shards[s.number%uint64(len(g.shards))]
 }
 
-// insert makes a session known, unless its key is.
+// insert makes a session known, unless its key is. The wheel turns before anybody can
+// find the session.
 func (g *Registry) insert(s *Local) bool {
+	g.wheel.add()
+	s.lastSent = g.wheel.now()
+	if !g.put(s) {
+		g.wheel.remove(s)
+		return false
+	}
+	s.mu.Lock()
+	s.unlock(effects{schedule: true})
+	return true
+}
+
+// put puts a session into its shard. It is false where another has its key.
+func (g *Registry) put(s *Local) bool {
 	h := g.shardFor(s)
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	switch {
 	case s.key == "":
 		h.keyless[s] = struct{}{}
 	case h.keys[s.key] != nil:
-		h.mu.Unlock()
 		return false
 	default:
 		h.keys[s.key] = s
 	}
-	h.mu.Unlock()
-	g.wheel.add()
-	s.mu.Lock()
-	s.lastSent = g.wheel.now()
-	s.unlock(effects{schedule: true})
 	return true
 }
 
@@ -254,7 +263,7 @@ func (g *Registry) remove(s *Local) {
 // Sessions returns the sessions that live now, in no order: also those that have
 // closed less than the disconnect delay ago.
 func (g *Registry) Sessions() []*Local {
-	all := make([]*Local, 0, g.stats.Sessions.Load())
+	var all []*Local
 	for i := range g.shards {
 		h := &g.shards[i]
 		h.mu.Lock()
@@ -315,7 +324,7 @@ func (g *Registry) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			t.Stop()
 			for _, s := range g.Sessions() {
-				s.close(goingAway)
+				s.close(Ending(goingAway))
 			}
 			return ctx.Err()
 		case <-t.C:

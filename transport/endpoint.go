@@ -94,9 +94,29 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 // Stats are the endpoint's counters.
 func (e *Endpoint) Stats() *Stats { return &e.stats }
 
-// Registry holds the endpoint's sessions: it lists them, finds one by its ID, and closes
-// those that a function chooses.
-func (e *Endpoint) Registry() *session.Registry { return e.registry }
+// Sessions returns the sessions that live now, in no order: also those that have closed
+// less than the disconnect delay ago.
+func (e *Endpoint) Sessions() []session.Session {
+	var all []session.Session
+	for _, s := range e.registry.Sessions() {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Session returns the session whose ID this is, or nil. It looks at all sessions.
+func (e *Endpoint) Session(id string) session.Session {
+	if s := e.registry.FindID(id); s != nil {
+		return s
+	}
+	return nil
+}
+
+// CloseIf closes the open sessions for which match is true, as their Close does, and
+// returns how many. match is called with no lock held. The error is session.ErrCode.
+func (e *Endpoint) CloseIf(match func(session.Session) bool, code int, reason string) (int, error) {
+	return e.registry.CloseIf(func(s *session.Local) bool { return match(s) }, code, reason)
+}
 
 // Shutdown ends the endpoint: it refuses new sessions and /info with 503, tells
 // handlers that are session.Drainers, closes every session with 1001, ends streams and

@@ -265,3 +265,28 @@ func TestHandlerSeesMessagesInOrder(t *testing.T) {
 		}
 	}
 }
+
+// Operators see the sessions there are, find one by its name, and close those they choose.
+func TestSessionsAreListedFoundAndClosed(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{})
+	stays, goes := s.dial(t, "/0/0/websocket"), s.dial(t, "/0/0/websocket")
+	read(t, stays, "o")
+	read(t, goes, "o")
+	all := s.Sessions()
+	if len(all) != 2 || s.Session(all[1].ID()) != all[1] || s.Session("nobody") != nil {
+		t.Fatalf("%d sessions", len(all))
+	}
+	last := all[0].ID()
+	for _, c := range all {
+		last = max(last, c.ID())
+	}
+	if n, err := s.CloseIf(func(c session.Session) bool { return c.ID() == last }, 4000, "Logged out"); n != 1 || err != nil {
+		t.Errorf("%d are closed, %v", n, err)
+	}
+	read(t, goes, `c[4000,"Logged out"]`)
+	stays.WriteMessage(websocket.TextMessage, []byte(`["still here"]`))
+	read(t, stays, `a["still here"]`)
+	if _, err := s.CloseIf(func(session.Session) bool { return true }, 1005, ""); err != session.ErrCode {
+		t.Errorf("got %v", err)
+	}
+}

@@ -7,12 +7,16 @@
 //
 // A handler that waits or has timers is tested in virtual time, in a bubble of
 // testing/synctest: a Session that is made in the bubble belongs to it, has no timer
-// and starts no goroutine. So do the sessions of a session.Registry, whose heartbeats
-// and delays then take no time.
+// and starts no goroutine. The sessions of a session.Registry that is made there belong
+// to it, too: their heartbeats and delays take no time.
+//
+// Unlike a session of the server's, a Session is never slow: nothing is left unread. It
+// keeps text that is not UTF-8 as it is.
 package sessiontest
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -93,6 +97,13 @@ func (s *Session) Leave() *session.CloseError {
 	return s.End()
 }
 
+// Fail ends the session as the server does when a method of its handler has returned
+// err, and returns the end, for OnClose.
+func (s *Session) Fail(err error) *session.CloseError {
+	s.close(session.Ending(err))
+	return s.End()
+}
+
 func (s *Session) close(end *session.CloseError) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,12 +126,12 @@ func (s *Session) End() *session.CloseError {
 func (s *Session) Texts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.texts[:len(s.texts):len(s.texts)]
+	return slices.Clone(s.texts)
 }
 
 // Binaries are the binary messages that have been sent so far, in order.
 func (s *Session) Binaries() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.binaries[:len(s.binaries):len(s.binaries)]
+	return slices.Clone(s.binaries)
 }

@@ -36,14 +36,12 @@ func ExampleSession() {
 	h.OnOpen(s)
 	for _, text := range []string{"a", "b", "stop"} {
 		if err := h.OnMessage(s, []byte(text)); err != nil {
-			fmt.Println(err)
+			h.OnClose(s, s.Fail(err))
 		}
 	}
-	h.OnClose(s, s.Leave())
-	fmt.Println(s.Texts())
+	fmt.Println(s.Texts(), s.End())
 	// Output:
-	// session: closed: 4000 Stopped
-	// [1 2]
+	// [1 2] session: closed: 4000 Stopped
 }
 
 func TestSessionKeepsWhatItIsSent(t *testing.T) {
