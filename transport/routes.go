@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"switchback/transport/internal/http1"
 )
 
 // A route is a row of the URL table.
@@ -122,7 +124,12 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer sets the headers that all answers of a route have, and serves it.
 func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, rt *route, key string) {
-	h := w.Header()
+	var h http.Header
+	if rt.kind == carrying {
+		h = http1.Header(w)
+	} else {
+		h = w.Header()
+	}
 	h["X-Content-Type-Options"] = nosniff
 	if rt.kind == shared || rt.kind == carrying {
 		if r.Method == http.MethodOptions {

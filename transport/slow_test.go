@@ -95,6 +95,40 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 	s.wantSlow(t, f, other, before, 16<<20) // its client, in the same process, keeps 4 MiB
 }
 
+// A client that takes nothing is given up in time where a middleware wraps the
+// ResponseWriter, too.
+func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
+	for _, w := range []wire{bare, fromStart} {
+		t.Run(string(w), func(t *testing.T) {
+			returned := make(chan time.Duration, 1)
+			s := w.serveBehind(t, session.Shared(&flood{ended: make(chan error, 1)}), Options{WriteTimeout: 500 * time.Millisecond, QueueLimit: 64 << 20}, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					begun := time.Now()
+					next.ServeHTTP(struct {
+						http.ResponseWriter
+						http.Flusher
+						unwrapper
+					}{w, w.(http.Flusher), unwrapper{w}}, r)
+					if strings.HasSuffix(r.URL.Path, "xhr_streaming") {
+						returned <- time.Since(begun)
+					}
+				})
+			})
+			id := newID()
+			s.deafClient(t, "POST /echo/0/"+id+"/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+			eventually(t, "open", func() bool { return s.Stats().Sessions.Load() == 1 })
+			s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
+			if took := <-returned; took > 5*time.Second {
+				t.Errorf("given up after %v", took)
+			}
+		})
+	}
+}
+
+type unwrapper struct{ w http.ResponseWriter }
+
+func (u unwrapper) Unwrap() http.ResponseWriter { return u.w }
+
 // wantSlow demands that the flood ends its session, and costs no more than the
 // session's queue: at most so many bytes of the process.
 func (s *site) wantSlow(t *testing.T, f *flood, other *websocket.Conn, before, atMost uint64) {

@@ -17,8 +17,8 @@ import (
 
 // An exchange is one request on a connection that waited for it here, and the
 // ResponseWriter for it. Handlers see what http.Server would give them, except: no
-// interim responses, no trailers, no write deadlines, and ConnContext is called for
-// each request.
+// interim responses, no trailers, write deadlines count from the last byte that the
+// peer has taken, and ConnContext is called for each request.
 type exchange struct {
 	server  *Server
 	buffer  *netpoll.Buffer // of the goroutine that serves it
@@ -28,6 +28,7 @@ type exchange struct {
 	flushed chan struct{}   // holds one: the peer has taken what was flushed; made before the first write that it can be about
 
 	header   http.Header // nil: nobody has asked for it
+	lent     bool        // it is one of headers
 	status   int         // 0: not written yet
 	head     []byte
 	typed    bool   // no Content-Type is to be found out
@@ -60,7 +61,7 @@ func (s *Server) Ready(b *netpoll.Buffer) {
 		}
 	}
 	r := http.Request{RemoteAddr: c.Peer()}
-	if s.http.WriteTimeout > 0 || s.http.MaxHeaderBytes > 0 && s.http.MaxHeaderBytes < len(p) || !parse(&r, p, s.serves) {
+	if s.http.WriteTimeout > 0 || s.http.ConnState != nil || s.http.MaxHeaderBytes > 0 && s.http.MaxHeaderBytes < len(p) || !parse(&r, p, s.serves) {
 		b.Unread()
 		s.pass(c)
 		return
@@ -103,15 +104,31 @@ func (e *exchange) serve() {
 		e.input.Close()
 		e.finish()
 	}
-	if e.header != nil {
-		clear(e.header)
-		headers.Put(e.header)
-		e.header = nil
-	}
 }
 
-// headers are for exchanges: after its handler has returned, nobody may use one's.
+// headers are for exchanges whose connection is taken: nobody needs those then.
 var headers = sync.Pool{New: func() any { return make(http.Header) }}
+
+// Header is w.Header() for who is going to take the connection and keeps nothing of the
+// header: where nobody has asked for it before, it is one of many uses.
+func Header(w http.ResponseWriter) http.Header {
+	e, ok := w.(*exchange)
+	if !ok || e.header != nil {
+		return w.Header()
+	}
+	e.header, e.lent = headers.Get().(http.Header), true
+	return e.header
+}
+
+// returnHeader takes back what Header has lent. Who asks for the header afterwards gets
+// another.
+func (e *exchange) returnHeader() {
+	if e.lent {
+		clear(e.header)
+		headers.Put(e.header)
+		e.header, e.lent = nil, false
+	}
+}
 
 // Hijack gives the connection to the handler (http.Hijacker), unless a response
 // has begun.
@@ -168,7 +185,7 @@ func (e *exchange) Flushed() {
 
 func (e *exchange) Header() http.Header {
 	if e.header == nil {
-		e.header = headers.Get().(http.Header)
+		e.header = make(http.Header)
 	}
 	return e.header
 }
@@ -238,6 +255,20 @@ func (e *exchange) FlushError() error {
 
 // SetReadDeadline does nothing: the body is here.
 func (e *exchange) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline sets how long the peer may take nothing of what is written: as long as
+// is left until t, to a tenth of a second.
+func (e *exchange) SetWriteDeadline(t time.Time) error {
+	if e.hijacked {
+		return http.ErrHijacked
+	}
+	timeout := netpoll.DefaultWriteTimeout
+	if !t.IsZero() {
+		timeout = max(time.Until(t).Round(100*time.Millisecond), time.Millisecond)
+	}
+	e.ctx.conn.SetWriteTimeout(timeout)
+	return nil
+}
 
 // EnableFullDuplex does nothing: it is always enabled.
 func (e *exchange) EnableFullDuplex() error { return nil }

@@ -512,8 +512,30 @@ func TestHeadersAreOfOneAnswer(t *testing.T) {
 	}
 }
 
-// An exchange's context is as one of context.WithCancel, whoever asks what of it, and
-// when.
+// Who keeps a header has it to itself, whatever is lent.
+func TestHeadersThatAreKept(t *testing.T) {
+	by := NewTaker(served)
+	defer shutdown(t, by)
+	var kept []http.Header
+	n := 0
+	h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, late := range kept {
+			late.Set("X-Late", "1")
+		}
+		if n++; n%2 == 1 { // as a middleware may
+			kept = append(kept, w.Header())
+		}
+		Header(w)
+		answer(t, by, w, r, "")
+	})})
+	c := h.dialBack(t)
+	for range 20 {
+		if got := c.ask(t, poll); strings.Contains(got, "X-Late") {
+			t.Fatalf("another's header: %s", got)
+		}
+	}
+}
+
 // A client that ends its side, be it with its request, ends the context of what is done
 // for it, as with http.Server.
 func TestContextEndsWithThePeersSide(t *testing.T) {
@@ -534,6 +556,8 @@ func TestContextEndsWithThePeersSide(t *testing.T) {
 	}
 }
 
+// An exchange's context is as one of context.WithCancel, whoever asks what of it, and
+// when.
 func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
 	type key string
 	usual := func(base context.Context) (ctx context.Context, end func()) { return context.WithCancel(base) }

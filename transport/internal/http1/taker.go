@@ -63,7 +63,11 @@ func (t *Taker) Hijack(dst []byte, w http.ResponseWriter, r *http.Request, statu
 	if x.server != nil && (x.server.retired.Load() || closes(w.Header())) {
 		x.server = nil
 	}
-	return x, AppendHead(dst, status, w.Header(), x.server != nil), nil
+	head := AppendHead(dst, status, w.Header(), x.server != nil)
+	if e, ok := w.(*exchange); ok {
+		e.returnHeader()
+	}
+	return x, head, nil
 }
 
 func (t *Taker) hijack(w http.ResponseWriter, r *http.Request) (Response, error) {

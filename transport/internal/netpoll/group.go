@@ -16,6 +16,7 @@ import (
 // ready for use. Its methods may be called from any goroutine.
 type Group struct {
 	down atomic.Bool
+	size atomic.Int64   // its connections
 	work sync.WaitGroup // goroutines of its connections
 }
 
@@ -57,7 +58,7 @@ func newConn(under net.Conn) *Conn {
 	} else {
 		c = new(Conn)
 	}
-	c.under, c.fd, c.writeTimeout = under, bareSocket(under), defaultWriteTimeout
+	c.under, c.fd, c.writeTimeout = under, bareSocket(under), DefaultWriteTimeout
 	return c
 }
 
@@ -70,6 +71,7 @@ func (c *Conn) enter() bool {
 	}
 	members.conns[c] = struct{}{}
 	members.mu.Unlock()
+	c.group.size.Add(1)
 	return !c.group.down.Load()
 }
 
@@ -79,6 +81,16 @@ func (c *Conn) leave() {
 	members.mu.Lock()
 	defer members.mu.Unlock()
 	delete(members.conns, c)
+	c.group.size.Add(-1)
+}
+
+// join changes the connection's Group. c.mu is held.
+func (c *Conn) join(g *Group) {
+	if c.group != g {
+		c.group.size.Add(-1)
+		g.size.Add(1)
+		c.group = g
+	}
 }
 
 // Claim makes the connection g's, with an Owner that is yet to be set, for whoever
@@ -93,7 +105,9 @@ func (c *Conn) Claim(g *Group) error {
 	case g.down.Load():
 		return ErrDown
 	}
-	c.group, c.waits = g, nothing
+	c.join(g)
+	c.leaveLine()
+	c.waits = nothing
 	c.disown()
 	return nil
 }
@@ -117,8 +131,8 @@ func (g *Group) all() []*Conn {
 	})
 }
 
-// Len is the number of connections of the Group. It looks at each of the process.
-func (g *Group) Len() int { return len(g.all()) }
+// Len is the number of connections of the Group.
+func (g *Group) Len() int { return int(g.size.Load()) }
 
 // Shutdown refuses further connections, and returns when all have been closed or have
 // changed their Group, and nobody is told of them any more. When the context is done

@@ -43,7 +43,8 @@ func (c *Conn) Rest(l *IdleLine, o Owner) {
 	case !l.add(c):
 		c.fail(errClosed)
 	default:
-		c.group, c.owner, c.readBy = l.group, o, 0
+		c.join(l.group)
+		c.owner, c.readBy = o, 0
 		c.waits = input
 		c.park()
 	}
@@ -54,10 +55,20 @@ func (c *Conn) Rest(l *IdleLine, o Owner) {
 func (c *Conn) RestOn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.place.line != nil {
+	switch l := c.place.line; {
+	case l == nil:
+	case l.isClosed():
+		c.fail(errClosed)
+	default:
 		c.waits = input
 		c.park()
 	}
+}
+
+func (l *IdleLine) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
 }
 
 // resting tells whether the connection waits in a line. c.mu is held.

@@ -40,6 +40,52 @@ func TestConnectionsRest(t *testing.T) {
 	})
 }
 
+// onPause is an Owner that is in Ready while its line closes.
+type onPause struct{ entered, goOn chan *Conn }
+
+func (o onPause) Ready(b *Buffer) {
+	o.entered <- b.Conn()
+	c := <-o.goOn
+	b.Discard(b.Buffered())
+	c.RestOn()
+}
+
+func (onPause) Flushed() {}
+
+// A connection whose line has closed meanwhile rests no more.
+func TestRestOnInAClosedLine(t *testing.T) {
+	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
+		l, o := NewIdleLine(p, 0), onPause{make(chan *Conn), make(chan *Conn)}
+		c, client := take(nil)
+		c.Rest(l, o)
+		io.WriteString(client, "\n")
+		if got := <-o.entered; got != c {
+			t.Fatal("another connection")
+		}
+		l.Close()
+		o.goOn <- c
+		if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A Group that is down takes no connection.
+func TestTakeAfterShutdown(t *testing.T) {
+	var g Group
+	shutdown(t, &g)
+	server, client := pair(t)
+	if _, err := g.Take(server, nil).Write([]byte("x")); err == nil {
+		t.Error("it is written to")
+	}
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %v", err)
+	}
+	if g.Len() != 0 {
+		t.Errorf("%d connections", g.Len())
+	}
+}
+
 // WriteThen calls its function once all is written, however long that takes, and not
 // where the connection fails before.
 func TestWriteThen(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 // timeout, where a goroutine writes.
 const pieceSize = 64 << 10
 
-// defaultWriteTimeout is that of connections for which none is set.
-const defaultWriteTimeout = 10 * time.Second
+// DefaultWriteTimeout is that of connections for which none is set.
+const DefaultWriteTimeout = 10 * time.Second
 
 // SetWriteTimeout sets how long the peer may take nothing of what is written. The
 // default is 10 seconds.
