@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
 			path := s.openPolling(t)
 			const size = 24 << 20
-			if err := s.registry.Find(path[5:]).Send(make([]byte, size)); err != nil {
+			if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
 				t.Fatal(err)
 			}
 			l := s.connect(t)
