@@ -36,10 +36,10 @@ func userTimeout(c *Conn) int {
 // write timeouts that takes: whether its window has room for a whole segment is not what
 // ends it. What is sent is the socket's, or for the larger part left over from Write.
 func TestSlowReaderWithASmallWindow(t *testing.T) {
-	for _, size := range []int{64 << 10, 4 << 20} {
+	for _, size := range []int{128 << 10, 4 << 20} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			const writeTimeout = 500 * time.Millisecond
+			const writeTimeout = time.Second // longer than a busy machine pauses
 			p := new(Group)
 			server, client := smallWindow(t)
 			c := p.Take(server, nil)
