@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+
+	"switchback/session/memory"
 )
 
 var (
@@ -12,6 +14,11 @@ var (
 	// ErrSlow is returned by the Send that closes a session because its client has
 	// left too much unread. It is the Err of the session's CloseError, too.
 	ErrSlow = errors.New("session: client does not read")
+
+	// ErrMemory is returned by Send and SendBinary, which then do nothing, where the
+	// process holds as much for its clients as it may: see package memory. A handler
+	// that returns it ends its session with 1013.
+	ErrMemory = memory.ErrFull
 
 	// ErrText is returned by SendBinary where the transport carries text only: see
 	// Peer.Binary. Nothing is sent then.

@@ -60,7 +60,6 @@ func (s *Local) takeInbox() []event {
 // waiters are calls of Receive that wait for room.
 type waiters struct {
 	calls int
-	bytes int           // that they bring
 	room  chan struct{} // closed when the inbox is emptied, and then another
 }
 
@@ -83,7 +82,7 @@ func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
 
 func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) error {
 	s.mu.Lock()
-	if err := s.awaitRoom(ctx, data); err != nil {
+	if err := s.awaitRoom(ctx); err != nil {
 		s.unlock(effects{})
 		return err
 	}
@@ -107,7 +106,7 @@ func (s *Local) enqueue(kind eventKind, data [][]byte) effects {
 	}
 	if s.overMemory() {
 		s.registry.stats.Full.Add(1)
-		return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Server is out of memory"})
+		return s.setClosing(outOfMemory)
 	}
 	return effects{}
 }
@@ -118,7 +117,7 @@ const maxWaiters = 8
 
 // awaitRoom waits until messages may be brought. s.mu is held by the caller, and
 // given back while it waits.
-func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
+func (s *Local) awaitRoom(ctx context.Context) error {
 	if s.inboxFull() {
 		if s.waiters == nil {
 			s.waiters = &waiters{room: make(chan struct{})}
@@ -127,14 +126,8 @@ func (s *Local) awaitRoom(ctx context.Context, data [][]byte) error {
 		if w.calls == maxWaiters {
 			return ErrBusy
 		}
-		size := eventCost * len(data)
-		for _, d := range data {
-			size += len(d)
-		}
 		w.calls++
-		w.bytes += size
 		defer func() {
-			w.bytes -= size
 			if w.calls--; w.calls == 0 {
 				s.waiters = nil
 			}
@@ -218,9 +211,13 @@ func (s *Local) deliver(e event) {
 }
 
 // Ending is the end of a session whose handler returned err: that *CloseError, with
-// a reason that can be sent, or 1011. It is for those who implement Session.
+// a reason that can be sent, 1013 for ErrMemory, or 1011. It is for
+// those who implement Session.
 func Ending(err error) *CloseError {
 	var end *CloseError
+	if errors.Is(err, ErrMemory) {
+		return outOfMemory
+	}
 	if !errors.As(err, &end) || !ValidCode(end.Code) {
 		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"switchback/session/memory"
 )
 
 // A state is a session's place in its life:
@@ -30,10 +32,12 @@ const (
 type Local struct {
 	registry *Registry
 	handler  Handler
-	framing  Framing
+	framing  *Framing
 	timer    timer // guarded by the registry's wheel
 
-	inflight atomic.Int64 // bytes of the frame that Next gave last and that have not been taken yet; Taken clears it without mu
+	// Bytes of the frame that Next gave last and that have not been taken yet, and
+	// those of them that are the session's own. Taken clears them without mu.
+	inflight, inflightOwn atomic.Int64
 
 	mu            sync.Mutex // guards the rest
 	needsWake     bool       // Next gave all there was: the receiver waits for Wake
@@ -42,7 +46,7 @@ type Local struct {
 	onCloseCalled bool // or it is being called
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
-	counted       int      // bytes that are counted in the registry's memory
+	counted       int      // bytes that are counted as held
 	waiters       *waiters // nil while nobody waits
 	conversation
 	context *sessionContext // nil until Context is called
@@ -192,17 +196,17 @@ func (s *Local) Attach(r Receiver) error {
 	return nil
 }
 
-// Next appends the next frame for the client to dst: the open frame, what is
-// queued, a heartbeat that is due, or the close frame. Where there is no further
-// one already, r is woken once there is. Until the client has taken a frame it
-// counts as queued: Taken says that it has, and so does the next call of Next. A
-// receiver that is not attached gets nothing.
-func (s *Local) Next(r Receiver, dst []byte) Frame {
+// Next appends the next frame for the client to p: the open frame, what is queued, a
+// heartbeat that is due, or the close frame. Where there is no further one already, r
+// is woken once there is. Until the client has taken a frame it counts as queued: Taken
+// says that it has, and so does the next call of Next. A receiver that is not attached
+// gets nothing.
+func (s *Local) Next(r Receiver, p *memory.Pieces) Frame {
 	s.mu.Lock()
-	f := Frame{Bytes: dst}
+	var f Frame
 	if s.receiver == r {
-		s.inflight.Store(0)
-		f.Kind, f.Bytes = s.frame(dst)
+		s.Taken()
+		f.Kind = s.frame(p)
 		switch f.Kind {
 		case NoFrame, CloseFrame:
 		default:
@@ -216,37 +220,40 @@ func (s *Local) Next(r Receiver, dst []byte) Frame {
 }
 
 // frame appends the next frame. s.mu is held.
-func (s *Local) frame(dst []byte) (FrameKind, []byte) {
+func (s *Local) frame(p *memory.Pieces) FrameKind {
 	if !s.openSent {
 		s.openSent = true
-		if b := s.framing.AppendOpen(dst); len(b) > len(dst) { // some wires have none
-			return OpenFrame, b
+		if s.framing.Open != "" {
+			p.Bytes = append(p.Bytes, s.framing.Open...)
+			return OpenFrame
 		}
 	}
 	switch {
 	case s.queue.len() > 0:
-		b := s.queue.take(dst, s.framing)
-		s.inflight.Store(int64(len(b) - len(dst)))
+		before, own := p.Len(), p.Own()
+		s.queue.take(p, s.framing)
+		s.inflight.Store(int64(p.Len() - before))
+		s.inflightOwn.Store(int64(p.Own() - own))
 		s.fetched = s.state != open
-		return MessageFrame, b
+		return MessageFrame
 	case s.state != open:
 		if !s.closeSent {
 			s.closeSent = true
 			s.idleSince = s.registry.wheel.now()
 		}
-		return CloseFrame, s.framing.AppendClose(dst, s.end.Code, s.end.Reason)
+		p.Bytes = s.framing.AppendClose(p.Bytes, s.end.Code, s.end.Reason)
+		return CloseFrame
 	case s.heartbeatDue:
-		return HeartbeatFrame, s.framing.AppendHeartbeat(dst)
+		p.Bytes = append(p.Bytes, s.framing.Heartbeat...)
+		return HeartbeatFrame
 	}
-	return NoFrame, dst
+	return NoFrame
 }
 
 // Taken says that the client has taken what Next gave last.
 func (s *Local) Taken() {
-	if s.inflight.Swap(0) > uncounted {
-		s.mu.Lock()
-		s.unlock(effects{})
-	}
+	s.inflight.Store(0)
+	s.inflightOwn.Store(0)
 }
 
 // Detach ends r's time as the receiver: r is not woken again.
@@ -264,7 +271,7 @@ func (s *Local) Detach(r Receiver, err error) {
 		return
 	}
 	s.receiver, s.needsWake = nil, false
-	s.inflight.Store(0)
+	s.Taken()
 	e := effects{schedule: true}
 	if s.state == open {
 		s.idleSince = s.registry.wheel.now()

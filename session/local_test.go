@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"switchback/session/memory"
 )
 
 // config is as SockJS has it, with small limits.
@@ -24,7 +26,6 @@ var config = Config{
 	SessionLimit:    1000,
 	QueueLimit:      100,
 	InboxLimit:      200,
-	MemoryLimit:     1 << 20,
 }
 
 // A recorder is a handler that notes its events, and does what a test gives it.
@@ -80,9 +81,27 @@ func (r *receiver) Wake() { r.woken.Add(1) }
 // next demands the next frame.
 func (r *receiver) next(t *testing.T, s *Local, want string) {
 	t.Helper()
-	if f := s.Next(r, nil); string(f.Bytes) != want {
-		t.Errorf("frame: got %s, want %s", f.Bytes, want)
+	if _, got := r.take(s); got != want {
+		t.Errorf("frame: got %s, want %s", got, want)
 	}
+}
+
+// take takes the next frame.
+func (r *receiver) take(s *Local) (Frame, string) {
+	var p memory.Pieces
+	defer p.Reset()
+	f := s.Next(r, &p)
+	var b []byte
+	for chunk := range p.Chunks(1 << 20) {
+		b = append(b, chunk...)
+	}
+	return f, string(b)
+}
+
+// limitMemory sets the limit of package memory for a test, beside what is held already.
+func limitMemory(t *testing.T, bytes int64) {
+	before := memory.SetLimit(memory.Used() + bytes)
+	t.Cleanup(func() { memory.SetLimit(before) })
 }
 
 func open1(t *testing.T, g *Registry, key string) (*Local, *receiver) {
@@ -162,7 +181,7 @@ func TestFramesSayWhatTheyAre(t *testing.T) {
 		s, r := open1(t, g, "k")
 		want := func(kind FrameKind) {
 			t.Helper()
-			if f := s.Next(r, nil); f.Kind != kind {
+			if f, _ := r.take(s); f.Kind != kind {
 				t.Errorf("got %+v, want kind %d", f, kind)
 			}
 		}
@@ -186,7 +205,7 @@ func TestSecondReceiverIsRefused(t *testing.T) {
 		if err := s.Attach(r2); err != ErrAttached {
 			t.Errorf("second receiver: got %v, want ErrAttached", err)
 		}
-		if f := s.Next(r2, nil); f.Kind != NoFrame || f.More {
+		if f, _ := r2.take(s); f.Kind != NoFrame || f.More {
 			t.Errorf("its next: got %+v, want nothing", f)
 		}
 		r.next(t, s, "o")
@@ -399,11 +418,12 @@ func TestSlowClientIsClosedAtItsLimit(t *testing.T) {
 	})
 }
 
-// What Next gave counts until it is taken: it may not be written.
+// What Next gave counts as queued until it is taken: it may not be written. Who writes
+// it counts it as held.
 func TestFrameOnItsWayCounts(t *testing.T) {
 	for name, taken := range map[string]func(*Local, *receiver){
 		"by Taken": func(s *Local, _ *receiver) { s.Taken() },
-		"by Next":  func(s *Local, r *receiver) { s.Next(r, nil) },
+		"by Next":  func(s *Local, r *receiver) { r.take(s) },
 		"no":       nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -417,8 +437,8 @@ func TestFrameOnItsWayCounts(t *testing.T) {
 					t.Errorf("queued: %d bytes are counted, want %d", got, want)
 				}
 				r.next(t, s, `a["`+strings.Repeat("x", 990)+`"]`)
-				if got, want := g.Stats().Memory.Load(), int64(995-uncounted); got != want {
-					t.Errorf("on its way: %d bytes are counted, want %d", got, want)
+				if got := s.Queued(); got != 995 {
+					t.Errorf("on its way: %d bytes are queued, want 995", got)
 				}
 				if taken == nil {
 					if err := s.Send([]byte("0123456789")); err != ErrSlow {
@@ -445,8 +465,8 @@ func TestReceiverIsWokenOnlyForWhatItWasNotTold(t *testing.T) {
 		s.Send([]byte("a"))
 		wantNext := func(frame string, more bool, woken int32) {
 			t.Helper()
-			if f := s.Next(r, nil); string(f.Bytes) != frame || f.More != more || r.woken.Load() != woken {
-				t.Errorf("%s, %v, woken %d times; want %s, %v, %d", f.Bytes, f.More, r.woken.Load(), frame, more, woken)
+			if f, got := r.take(s); got != frame || f.More != more || r.woken.Load() != woken {
+				t.Errorf("%s, %v, woken %d times; want %s, %v, %d", got, f.More, r.woken.Load(), frame, more, woken)
 			}
 		}
 		wantNext("o", true, 0)
@@ -458,25 +478,6 @@ func TestReceiverIsWokenOnlyForWhatItWasNotTold(t *testing.T) {
 		s.Close(3000, "")
 		wantNext(`a["d"]`, true, 2)
 		wantNext(`c[3000,""]`, false, 2)
-	})
-}
-
-func TestMemoryLimitMeetsThoseWhoHoldSome(t *testing.T) {
-	c := config
-	c.QueueLimit, c.MemoryLimit = 1<<20, 1000
-	bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
-		slow, _ := open1(t, g, "slow")
-		quick, _ := open1(t, g, "quick")
-		slow.Send([]byte(strings.Repeat("x", 1000+uncounted)))
-		if err := quick.Send([]byte("passes")); err != nil {
-			t.Errorf("a session that holds nothing: %v", err)
-		}
-		if err := slow.Send([]byte("x")); err != ErrSlow {
-			t.Errorf("got %v, want ErrSlow", err)
-		}
-		if err := quick.Send([]byte("passes")); err != nil {
-			t.Errorf("after that: %v", err)
-		}
 	})
 }
 
@@ -965,7 +966,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		wg.Go(func() {
 			for range 20 {
-				s.Next(r, nil)
+				r.take(s)
 			}
 			if round%2 == 0 {
 				s.Detach(r, errors.New("gone"))
@@ -1013,10 +1014,11 @@ func BenchmarkSendAndNext(b *testing.B) {
 	defer g.wheel.stop()
 	r := new(receiver)
 	s, _ := g.Open("k", nil, Peer{}, SockJS, r)
-	text, dst := []byte(strings.Repeat("x", 100)), []byte(nil)
+	text, p := []byte(strings.Repeat("x", 100)), new(memory.Pieces)
 	for b.Loop() {
 		s.Send(text)
-		dst = s.Next(r, dst[:0]).Bytes
+		s.Next(r, p)
+		p.Reset()
 		s.Taken()
 	}
 }

@@ -1,54 +1,66 @@
 package session
 
-// waiting is the number of bytes that the client has yet to take. s.mu is held.
-func (s *Local) waiting() int { return s.queue.len() + int(s.inflight.Load()) }
+import "switchback/session/memory"
+
+// waiting is what the client has yet to take that is the session's own, in bytes.
+// s.mu is held.
+func (s *Local) waiting() int { return s.queue.own() + int(s.inflightOwn.Load()) }
 
 // uncounted is how many bytes a session may hold without being counted. All cores
-// change the registry's count: for each small message they would wait for one
-// another.
+// change the count: for each small message they would wait for one another.
 const uncounted = 512
 
-// counts is what the session counts for in the registry's memory, in bytes. s.mu is
-// held.
+// counts is what the session counts for, in bytes: what is on its way is counted where
+// it is written, and what it holds together with others once for all. s.mu is held.
 func (s *Local) counts() int {
-	held := s.waiting()
+	held := s.queue.own()
 	if s.inbox != nil {
 		held += s.inbox.size
-	}
-	if s.waiters != nil {
-		held += s.waiters.bytes
 	}
 	return max(held-uncounted, 0)
 }
 
-// account has the registry count held bytes of the session: unlock does so where that
-// has changed. A frame of at most uncounted bytes that Taken has cleared is given back
-// by the next change. s.mu is held.
+// account has held bytes of the session counted: unlock does so where that has
+// changed. s.mu is held.
 func (s *Local) account(held int) {
 	s.registry.stats.Memory.Add(int64(held - s.counted))
+	memory.Add(held - s.counted)
 	s.counted = held
 }
 
-// overMemory tells whether all sessions hold too much, with what this one holds
-// now, which is counted before it is asked: of two who add at once one sees both.
-// s.mu is held.
+// overMemory tells whether too much is held, with what this session holds now, which
+// is counted before it is asked: of two who add at once one sees both. s.mu is held.
 func (s *Local) overMemory() bool {
 	if held := s.counts(); held != s.counted {
 		s.account(held)
 	}
-	return s.registry.stats.Memory.Load() > s.registry.config.MemoryLimit
+	return memory.Over()
 }
 
 // smallMessage is how many bytes a session whose client has read everything may be
-// sent while all sessions together hold too much: those who read are not closed for
-// those who do not. Most messages are smaller.
+// sent while too much is held: those who read are not refused for those who do not.
+// Most messages are smaller.
 const smallMessage = 16 << 10
 
-// overLimit tells whether the client is to be closed as too slow, after a message was
-// queued behind so many bytes that were waiting: one message alone may be of any
-// size. s.mu is held.
-func (s *Local) overLimit(waiting int) bool {
-	now := s.waiting()
-	return waiting > 0 && now > s.registry.config.QueueLimit ||
-		(waiting > 0 || now > smallMessage) && s.overMemory()
+// encoded is how much larger than the text an encoding is at most: a byte becomes
+// \u0001 in JSON.
+const encoded = 6
+
+// reserve has room for a text that is to be encoded for this session alone, until
+// memory.Add gives the bytes back. s.mu is held.
+func (s *Local) reserve(text []byte) (bytes int, err error) {
+	switch {
+	case len(text) > smallMessage:
+		bytes = encoded * len(text)
+		err = memory.TryReserve(bytes)
+	case s.waiting() > 0 && memory.Over():
+		err = memory.ErrFull
+	}
+	if err != nil {
+		s.registry.stats.Full.Add(1)
+		return 0, ErrMemory
+	}
+	return bytes, nil
 }
+
+var outOfMemory = &CloseError{Code: CodeTryLater, Reason: "Server is out of memory", Err: ErrMemory}

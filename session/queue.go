@@ -1,80 +1,72 @@
 package session
 
-import "sync"
+import (
+	"sync"
 
-// A buffer is a queue's memory. A session has one only while something waits
-// in it.
-type buffer struct{ b []byte }
+	"switchback/session/memory"
+)
 
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
+// buffers are queues' memory. A session has one only while something waits in it.
+var buffers = sync.Pool{New: func() any { return new(memory.Pieces) }}
 
 // maxPooled is the size over which a buffer is left to the collector, so that one
 // large message does not stay for ever. What gathers for a client that reads is less.
 const maxPooled = 64 << 10
 
-func (b *buffer) free() {
-	if cap(b.b) <= maxPooled {
-		b.b = b.b[:0]
-		buffers.Put(b)
-	}
-}
-
 // A queue holds encoded messages in the order in which they were sent. Its
 // owner's lock guards it.
-type queue struct{ buf *buffer }
+type queue struct{ pieces *memory.Pieces }
 
 func (q *queue) len() int {
-	if q.buf == nil {
+	if q.pieces == nil {
 		return 0
 	}
-	return len(q.buf.b)
+	return q.pieces.Len()
 }
 
-// begin returns the buffer with a separator where one is needed.
-func (q *queue) begin(f Framing) *buffer {
-	if q.buf == nil {
-		q.buf = buffers.Get().(*buffer)
+// own is what the queue takes beside what it holds together with others.
+func (q *queue) own() int {
+	if q.pieces == nil {
+		return 0
 	}
-	if len(q.buf.b) > 0 {
-		q.buf.b = append(q.buf.b, f.Separator()...)
-	}
-	return q.buf
+	return q.pieces.Own()
 }
 
-func (q *queue) appendText(f Framing, text []byte) {
-	b := q.begin(f)
-	b.b = f.AppendText(b.b, text)
+// begin returns the queue's memory with a separator where one is needed.
+func (q *queue) begin(e *Encoding) *memory.Pieces {
+	if q.pieces == nil {
+		q.pieces = buffers.Get().(*memory.Pieces)
+	} else {
+		q.pieces.Bytes = append(q.pieces.Bytes, e.Separator...)
+	}
+	return q.pieces
 }
 
-func (q *queue) appendPrepared(f Framing, m *Prepared) {
-	b := q.begin(f)
-	b.b = append(b.b, m.encoded(f)...)
+func (q *queue) appendText(e *Encoding, text []byte) {
+	p := q.begin(e)
+	p.Bytes = e.appendText(p.Bytes, text)
 }
 
-func (q *queue) appendBinary(f Framing, data []byte) error {
-	n := q.len()
-	b := q.begin(f)
-	var err error
-	if b.b, err = f.AppendBinary(b.b, data); err == nil {
-		return nil
-	}
-	b.b = b.b[:n]
-	if n == 0 {
-		q.drop()
-	}
-	return err
+func (q *queue) appendBinary(e *Encoding, data []byte) {
+	p := q.begin(e)
+	p.Bytes = e.appendBinary(p.Bytes, data)
 }
 
 // take appends the frames of all that waits, which then waits no more.
-func (q *queue) take(dst []byte, f Framing) []byte {
-	dst = f.AppendQueue(dst, q.buf.b)
+func (q *queue) take(p *memory.Pieces, f *Framing) {
+	p.Bytes = f.AppendQueueBegin(p.Bytes, q.len())
+	p.Move(q.pieces)
+	p.Bytes = append(p.Bytes, f.QueueEnd...)
 	q.drop()
-	return dst
 }
 
 func (q *queue) drop() {
-	if q.buf != nil {
-		q.buf.free()
-		q.buf = nil
+	if q.pieces == nil {
+		return
 	}
+	q.pieces.Reset()
+	if cap(q.pieces.Bytes) <= maxPooled {
+		buffers.Put(q.pieces)
+	}
+	q.pieces = nil
 }

@@ -8,12 +8,10 @@ type Receiver interface {
 	Wake()
 }
 
-// A Frame is what Next has for a client. It is as large as can be returned without
-// going through memory, which would cost more than all else that Next does.
+// A Frame is what Next has appended for a client.
 type Frame struct {
-	Bytes []byte // what was given to Next, with the frame appended, which is the receiver's
-	Kind  FrameKind
-	More  bool // there is another frame already: the receiver is not woken for it
+	Kind FrameKind
+	More bool // there is another frame already: the receiver is not woken for it
 }
 
 // A FrameKind is one of the units that a session sends.

@@ -24,9 +24,8 @@ type Config struct {
 	InboxTimeout    time.Duration // how long Receive waits for room
 	SessionLimit    int           // sessions
 	AddressLimit    int           // sessions of one Peer.Network
-	QueueLimit      int           // bytes of one session that its client has yet to take
+	QueueLimit      int           // bytes of one session alone that its client has yet to take
 	InboxLimit      int           // bytes of one session that wait for its handler
-	MemoryLimit     int64         // bytes of both over all sessions, without the first 512 of each
 
 	// Opened is called before OnOpen, and Closed after OnClose, with what OnClose was
 	// given or with the *PanicError of OnClose: each once for a session, with no lock
@@ -68,12 +67,12 @@ type shard struct {
 // only rise.
 type Stats struct {
 	Sessions atomic.Int64 // that live now, those included that have closed less than the disconnect delay ago
-	Memory   atomic.Int64 // bytes in all queues and inboxes now, as MemoryLimit counts them
+	Memory   atomic.Int64 // bytes in all queues and inboxes now, without the first 512 of each session
 	Opened   atomic.Int64 // sessions opened
 	Refused  atomic.Int64 // sessions refused for a limit, or while shutting down
-	Slow     atomic.Int64 // sessions closed at QueueLimit or MemoryLimit: their clients did not read
+	Slow     atomic.Int64 // sessions closed at QueueLimit: their clients did not read
 	Stuck    atomic.Int64 // sessions closed at InboxTimeout: their handlers did not end
-	Full     atomic.Int64 // sessions closed at MemoryLimit while their handlers were busy
+	Full     atomic.Int64 // messages refused at the limit of package memory: from clients of busy handlers, and to clients
 }
 
 // NewRegistry returns a registry of sessions that opener opens.
@@ -122,7 +121,7 @@ func (g *Registry) shardOf(key string) *shard {
 // with an empty key lives and dies with its receiver. The error is the opener's, a
 // *RefusedError if a limit refuses, or ErrAttached if another session with this key
 // has been opened meanwhile.
-func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (*Local, error) {
+func (g *Registry) Open(key string, r *http.Request, peer Peer, framing *Framing, receiver Receiver) (*Local, error) {
 	if err := g.admit(&peer); err != nil {
 		g.stats.Refused.Add(1)
 		return nil, err
@@ -144,7 +143,7 @@ func (g *Registry) Open(key string, r *http.Request, peer Peer, framing Framing,
 }
 
 // create makes an admitted session known.
-func (g *Registry) create(key string, r *http.Request, peer Peer, framing Framing, receiver Receiver) (s *Local, err error) {
+func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Framing, receiver Receiver) (s *Local, err error) {
 	known := false
 	defer func() {
 		if !known { // for an error or a panic

@@ -1,45 +1,56 @@
 package session
 
+import "switchback/session/memory"
+
 func (s *Local) Send(text []byte) error {
+	return s.sendOwn(text, func() { s.queue.appendText(s.framing.Encoding, text) })
+}
+
+func (s *Local) SendBinary(data []byte) error {
+	if !s.framing.Binary {
+		return ErrText
+	}
+	return s.sendOwn(data, func() { s.queue.appendBinary(s.framing.Encoding, data) })
+}
+
+// sendOwn queues a message of this session alone, by encode.
+func (s *Local) sendOwn(message []byte, encode func()) error {
 	if err := s.lockOpen(); err != nil {
 		return err
 	}
+	reserved, err := s.reserve(message)
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
 	waiting := s.waiting()
-	s.queue.appendText(s.framing, text)
+	encode()
 	e, err := s.queued(waiting)
 	s.unlock(e)
+	if reserved > 0 {
+		memory.Add(-reserved)
+	}
 	return err
 }
 
 func (s *Local) SendPrepared(m *Prepared) error {
+	if m.binary && !s.framing.Binary {
+		return ErrText
+	}
 	if err := s.lockOpen(); err != nil {
 		return err
 	}
 	waiting := s.waiting()
-	s.queue.appendPrepared(s.framing, m)
+	m.append(s.queue.begin(s.framing.Encoding), s.framing.Encoding)
 	e, err := s.queued(waiting)
 	s.unlock(e)
 	return err
 }
 
-func (s *Local) SendBinary(data []byte) error {
-	if err := s.lockOpen(); err != nil {
-		return err
-	}
-	waiting := s.waiting()
-	if err := s.queue.appendBinary(s.framing, data); err != nil {
-		s.mu.Unlock()
-		return err
-	}
-	e, err := s.queued(waiting)
-	s.unlock(e)
-	return err
-}
-
-// queued follows a message into the queue, behind so many bytes that were waiting: it
-// wakes the receiver, or closes a session that is over its limits. s.mu is held.
+// queued follows a message into the queue, behind so many own bytes that were waiting:
+// it wakes the receiver, or closes a session that is over its limit. s.mu is held.
 func (s *Local) queued(waiting int) (effects, error) {
-	if !s.overLimit(waiting) {
+	if waiting == 0 || s.waiting() <= s.registry.config.QueueLimit {
 		return effects{wake: s.takeWake()}, nil
 	}
 	s.queue.drop()
@@ -59,5 +70,5 @@ func (s *Local) takeWake() Receiver {
 func (s *Local) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.waiting()
+	return s.queue.len() + int(s.inflight.Load())
 }

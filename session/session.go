@@ -22,17 +22,20 @@ type Session interface {
 	// before. It encodes text before it returns and keeps nothing of it. A
 	// text that is not valid UTF-8 is sent with U+FFFD in place of what is
 	// not; lone surrogates that came from a SockJS client go back as they
-	// came. Send returns ErrClosed on a session that is closing or closed, and
+	// came. Send returns ErrClosed on a session that is closing or closed,
 	// ErrSlow when the client leaves more unread than QueueLimit allows: the
-	// session is then closed.
+	// session is then closed; and ErrMemory where the process holds too much and
+	// the text is over 16 KiB or something is unread: then it does nothing.
 	Send(text []byte) error
 
-	// SendPrepared is Send for a text that goes to many sessions: it is
-	// encoded once for all of them.
+	// SendPrepared is Send for a message that goes to many sessions. It is encoded
+	// once for all of them and, where it is large, held by all together: it does not
+	// count for QueueLimit, and never meets ErrMemory. Who publishes asks
+	// memory.Reserve first.
 	SendPrepared(m *Prepared) error
 
-	// SendBinary queues a binary message. Where Peer.Binary is false it returns
-	// ErrText and does nothing.
+	// SendBinary is Send for a binary message. Where Peer.Binary is false it
+	// returns ErrText and does nothing.
 	SendBinary(data []byte) error
 
 	// Queued is the number of bytes that the client has yet to take.

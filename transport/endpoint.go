@@ -83,7 +83,6 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		AddressLimit:    o.AddressLimit,
 		QueueLimit:      o.QueueLimit,
 		InboxLimit:      o.InboxLimit,
-		MemoryLimit:     o.MemoryLimit,
 		Opened:          e.opened,
 		Closed:          e.closed,
 	})

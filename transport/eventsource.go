@@ -1,6 +1,10 @@
 package transport
 
-import "net/http"
+import (
+	"net/http"
+
+	"switchback/session/memory"
+)
 
 // eventSource sends each frame as an event. Frames hold no line breaks, so
 // none can end its event early (sockjs-protocol, EventSource). A % goes out as
@@ -10,15 +14,18 @@ var eventSource = &carrier{
 	method:      http.MethodGet,
 	contentType: []string{"text/event-stream"},
 	prelude:     func(string) []byte { return []byte("\r\n") },
-	wrap: func(dst, frame []byte, _ string) []byte {
-		dst = append(dst, "data: "...)
-		for _, c := range frame {
-			if c == '%' {
-				dst = append(dst, `\u0025`...)
-			} else {
-				dst = append(dst, c)
-			}
+	before:      "data: ",
+	transform:   &memory.Transform{Append: appendPercents},
+	after:       "\r\n\r\n",
+}
+
+func appendPercents(dst, frame []byte) []byte {
+	for _, c := range frame {
+		if c == '%' {
+			dst = append(dst, `\u0025`...)
+		} else {
+			dst = append(dst, c)
 		}
-		return append(dst, "\r\n\r\n"...)
-	},
+	}
+	return dst
 }

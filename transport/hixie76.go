@@ -18,16 +18,10 @@ import (
 // between 0x00 and 0xff, and nothing else but the closing 0xff 0x00.
 type hixie76 struct{}
 
-func (hixie76) appendText(dst []byte, text ...[]byte) []byte {
-	dst = append(dst, 0x00)
-	for _, t := range text {
-		dst = append(dst, t...)
-	}
-	return append(dst, 0xff)
-}
-
-func (hixie76) appendBinary(dst, _ []byte) ([]byte, error)     { return dst, session.ErrText }
-func (hixie76) appendPing(dst []byte) []byte                   { return dst }
+func (hixie76) appendBegin(dst []byte, _ int, _ bool) []byte   { return append(dst, 0x00) }
+func (hixie76) end() string                                    { return "\xff" }
+func (hixie76) ping() string                                   { return "" }
+func (hixie76) binary() bool                                   { return false }
 func (hixie76) appendClose(dst []byte, _ int, _ string) []byte { return append(dst, 0xff, 0x00) }
 
 func isHixie76(r *http.Request) bool {
@@ -94,7 +88,7 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	return k.start(sum[:])
 }
 
-func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+func (hixie76) next(k *socket, b *body) (binary bool, err error) {
 	if k.cut > 0 {
 		return false, skipHixie76(k)
 	}
@@ -108,7 +102,10 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 	case kind != 0x00:
 		return false, &session.CloseError{Code: session.CodeInvalid, Reason: "Broken frame"}
 	}
-	k.hurry()
+	if err := k.hurry(); err != nil {
+		k.cut = 1
+		return false, err
+	}
 	for {
 		if _, err := k.buffer.Peek(1); err != nil {
 			k.cut = 1
@@ -116,11 +113,13 @@ func (hixie76) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 		}
 		p, _ := k.buffer.Peek(k.buffer.Buffered())
 		text, _, whole := bytes.Cut(p, []byte{0xff})
-		body.Write(text)
+		if err = b.append(text); err == nil && len(b.bytes) > k.limit() {
+			err = tooBig
+		}
 		switch {
-		case body.Len() > k.limit():
+		case err != nil:
 			k.cut = 1
-			return false, tooBig
+			return false, err
 		case whole:
 			k.buffer.Discard(len(text) + 1)
 			return false, nil

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"switchback/session/frame"
+	"switchback/session/memory"
 )
 
 // htmlFile sends a page that never ends: each frame is a script that hands it
@@ -16,12 +17,13 @@ var htmlFile = &carrier{
 	loaded:      ByElement,
 	callback:    true,
 	prelude:     htmlPage,
-	wrap: func(dst, f []byte, _ string) []byte {
-		dst = append(dst, "<script>\np("...)
-		dst = frame.AppendScript(dst, f)
-		return append(dst, ");\n</script>\r\n"...)
-	},
+	before:      "<script>\np(\"",
+	transform:   scriptString,
+	after:       "\");\n</script>\r\n",
 }
+
+// scriptString is for frames that are strings of a script.
+var scriptString = &memory.Transform{Append: frame.AppendScript}
 
 // htmlPage is the beginning of the page, filled up beyond the 1,024 bytes that
 // browsers wait for.

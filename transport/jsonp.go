@@ -1,10 +1,6 @@
 package transport
 
-import (
-	"net/http"
-
-	"switchback/session/frame"
-)
+import "net/http"
 
 // jsonpPolling answers each request with a script that calls the callback with
 // one frame. The comment before it keeps the answer from being taken for
@@ -16,11 +12,8 @@ var jsonpPolling = &carrier{
 	loaded:      ByElement,
 	callback:    true,
 	poll:        true,
-	wrap: func(dst, f []byte, callback string) []byte {
-		dst = append(dst, "/**/"...)
-		dst = append(dst, callback...)
-		dst = append(dst, '(')
-		dst = frame.AppendScript(dst, f)
-		return append(dst, ");\r\n"...)
-	},
+	before:      "/**/",
+	calls:       true,
+	transform:   scriptString,
+	after:       "\");\r\n",
 }

@@ -110,18 +110,14 @@ type Options struct {
 
 	// QueueLimit is the number of bytes a client may leave unread; over it
 	// the session is closed (1013). A single message of any size passes when
-	// nothing waits before it. The default is 1 MiB.
+	// nothing waits before it. What many sessions hold together, as large
+	// messages to a topic, does not count: for that see package memory. The
+	// default is 1 MiB.
 	QueueLimit int
 
 	// InboxLimit is the number of bytes that may wait for a session's
 	// handler; over it the client waits. The default is 64 KiB.
 	InboxLimit int
-
-	// MemoryLimit is the number of bytes in the queues and inboxes of all
-	// sessions of the endpoint, without the first 512 of each; over it the
-	// sessions that hold any and need more are closed (1013). The default is
-	// 1 GiB.
-	MemoryLimit int64
 
 	// BodyTimeout is how long nothing may come of a request's body, or of a
 	// WebSocket message that has begun (408, 1008). The default is 15 seconds.
@@ -176,7 +172,6 @@ func (o Options) Complete() (Options, error) {
 	def(&o.SessionLimit, 1_000_000)
 	def(&o.QueueLimit, 1<<20)
 	def(&o.InboxLimit, 64<<10)
-	def(&o.MemoryLimit, 1<<30)
 	def(&o.BodyTimeout, 15*time.Second)
 	def(&o.WriteTimeout, 10*time.Second)
 	def(&o.HandshakeTimeout, 10*time.Second)
@@ -221,7 +216,7 @@ func (o Options) check() error {
 		{"DisconnectDelay", int64(o.DisconnectDelay)}, {"ResponseLimit", int64(o.ResponseLimit)},
 		{"MessageLimit", int64(o.MessageLimit)}, {"BodyLimit", int64(o.BodyLimit)}, {"BatchLimit", int64(o.BatchLimit)},
 		{"SessionLimit", int64(o.SessionLimit)}, {"AddressLimit", int64(o.AddressLimit)},
-		{"QueueLimit", int64(o.QueueLimit)}, {"InboxLimit", int64(o.InboxLimit)}, {"MemoryLimit", o.MemoryLimit},
+		{"QueueLimit", int64(o.QueueLimit)}, {"InboxLimit", int64(o.InboxLimit)},
 		{"BodyTimeout", int64(o.BodyTimeout)}, {"WriteTimeout", int64(o.WriteTimeout)},
 		{"HandshakeTimeout", int64(o.HandshakeTimeout)}, {"CloseTimeout", int64(o.CloseTimeout)}, {"InboxTimeout", int64(o.InboxTimeout)},
 	} {

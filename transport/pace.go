@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"switchback/session/memory"
 )
 
 // What a client must do with a message that it has begun, or with a body: whoever is
@@ -53,18 +55,23 @@ func (p *pace) more(now time.Time, n int) (deadline time.Time, changed bool) {
 	return p.set, !p.set.Equal(before)
 }
 
-// A pacedBody is a request's body whose deadlines are a pace's.
+// A pacedBody is a request's body whose deadlines are a pace's. It is counted as
+// received, until its end, since its goroutine and buffers wait for it.
 type pacedBody struct {
 	io.Reader
 	w    http.ResponseWriter
 	pace pace
 }
 
-// paced begins to read a body, of at most limit bytes, until end is called.
-func (e *Endpoint) paced(w http.ResponseWriter, r *http.Request, limit int64) *pacedBody {
+// paced begins to read a body, of at most limit bytes, until end is called. It may
+// return outOfMemory.
+func (e *Endpoint) paced(w http.ResponseWriter, r *http.Request, limit int64) (*pacedBody, error) {
+	if !memory.Received.Take(unfinished) {
+		return nil, outOfMemory
+	}
 	b := &pacedBody{Reader: http.MaxBytesReader(w, r.Body, limit), w: w}
 	b.setDeadline(b.pace.begin(time.Now(), e.options.BodyTimeout))
-	return b
+	return b, nil
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
@@ -77,6 +84,9 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *pacedBody) end() { b.setDeadline(time.Time{}) }
+func (b *pacedBody) end() {
+	b.setDeadline(time.Time{})
+	memory.Received.Give(unfinished)
+}
 
 func (b *pacedBody) setDeadline(t time.Time) { http.NewResponseController(b.w).SetReadDeadline(t) }

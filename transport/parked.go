@@ -7,6 +7,7 @@ import (
 	"unique"
 
 	"switchback/session"
+	"switchback/session/memory"
 	"switchback/transport/internal/http1"
 	"switchback/transport/internal/netpoll"
 )
@@ -23,18 +24,18 @@ type parked struct {
 // park takes the connection from its server and carries the response on without
 // a goroutine. It is false where that cannot be. The caller has the pump.
 func (x *response) park(w http.ResponseWriter, r *http.Request) bool {
-	b := wires.Get().(*[]byte)
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
-	taken, head, err := x.service.taker.Hijack(*b, w, r, http.StatusOK)
+	taken, head, err := x.service.taker.Hijack(b.Bytes, w, r, http.StatusOK)
 	if err != nil {
 		return false
 	}
-	*b, x.parked.Response = head, taken
+	b.Bytes, x.parked.Response = head, taken
 	conn := taken.Conn
 	conn.SetWriteTimeout(x.service.options.WriteTimeout)
 	conn.Own(x)
 	if x.carrier.poll {
-		x.parked.head = unique.Make(string(*b))
+		x.parked.head = unique.Make(string(b.Bytes))
 	} else {
 		x.beginStream(b)
 	}
@@ -44,21 +45,22 @@ func (x *response) park(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // beginStream writes the head and the prelude of a stream, with the frames that are
-// there already. It appends to head.
-func (x *response) beginStream(head *[]byte) {
-	out := http1.AppendField(http1.AppendDate(*head), "Transfer-Encoding", "chunked")
-	out = http1.AppendChunk(append(out, "\r\n"...), x.carrier.prelude(x.callback))
-	b := wires.Get().(*[]byte)
+// there already. It appends to out, which is the head.
+func (x *response) beginStream(out *memory.Pieces) {
+	prelude := x.carrier.prelude(x.callback)
+	out.Bytes = http1.AppendField(http1.AppendDate(out.Bytes), "Transfer-Encoding", "chunked")
+	out.Bytes = http1.AppendChunkHead(append(out.Bytes, "\r\n"...), len(prelude))
+	out.Bytes = append(append(out.Bytes, prelude...), http1.ChunkEnd...)
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
 	for more := true; more && !x.done; {
-		f := x.next((*b)[:0])
-		*b, more = f.Bytes, f.More
+		f := x.next(b)
+		more = f.More
 		if f.Kind != session.NoFrame {
-			out = x.appendFrame(out, *b)
+			x.appendFrame(out, b)
 		}
 	}
 	x.send(out)
-	*head = out
 }
 
 func (x *response) run() { x.loop(x.move) }
@@ -74,17 +76,18 @@ func (x *response) Ready(*netpoll.Buffer) {
 
 // move writes frames as long as the connection takes them.
 func (x *response) move() {
-	b, out := wires.Get().(*[]byte), wires.Get().(*[]byte)
+	b, out := wires.Get().(*memory.Pieces), wires.Get().(*memory.Pieces)
 	defer freeWire(b)
 	defer freeWire(out)
 	for more := true; more && !x.done && !x.parked.Conn.Pending(); {
-		f := x.next((*b)[:0])
-		*b, more = f.Bytes, f.More
+		f := x.next(b)
+		more = f.More
 		if f.Kind == session.NoFrame {
 			return
 		}
-		*out = x.appendFrame((*out)[:0], *b)
-		x.send(*out)
+		x.appendFrame(out, b)
+		x.send(out)
+		out.Reset()
 	}
 	if !x.parked.Conn.Pending() {
 		x.taken()
@@ -92,30 +95,33 @@ func (x *response) move() {
 }
 
 // appendFrame appends a frame as the connection carries it, and the end of the
-// response where that is its last.
-func (x *response) appendFrame(dst, f []byte) []byte {
-	b := wires.Get().(*[]byte)
+// response where that is its last. It uses the frame up.
+func (x *response) appendFrame(dst, frame *memory.Pieces) {
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
-	*b = x.carrier.wrap((*b)[:0], f, x.callback)
+	x.carrier.wrap(b, frame, x.callback)
 	if x.carrier.poll {
-		dst = append(dst, x.parked.head.Value()...)
-		dst = http1.AppendDate(dst)
-		dst = http1.AppendField(dst, "Content-Length", strconv.Itoa(len(*b)))
-		return append(append(dst, "\r\n"...), *b...)
+		dst.Bytes = append(dst.Bytes, x.parked.head.Value()...)
+		dst.Bytes = http1.AppendDate(dst.Bytes)
+		dst.Bytes = http1.AppendField(dst.Bytes, "Content-Length", strconv.Itoa(b.Len()))
+		dst.Bytes = append(dst.Bytes, "\r\n"...)
+		dst.Move(b)
+		return
 	}
-	dst = http1.AppendChunk(dst, *b)
+	dst.Bytes = http1.AppendChunkHead(dst.Bytes, b.Len())
+	dst.Move(b)
+	dst.Bytes = append(dst.Bytes, http1.ChunkEnd...)
 	if x.done {
-		dst = append(dst, http1.LastChunk...)
+		dst.Bytes = append(dst.Bytes, http1.LastChunk...)
 	}
-	return dst
 }
 
 // send writes bytes. With the last, the connection goes back to its server, to
 // wait for the next request. Of a failure Ready tells.
-func (x *response) send(p []byte) {
+func (x *response) send(p *memory.Pieces) {
 	if x.done {
 		x.parked.Finish(p)
 		return
 	}
-	x.parked.Conn.Write(p)
+	x.parked.Conn.WritePieces(p)
 }

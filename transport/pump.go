@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"switchback/session/memory"
 )
 
 // A pump moves frames from a session to a wire, one goroutine at a time.
@@ -112,11 +114,11 @@ func (f *flusher) work() {
 }
 
 // wires are buffers for what is written: heads, frames, and what is around them.
-var wires = sync.Pool{New: func() any { return new([]byte) }}
+var wires = sync.Pool{New: func() any { return new(memory.Pieces) }}
 
-func freeWire(b *[]byte) {
-	if cap(*b) <= maxPooled {
-		*b = (*b)[:0]
+func freeWire(b *memory.Pieces) {
+	b.Reset()
+	if cap(b.Bytes) <= maxPooled {
 		wires.Put(b)
 	}
 }

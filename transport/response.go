@@ -7,6 +7,7 @@ import (
 
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/session/memory"
 )
 
 // A carrier is what one HTTP transport differs in from the others.
@@ -18,7 +19,26 @@ type carrier struct {
 	callback    bool // the request names a function that is given the frames
 	poll        bool // the response ends with its first frame
 	prelude     func(callback string) []byte
-	wrap        func(dst, frame []byte, callback string) []byte
+
+	// What stands around each frame, and what is made of its bytes; nil: they stay.
+	before, after string
+	calls         bool // the callback and its parenthesis follow before
+	transform     *memory.Transform
+}
+
+// wrap appends a frame in the carrier's form, and uses it up.
+func (c *carrier) wrap(dst, frame *memory.Pieces, callback string) {
+	dst.Bytes = append(dst.Bytes, c.before...)
+	if c.calls {
+		dst.Bytes = append(append(dst.Bytes, callback...), `("`...)
+	}
+	if c.transform == nil {
+		dst.Move(frame)
+	} else {
+		dst.AppendTransformed(frame, c.transform)
+		frame.Reset()
+	}
+	dst.Bytes = append(dst.Bytes, c.after...)
 }
 
 // A response is the receiver that carries frames in one HTTP response. It is parked
@@ -59,7 +79,7 @@ func (e *Endpoint) respond(w http.ResponseWriter, r *http.Request, key string, c
 		c.setHeaders(w)
 		v := &served{response: x, w: w, request: r}
 		if v.begin() == nil {
-			v.write(frame.AppendClose(nil, session.CodeAttached, "Another connection still open"))
+			v.write(&memory.Pieces{Bytes: frame.AppendClose(nil, session.CodeAttached, "Another connection still open")})
 		}
 		v.end()
 	case err != nil:
@@ -151,15 +171,15 @@ func (x *response) Wake() {
 	}
 }
 
-// next returns the next frame, in the memory of b. The receiver is detached before
-// the last bytes of the response can be seen: a client polls again the moment it has
-// them.
-func (x *response) next(b []byte) session.Frame {
-	f := x.session.Next(x, b)
+// next appends the next frame to p. The receiver is detached before the last bytes of
+// the response can be seen: a client polls again the moment it has them.
+func (x *response) next(p *memory.Pieces) session.Frame {
+	before := p.Len()
+	f := x.session.Next(x, p)
 	if f.Kind == session.NoFrame {
 		return f
 	}
-	x.size += len(f.Bytes) + 1
+	x.size += p.Len() - before + 1
 	if f.Kind == session.CloseFrame || x.carrier.poll || x.size >= x.service.options.ResponseLimit {
 		x.done = true
 		x.session.Detach(x, nil)

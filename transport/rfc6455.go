@@ -39,23 +39,16 @@ func appendHeader(dst []byte, opcode byte, size int) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(size))
 }
 
-func (rfc6455) appendText(dst []byte, text ...[]byte) []byte {
-	size := 0
-	for _, t := range text {
-		size += len(t)
+func (rfc6455) appendBegin(dst []byte, size int, binary bool) []byte {
+	if binary {
+		return appendHeader(dst, opBinary, size)
 	}
-	dst = appendHeader(dst, opText, size)
-	for _, t := range text {
-		dst = append(dst, t...)
-	}
-	return dst
+	return appendHeader(dst, opText, size)
 }
 
-func (rfc6455) appendBinary(dst, data []byte) ([]byte, error) {
-	return append(appendHeader(dst, opBinary, len(data)), data...), nil
-}
-
-func (rfc6455) appendPing(dst []byte) []byte { return appendHeader(dst, opPing, 0) }
+func (rfc6455) end() string  { return "" }
+func (rfc6455) ping() string { return string(appendHeader(nil, opPing, 0)) }
+func (rfc6455) binary() bool { return true }
 
 func (rfc6455) appendClose(dst []byte, code int, reason string) []byte {
 	dst = appendHeader(dst, opClose, 2+len(reason))
@@ -65,7 +58,7 @@ func (rfc6455) appendClose(dst []byte, code int, reason string) []byte {
 
 // next reads the frames of a message, and answers those between them (RFC 6455,
 // section 5.4).
-func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
+func (rfc6455) next(k *socket, b *body) (binary bool, err error) {
 	if k.cut > 0 {
 		n, err := k.skip(int(k.cut))
 		k.cut -= n
@@ -85,16 +78,18 @@ func (rfc6455) next(k *socket, body *bytes.Buffer) (binary bool, err error) {
 				return false, err
 			}
 			continue
-		case h.size > k.limit()-body.Len():
+		case h.size > k.limit()-len(b.bytes):
 			return false, tooBig
 		}
 		if begun == opContinuation {
 			begun = h.opcode
 		}
 		if !h.final || k.buffer.Buffered() < h.length+h.size {
-			k.hurry()
+			if err := k.hurry(); err != nil {
+				return false, err
+			}
 		}
-		if err := h.read(k, body); err != nil || h.final {
+		if err := h.read(k, b); err != nil || h.final {
 			return begun == opBinary, err
 		}
 	}
@@ -177,33 +172,31 @@ func (h head) wrong(begun byte) string {
 
 const paddedLength = "Length is not in its shortest form"
 
-// read reads a frame, and appends its payload to body, which grows as that comes.
-func (h head) read(k *socket, body *bytes.Buffer) error {
+// read reads a frame, and appends its payload to b, which grows as that comes.
+func (h head) read(k *socket, b *body) error {
 	p, err := k.peek(h.length)
 	if err != nil {
 		return err
 	}
 	mask := [maskSize]byte(p[h.length-maskSize:])
 	k.buffer.Discard(h.length)
-	begin := body.Len()
+	begin := len(b.bytes)
 	for left := h.size; left > 0; {
-		n := min(left, max(body.Len(), minRead))
-		body.Grow(n)
-		p := body.AvailableBuffer()[:n]
-		n, err := k.buffer.Read(p)
-		body.Write(p[:n])
+		n := 0
+		p, err := b.room(left)
+		if err == nil {
+			n, err = k.buffer.Read(p)
+			b.came(n)
+		}
 		if left -= n; err != nil {
 			k.cut = int32(left)
 			return unexpected(err)
 		}
 		k.came(n)
 	}
-	unmask(body.Bytes()[begin:], mask)
+	unmask(b.bytes[begin:], mask)
 	return nil
 }
-
-// minRead is what a peer may announce and get memory for.
-const minRead = 4 << 10
 
 // unmask unmasks a payload (RFC 6455, section 5.3).
 func unmask(p []byte, mask [maskSize]byte) {
@@ -230,7 +223,7 @@ func (h head) control(k *socket) error {
 	case opClose:
 		return k.peerCloses(payload)
 	case opPing:
-		err = k.write(append(appendHeader(nil, opPong, len(payload)), payload...), false)
+		_, err = k.conn.Write(append(appendHeader(nil, opPong, len(payload)), payload...))
 	}
 	if err != nil {
 		return err

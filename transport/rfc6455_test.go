@@ -16,6 +16,7 @@ import (
 
 	"switchback/handler"
 	"switchback/session"
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -80,8 +81,8 @@ func hear(e *Endpoint, p []byte) (h heard) {
 	k.buffer = k.conn.Lend()
 	defer k.conn.Close()
 	for {
-		var body bytes.Buffer
-		binary, err := k.codec.next(k, &body)
+		b := newBody()
+		binary, err := k.codec.next(k, b)
 		if err == errNoMessage {
 			continue
 		}
@@ -99,7 +100,7 @@ func hear(e *Endpoint, p []byte) (h heard) {
 		if err != nil {
 			return h
 		}
-		h.Messages = append(h.Messages, describe(binary, body.Bytes()))
+		h.Messages = append(h.Messages, describe(binary, b.bytes))
 	}
 }
 
@@ -219,7 +220,7 @@ func TestSocketIsClosingOnceItsCloseFrameIsWritten(t *testing.T) {
 			t.Error("the peer may answer a close frame that is not written")
 		}
 	}
-	k.write(k.codec.appendClose(nil, 1000, ""), true)
+	k.writeLast(&memory.Pieces{Bytes: k.codec.appendClose(nil, 1000, "")})
 	if !timed || !k.closing.Load() {
 		t.Error("the socket is not closing")
 	}

@@ -1,17 +1,16 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/session/memory"
 	"switchback/transport/internal/http1"
 )
 
@@ -32,12 +31,12 @@ const smallBody = 2 << 10
 // large messages would be read by net/http again.
 func (e *Endpoint) answerSend(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
-		b := wires.Get().(*[]byte)
+		b := wires.Get().(*memory.Pieces)
 		defer freeWire(b)
-		if taken, head, err := e.taker.Hijack(*b, w, r, http.StatusNoContent); err == nil {
+		if taken, head, err := e.taker.Hijack(b.Bytes, w, r, http.StatusNoContent); err == nil {
 			taken.Conn.SetWriteTimeout(e.options.WriteTimeout)
-			*b = append(http1.AppendDate(head), "\r\n"...)
-			taken.Finish(*b)
+			b.Bytes = append(http1.AppendDate(head), "\r\n"...)
+			taken.Finish(b)
 			return
 		}
 	}
@@ -82,13 +81,13 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 		notFound(w)
 		return
 	}
-	b := bodies.Get().(*bytes.Buffer)
-	defer freeBody(b)
+	b := newBody()
+	defer b.free()
 	if err := e.readBody(w, r, b); err != nil {
 		e.refuseBody(w, r, err)
 		return
 	}
-	messages, err := frame.Decode(payload(b.Bytes()), e.options.BatchLimit)
+	messages, err := frame.Decode(payload(b.bytes), e.options.BatchLimit)
 	if err == nil {
 		err = e.checkSizes(messages)
 	}
@@ -129,30 +128,19 @@ func (v *service) checkSizes(messages [][]byte) error {
 	return nil
 }
 
-// bodies are buffers for request bodies.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// maxPooled is the size over which a buffer is left to the collector.
-const maxPooled = 64 << 10
-
-func freeBody(b *bytes.Buffer) {
-	if b.Cap() <= maxPooled {
-		b.Reset()
-		bodies.Put(b)
-	}
-}
-
 // readBody reads a body of at most BodyLimit bytes, at its pace.
-func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *bytes.Buffer) error {
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, b *body) error {
 	limit := int64(e.options.BodyLimit)
 	if r.ContentLength > limit {
 		hangUp(w, r) // rather than read what is coming
 		return errTooLarge
 	}
-	body := e.paced(w, r, limit)
+	body, err := e.paced(w, r, limit)
+	if err != nil {
+		return err
+	}
 	defer body.end()
-	_, err := b.ReadFrom(body)
-	return err
+	return b.readFrom(body, r.ContentLength)
 }
 
 // refuseBody answers a body that is not taken.
@@ -171,6 +159,10 @@ func (e *Endpoint) refuseBody(w http.ResponseWriter, r *http.Request, err error)
 	case errors.Is(err, frame.ErrSyntax):
 		e.stats.Broken.Add(1)
 		refuse(w, http.StatusInternalServerError, "Broken JSON encoding.")
+	case errors.Is(err, outOfMemory):
+		e.stats.Full.Add(1)
+		hangUp(w, r) // rather than read what is coming
+		refuse(w, http.StatusServiceUnavailable, "Server is out of memory.")
 	default: // a body that did not come whole, or in time
 		e.stats.Late.Add(1)
 		hangUp(w, r)
@@ -188,8 +180,11 @@ func (e *Endpoint) discardBody(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	body := e.paced(w, r, discardLimit)
+	body, err := e.paced(w, r, discardLimit)
+	if err != nil {
+		return err
+	}
 	defer body.end()
-	_, err := io.Copy(io.Discard, body)
+	_, err = io.Copy(io.Discard, body)
 	return err
 }

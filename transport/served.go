@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 // A served is a response that its request's goroutine writes, which alone waits for
@@ -57,20 +58,20 @@ func (v *served) begin() error {
 	if v.carrier.poll {
 		return nil
 	}
-	return v.put(v.carrier.prelude(v.callback))
+	return v.put(&memory.Pieces{Bytes: v.carrier.prelude(v.callback)})
 }
 
 // move writes frames until there are none, or the response has to end.
 func (v *served) move() error {
-	b := wires.Get().(*[]byte)
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
 	for more := true; more && !v.done; {
-		f := v.next((*b)[:0])
-		*b, more = f.Bytes, f.More
+		f := v.next(b)
+		more = f.More
 		if f.Kind == session.NoFrame {
 			return nil
 		}
-		if err := v.write(*b); err != nil {
+		if err := v.write(b); err != nil {
 			return err
 		}
 	}
@@ -78,15 +79,15 @@ func (v *served) move() error {
 	return nil
 }
 
-// write wraps a frame and writes it.
-func (v *served) write(f []byte) error {
-	b := wires.Get().(*[]byte)
+// write wraps a frame, which is used up, and writes it.
+func (v *served) write(frame *memory.Pieces) error {
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
-	*b = v.carrier.wrap(*b, f, v.callback)
+	v.carrier.wrap(b, frame, v.callback)
 	if v.carrier.poll {
-		v.w.Header().Set("Content-Length", strconv.Itoa(len(*b)))
+		v.w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	}
-	return v.put(*b)
+	return v.put(b)
 }
 
 // fits is what any socket's buffer takes at once when it is empty, as it is when
@@ -96,19 +97,23 @@ const fits = 8 << 10
 // pieceSize is what a client must take within the write timeout.
 const pieceSize = 64 << 10
 
-// put writes bytes, each piece of which the client must take in time.
-func (v *served) put(p []byte) error {
+// put writes bytes, each piece of which the client must take in time. While it does
+// they are counted as held.
+func (v *served) put(p *memory.Pieces) error {
 	rc := http.NewResponseController(v.w)
-	v.limited = v.limited || !v.carrier.poll || len(p) > fits
-	for len(p) > 0 {
+	if p.Len() > fits {
+		own := p.Own()
+		memory.Add(own)
+		defer memory.Add(-own)
+	}
+	v.limited = v.limited || !v.carrier.poll || p.Len() > fits
+	for piece := range p.Chunks(pieceSize) {
 		if v.limited {
 			rc.SetWriteDeadline(time.Now().Add(v.service.options.WriteTimeout))
 		}
-		n, err := v.w.Write(p[:min(len(p), pieceSize)])
-		if err != nil {
+		if _, err := v.w.Write(piece); err != nil {
 			return err
 		}
-		p = p[n:]
 	}
 	if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

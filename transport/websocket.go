@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -40,15 +40,16 @@ type socket struct {
 
 // A codec is one kind of WebSocket framing.
 type codec interface {
-	appendText(dst []byte, text ...[]byte) []byte // one message of all parts
-	appendBinary(dst, data []byte) ([]byte, error)
-	appendPing(dst []byte) []byte
+	appendBegin(dst []byte, size int, binary bool) []byte // what stands before a message, and end after it
+	end() string
+	ping() string // empty: there is none
+	binary() bool // there are binary messages
 	appendClose(dst []byte, code int, reason string) []byte
 
 	// next reads the next message of a socket into body. It returns io.EOF when
 	// the peer has closed, a *session.CloseError for what the peer may not send,
 	// and errNoMessage where it sent something that is no message.
-	next(k *socket, body *bytes.Buffer) (binary bool, err error)
+	next(k *socket, b *body) (binary bool, err error)
 }
 
 // errNoMessage is read where the peer sent a control frame.
@@ -76,20 +77,22 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		refuse(w, http.StatusBadRequest, reason)
 		return
 	}
+	k.codec = rfc6455{}
+	if hixie {
+		k.codec = hixie76{}
+	}
 	peer := e.guard.Peer(r, "websocket")
 	if k.native {
-		peer.Transport, peer.Binary, peer.Subprotocol = "raw-websocket", !hixie, e.subprotocol(r)
+		peer.Transport, peer.Binary, peer.Subprotocol = "raw-websocket", k.codec.binary(), e.subprotocol(r)
 	}
 	var err error
-	if k.session, err = e.registry.Open("", r, peer, framingOf(hixie, k.native), k); err != nil {
+	if k.session, err = e.registry.Open("", r, peer, framings[wireKind{k.codec, k.native}], k); err != nil {
 		e.refusal(w, r, err)
 		return
 	}
 	if hixie {
-		k.codec = hixie76{}
 		err = k.upgradeHixie76(w, r)
 	} else {
-		k.codec = rfc6455{}
 		err = k.upgradeRFC6455(w, r, peer.Subprotocol)
 	}
 	if err != nil {
@@ -108,13 +111,18 @@ func (k *socket) limit() int {
 	return k.service.options.BodyLimit
 }
 
-// hurry has the rest of a message come at its pace; came tells of a part of it, and
-// relax of its end. All are the reading goroutine's.
-func (k *socket) hurry() {
-	if k.pace == nil && !k.closing.Load() {
-		k.pace = new(pace)
-		k.conn.SetReadDeadline(k.pace.begin(time.Now(), k.service.options.BodyTimeout))
+// hurry has the rest of a message come at its pace, and may return outOfMemory; came
+// tells of a part of it, and relax of its end. All are the reading goroutine's.
+func (k *socket) hurry() error {
+	if k.pace != nil || k.closing.Load() {
+		return nil
 	}
+	if !memory.Received.Take(unfinished) {
+		return outOfMemory
+	}
+	k.pace = new(pace)
+	k.conn.SetReadDeadline(k.pace.begin(time.Now(), k.service.options.BodyTimeout))
+	return nil
 }
 
 func (k *socket) came(n int) {
@@ -132,6 +140,7 @@ func (k *socket) relax() {
 		return
 	}
 	k.pace = nil
+	memory.Received.Give(unfinished)
 	k.conn.SetReadDeadline(time.Time{})
 	if k.closing.Load() { // meanwhile
 		k.closed()
@@ -154,14 +163,14 @@ func (k *socket) Ready(b *netpoll.Buffer) {
 
 // readMessage reads one message for the session.
 func (k *socket) readMessage() error {
-	body := bodies.Get().(*bytes.Buffer)
-	defer freeBody(body)
-	binary, err := k.codec.next(k, body)
+	b := newBody()
+	defer b.free()
+	binary, err := k.codec.next(k, b)
 	k.relax()
 	if err != nil || k.closing.Load() {
 		return err
 	}
-	if err := k.receive(binary, body.Bytes()); !errors.Is(err, session.ErrClosed) {
+	if err := k.receive(binary, b.bytes); !errors.Is(err, session.ErrClosed) {
 		return err
 	}
 	return nil
@@ -173,9 +182,11 @@ func (k *socket) peek(n int) ([]byte, error) {
 	p, err := k.buffer.Peek(1)
 	if err == nil && n > 1 {
 		if k.buffer.Buffered() < n {
-			k.hurry()
+			err = k.hurry()
 		}
-		p, err = k.buffer.Peek(n)
+		if err == nil {
+			p, err = k.buffer.Peek(n)
+		}
 	}
 	return p, unexpected(err)
 }
@@ -188,10 +199,10 @@ func (k *socket) end(err error) (goOn bool) {
 	case k.peerEnd != nil:
 		k.closing.Store(true)
 		k.session.Detach(k, k.peerEnd)
-		k.conn.End(k.codec.appendClose(nil, answering(k.peerEnd.Code), ""))
+		k.conn.End(&memory.Pieces{Bytes: k.codec.appendClose(nil, answering(k.peerEnd.Code), "")})
 	case errors.As(err, &end):
 		k.refuse(end)
-		k.write(k.codec.appendClose(nil, end.Code, end.Reason), true)
+		k.writeLast(&memory.Pieces{Bytes: k.codec.appendClose(nil, end.Code, end.Reason)})
 		return true
 	case k.closing.Load() && over(err):
 		k.session.Detach(k, &session.CloseError{Code: session.CodeAbnormal, Err: err})
@@ -228,6 +239,8 @@ func (k *socket) refuse(end *session.CloseError) {
 		k.service.stats.TooLarge.Add(1)
 	case session.CodeInvalid, session.CodeUnsupported:
 		k.service.stats.Broken.Add(1)
+	case session.CodeTryLater:
+		k.service.stats.Full.Add(1)
 	}
 	k.session.Detach(k, end)
 }

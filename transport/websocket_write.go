@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 // start writes the end of the handshake with the frames that are there already.
@@ -15,17 +16,19 @@ func (k *socket) start(answer []byte) (err error) {
 			k.moveFrames()
 			return
 		}
-		f := k.session.Next(k, answer)
+		p := &memory.Pieces{Bytes: answer}
+		defer p.Reset()
+		f := k.session.Next(k, p)
 		for f.More {
-			f = k.session.Next(k, f.Bytes)
+			f = k.session.Next(k, p)
 		}
-		closes := f.Kind == session.CloseFrame
-		err = k.write(f.Bytes, closes)
 		answer = nil
-		switch {
-		case closes:
+		if f.Kind == session.CloseFrame {
+			err = k.writeLast(p)
 			k.session.Detach(k, nil)
-		case !k.conn.Pending():
+			return
+		}
+		if err = k.conn.WritePieces(p); !k.conn.Pending() {
 			k.session.Taken()
 		}
 	})
@@ -48,29 +51,30 @@ func (k *socket) Flushed() { k.Wake() }
 // that fails, or whose peer has not answered the last ping, ends the session,
 // even while its handler keeps the reading goroutine busy.
 func (k *socket) moveFrames() {
-	b := wires.Get().(*[]byte)
+	b := wires.Get().(*memory.Pieces)
 	defer freeWire(b)
 	for more := true; more && !k.closing.Load() && !k.conn.Pending(); {
-		f := k.session.Next(k, (*b)[:0])
-		*b, more = f.Bytes, f.More
+		f := k.session.Next(k, b)
+		more = f.More
 		var err error
 		switch f.Kind {
 		case session.NoFrame:
 			return
 		case session.CloseFrame:
-			k.write(*b, true)
+			k.writeLast(b)
 			k.session.Detach(k, nil)
 			return
 		case session.HeartbeatFrame:
-			*b, err = k.probe(*b)
+			b.Bytes, err = k.probe(b.Bytes)
 		}
 		if err == nil {
-			err = k.write(*b, false)
+			err = k.conn.WritePieces(b)
 		}
 		if err != nil {
 			k.lose(err)
 			return
 		}
+		b.Reset()
 	}
 	if !k.conn.Pending() {
 		k.session.Taken()
@@ -97,7 +101,7 @@ func (k *socket) probe(heartbeat []byte) ([]byte, error) {
 		k.service.stats.Unanswered.Add(1)
 		return heartbeat, errUnanswered
 	case silent == 2:
-		heartbeat = k.codec.appendPing(heartbeat)
+		heartbeat = append(heartbeat, k.codec.ping()...)
 	}
 	return heartbeat, nil
 }
@@ -108,14 +112,10 @@ func (k *socket) lose(err error) {
 	k.conn.Close()
 }
 
-// write writes frames, of which the last may be the close frame: nothing follows
-// that. Only then is the socket closing, since the peer's close frame, once read, ends
-// the connection of a socket that is.
-func (k *socket) write(p []byte, closes bool) error {
-	if !closes {
-		_, err := k.conn.Write(p)
-		return err
-	}
+// writeLast writes frames of which the last is the close frame: nothing follows that.
+// Only then is the socket closing, since the peer's close frame, once read, ends the
+// connection of a socket that is.
+func (k *socket) writeLast(p *memory.Pieces) error {
 	err := k.conn.WriteLast(p)
 	if !k.closing.Load() {
 		k.closed()

@@ -11,7 +11,7 @@ var xhrPolling = &carrier{
 	method:      http.MethodPost,
 	contentType: javascript,
 	poll:        true,
-	wrap:        appendLine,
+	after:       "\n",
 }
 
 // xhrStreaming ends each frame with a new line. The prelude fills the buffer
@@ -22,11 +22,7 @@ var xhrStreaming = &carrier{
 	method:      http.MethodPost,
 	contentType: javascript,
 	prelude:     func(string) []byte { return xhrPrelude },
-	wrap:        appendLine,
+	after:       "\n",
 }
 
 var xhrPrelude = append(bytes.Repeat([]byte{'h'}, 2048), '\n')
-
-func appendLine(dst, frame []byte, _ string) []byte {
-	return append(append(dst, frame...), '\n')
-}

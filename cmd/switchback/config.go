@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"go.uber.org/zap/zapcore"
 
+	"switchback/session/memory"
 	"switchback/web"
 )
 
@@ -21,6 +22,7 @@ type config struct {
 	logLevel        zapcore.Level
 	page            *bool // nil: when no endpoints are listed
 	shutdownTimeout time.Duration
+	memoryLimit     int64
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
@@ -41,6 +43,7 @@ func defaultConfig() config {
 		addr:            "127.0.0.1:8081",
 		logLevel:        zapcore.InfoLevel,
 		shutdownTimeout: 10 * time.Second,
+		memoryLimit:     memory.DefaultLimit,
 		http: httpConfig{
 			headerTimeout: 10 * time.Second,
 			idleTimeout:   120 * time.Second,
@@ -100,6 +103,7 @@ func (c *config) settings(dir string) setting {
 		"log_level":        scalar(&c.logLevel, levelKind),
 		"page":             pointer(&c.page, boolKind),
 		"shutdown_timeout": scalar(&c.shutdownTimeout, durationKind),
+		"memory_limit":     scalar(&c.memoryLimit, bigSizeKind),
 		"http": mapping(map[string]setting{
 			"header_timeout": scalar(&c.http.headerTimeout, durationKind),
 			"idle_timeout":   scalar(&c.http.idleTimeout, durationKind),

@@ -45,9 +45,10 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 		logLevel:        zapcore.DebugLevel,
 		page:            &page,
 		shutdownTimeout: 90 * time.Second,
+		memoryLimit:     6 << 30,
 		http:            httpConfig{headerTimeout: 5 * time.Second, idleTimeout: 30 * time.Second, headerLimit: 8 << 10},
 		endpoints: []endpointConfig{{
-			where: "full.yaml:14: endpoints[0]", path: "/notify/v2", handler: "broadcast", implementation: "igm",
+			where: "full.yaml:15: endpoints[0]", path: "/notify/v2", handler: "broadcast", implementation: "igm",
 			options: transport.Options{
 				ClientURL:          "https://cdn.example.com/sockjs.js",
 				HeartbeatDelay:     20 * time.Second,
@@ -70,7 +71,6 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 				AddressLimit:     300,
 				QueueLimit:       4096,
 				InboxLimit:       5000,
-				MemoryLimit:      6 << 30,
 				BodyTimeout:      1 * time.Second,
 				WriteTimeout:     2 * time.Second,
 				HandshakeTimeout: 3 * time.Second,

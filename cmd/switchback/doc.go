@@ -28,6 +28,8 @@
 //	log_level: info               # default; debug, warn, error
 //	                              # at all but debug: at most 100 lines of a message a minute
 //	shutdown_timeout: 10s         # default
+//	memory_limit: 1GiB            # default: of what clients have it hold, over all endpoints;
+//	                              # half of it for what they send and is not whole, half for queues of STOMP
 //	page: false                   # the test page at /, which uses /echo and /broadcast
 //	client_url: /sockjs.min.js    # for all endpoints that have none of their own
 //
@@ -74,7 +76,7 @@
 // response_limit, disabled_transports, raw_websocket, hixie76, cookie_needed,
 // allowed_origins, trusted_proxies, forwarded, hosts, message_limit, body_limit,
 // batch_limit, session_limit, address_limit, queue_limit, inbox_limit,
-// memory_limit, body_timeout, write_timeout, handshake_timeout, close_timeout and
+// body_timeout, write_timeout, handshake_timeout, close_timeout and
 // inbox_timeout; the defaults and the meaning are there.
 //
 // A file that lists no endpoints leaves the page, /echo and /broadcast as they

@@ -86,7 +86,6 @@ func (e *endpointConfig) settings() setting {
 		"address_limit": scalar(&o.AddressLimit, countKind),
 		"queue_limit":   scalar(&o.QueueLimit, sizeKind),
 		"inbox_limit":   scalar(&o.InboxLimit, sizeKind),
-		"memory_limit":  scalar(&o.MemoryLimit, bigSizeKind),
 
 		"body_timeout":      scalar(&o.BodyTimeout, durationKind),
 		"write_timeout":     scalar(&o.WriteTimeout, durationKind),

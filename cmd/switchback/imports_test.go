@@ -11,11 +11,12 @@ import (
 // import. Handlers and transports never meet.
 var imports = map[string][]string{
 	"session/frame":              {},
-	"session":                    {"session/frame"},
+	"session/memory":             {},
+	"session":                    {"session/frame", "session/memory"},
 	"session/sessiontest":        {"session"},
-	"transport":                  {"session", "session/frame", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
-	"transport/internal/http1":   {"transport/internal/netpoll"},
-	"transport/internal/netpoll": {"golang.org/x/sys/unix"},
+	"transport":                  {"session", "session/frame", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
+	"transport/internal/http1":   {"session/memory", "transport/internal/netpoll"},
+	"transport/internal/netpoll": {"session/memory", "golang.org/x/sys/unix"},
 	"transport/client":           {"session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session"},

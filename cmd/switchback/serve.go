@@ -11,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
+
+	"switchback/session/memory"
 )
 
 // A serveCommand is what the command line and the environment say. What is
@@ -46,6 +48,7 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	memory.SetLimit(conf.memoryLimit)
 	go tidy(ctx, s.sessions) // ends with ctx
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }() // ends with shutdown

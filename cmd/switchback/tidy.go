@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"switchback/session/memory"
 )
 
 const (
@@ -35,11 +37,14 @@ const (
 func tidy(ctx context.Context, sessions func() int64) {
 	ballast := make([]byte, min(ballastSize, debug.SetMemoryLimit(-1)/limitShare))
 	defer runtime.KeepAlive(ballast)
-	paced := os.Getenv("GOGC") == ""
+	paced, limited := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var t tidier
 	for percent := 0; ; {
+		if limited {
+			debug.SetMemoryLimit(runtimeLimit(sessions()))
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -55,6 +60,14 @@ func tidy(ctx context.Context, sessions func() int64) {
 			giveBack(len(ballast))
 		}
 	}
+}
+
+// runtimeLimit is how much memory the Go runtime may take before it collects garbage
+// whatever else its pace says: what may be held for clients and an eighth of that, what
+// sessions cost, and itself. To set it is cheap.
+func runtimeLimit(sessions int64) int64 {
+	const itself, session = 24 << 20, 3 << 10
+	return memory.Limit()*9/8 + itself + session*sessions
 }
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what

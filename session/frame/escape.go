@@ -13,12 +13,16 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// AppendQuoted appends text as a JSON string. It escapes what JSON must have
-// escaped and what browsers were seen to mangle (sockjs-protocol,
-// JSONEncoding.test_xhr_server_encodes); a lone surrogate becomes its \u
-// escape, any other byte that is not UTF-8 becomes \ufffd.
+// AppendQuoted appends text as a JSON string.
 func AppendQuoted(dst, text []byte) []byte {
-	dst = append(dst, '"')
+	return append(AppendEscaped(append(dst, '"'), text), '"')
+}
+
+// AppendEscaped appends text, or a part that ends with whole characters, as it stands
+// in a JSON string. It escapes what JSON must have escaped and what browsers were seen
+// to mangle (sockjs-protocol, JSONEncoding.test_xhr_server_encodes); a lone surrogate
+// becomes its \u escape, any other byte that is not UTF-8 becomes \ufffd.
+func AppendEscaped(dst, text []byte) []byte {
 	start := 0
 	for i := 0; i < len(text); {
 		if plain[text[i]] {
@@ -40,8 +44,29 @@ func AppendQuoted(dst, text []byte) []byte {
 		}
 		i += size
 	}
-	dst = append(dst, text[start:]...)
-	return append(dst, '"')
+	return append(dst, text[start:]...)
+}
+
+// EscapedLen is the number of bytes that AppendEscaped appends.
+func EscapedLen(text []byte) (n int) {
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case plain[c]:
+			n++
+			i++
+		case c < utf8.RuneSelf:
+			n += len(appendControl(make([]byte, 0, 6), c))
+			i++
+		default:
+			r, size := decodeRune(text[i:])
+			i += size
+			if escaped(r) {
+				size = 6
+			}
+			n += size
+		}
+	}
+	return n
 }
 
 // escaped tells whether a character beyond ASCII goes out as its escape.
@@ -91,11 +116,10 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12&0xf], hex[r>>8&0xf], hex[r>>4&0xf], hex[r&0xf])
 }
 
-// AppendScript appends a frame as a JavaScript string literal for a page or a
-// script: with < and > escaped, so that no </script> leaves whatever the
-// messages hold.
+// AppendScript appends a frame, or a part of one, as it stands in a string literal of
+// JavaScript, for a page or a script: with < and > escaped, so that no </script> leaves
+// whatever the messages hold.
 func AppendScript(dst, frame []byte) []byte {
-	dst = append(dst, '"')
 	for _, c := range frame {
 		switch {
 		case c == '<' || c == '>':
@@ -106,5 +130,5 @@ func AppendScript(dst, frame []byte) []byte {
 			dst = append(dst, c)
 		}
 	}
-	return append(dst, '"')
+	return dst
 }

@@ -24,11 +24,3 @@ func AppendClose(dst []byte, code int, reason string) []byte {
 	dst = AppendQuoted(dst, []byte(reason))
 	return append(dst, ']')
 }
-
-// AppendMessages appends the message frame a[...] of messages that AppendQuoted
-// encoded and commas join.
-func AppendMessages(dst, quoted []byte) []byte {
-	dst = append(dst, 'a', '[')
-	dst = append(dst, quoted...)
-	return append(dst, ']')
-}

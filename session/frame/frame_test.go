@@ -37,7 +37,7 @@ func TestQuotedText(t *testing.T) {
 }
 
 func TestScriptNeverEndsItself(t *testing.T) {
-	got := string(AppendScript(nil, []byte(`a["</script><!--","\"\\"]`)))
+	got := `"` + string(AppendScript(nil, []byte(`a["</script><!--","\"\\"]`))) + `"`
 	if want := `"a[\"\u003c/script\u003e\u003c!--\",\"\\\"\\\\\"]"`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -218,7 +218,10 @@ func FuzzQuoted(f *testing.F) {
 				t.Fatalf("%q holds %U", quoted, r)
 			}
 		}
-		script := AppendScript(nil, quoted)
+		if n := EscapedLen(text); n != len(quoted)-2 {
+			t.Fatalf("%q: the length is said to be %d", quoted, n)
+		}
+		script := append(AppendScript([]byte{'"'}, quoted), '"')
 		if bytes.ContainsAny(script, "<>") {
 			t.Fatalf("%q could end its script", script)
 		}

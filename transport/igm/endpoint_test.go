@@ -19,17 +19,16 @@ import (
 
 func TestOptionsThatIgmHasNotAreRefused(t *testing.T) {
 	for name, o := range map[string]transport.Options{
-		"BatchLimit":              {BatchLimit: 1},
-		"QueueLimit":              {QueueLimit: 1},
-		"InboxLimit":              {InboxLimit: 1},
-		"MemoryLimit":             {MemoryLimit: 1},
-		"CloseTimeout":            {CloseTimeout: 1},
-		"InboxTimeout":            {InboxTimeout: 1},
-		"QueueLimit, MemoryLimit": {QueueLimit: 1, MemoryLimit: 1},
-		"ResponseLimit":           {ResponseLimit: math.MaxInt},
-		"SessionLimit":            {SessionLimit: -1},
-		"DisabledTransports":      {DisabledTransports: []string{"xhr"}},
-		"AllowedOrigins":          {AllowedOrigins: []string{"example.com"}},
+		"BatchLimit":             {BatchLimit: 1},
+		"QueueLimit":             {QueueLimit: 1},
+		"InboxLimit":             {InboxLimit: 1},
+		"CloseTimeout":           {CloseTimeout: 1},
+		"InboxTimeout":           {InboxTimeout: 1},
+		"QueueLimit, InboxLimit": {QueueLimit: 1, InboxLimit: 1},
+		"ResponseLimit":          {ResponseLimit: math.MaxInt},
+		"SessionLimit":           {SessionLimit: -1},
+		"DisabledTransports":     {DisabledTransports: []string{"xhr"}},
+		"AllowedOrigins":         {AllowedOrigins: []string{"example.com"}},
 	} {
 		_, err := igm.NewEndpoint("/echo", session.Shared(newProbe()), o)
 		if err == nil || !strings.Contains(err.Error(), name) {

@@ -34,7 +34,6 @@ func unavailable(o transport.Options) []string {
 		{"BatchLimit", o.BatchLimit != 0},
 		{"QueueLimit", o.QueueLimit != 0},
 		{"InboxLimit", o.InboxLimit != 0},
-		{"MemoryLimit", o.MemoryLimit != 0},
 		{"CloseTimeout", o.CloseTimeout != 0},
 		{"InboxTimeout", o.InboxTimeout != 0},
 	} {

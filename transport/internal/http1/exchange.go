@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -288,7 +289,7 @@ func (e *exchange) finish() {
 	if e.last {
 		then = closeConn
 	}
-	e.ctx.conn.WriteThen(out, then)
+	e.ctx.conn.WriteThen(&memory.Pieces{Bytes: out}, then)
 }
 
 // take returns what has been written since the last time, as it is sent.
@@ -310,7 +311,7 @@ func (e *exchange) take() []byte {
 		out = append(out, "\r\n"...)
 	}
 	if e.chunked && len(body) > 0 {
-		return AppendChunk(out, body)
+		return append(append(AppendChunkHead(out, len(body)), body...), ChunkEnd...)
 	}
 	return append(out, body...)
 }

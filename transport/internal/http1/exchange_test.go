@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -61,7 +62,7 @@ func answer(t testing.TB, by *Taker, w http.ResponseWriter, r *http.Request, bod
 	x.Conn.SetWriteTimeout(time.Second)
 	x.Conn.Own(owned{})
 	x.Conn.Watch(owned{})
-	x.Finish(fmt.Appendf(head, "Date: now\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	x.Finish(&memory.Pieces{Bytes: fmt.Appendf(head, "Date: now\r\nContent-Length: %d\r\n\r\n%s", len(body), body)})
 }
 
 // A host is an http.Server whose connections come back to it after a request
@@ -688,7 +689,7 @@ func TestTakersShareAServer(t *testing.T) {
 		}
 		x.Conn.Own(owned{})
 		x.Conn.Watch(owned{})
-		x.Finish(append(head, "Date: now\r\nContent-Length: 5\r\n\r\nother"...))
+		x.Finish(&memory.Pieces{Bytes: append(head, "Date: now\r\nContent-Length: 5\r\n\r\nother"...)})
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusTeapot)
 		if _, err := io.WriteString(w, "x"); err != http.ErrHijacked {

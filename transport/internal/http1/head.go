@@ -88,13 +88,13 @@ func AppendDate(dst []byte) []byte {
 	return append(dst, d.line...)
 }
 
-// AppendChunk appends p, which is not empty, in chunked coding (RFC 9112, section
-// 7.1).
-func AppendChunk(dst, p []byte) []byte {
-	dst = strconv.AppendUint(dst, uint64(len(p)), 16)
-	dst = append(append(dst, "\r\n"...), p...)
-	return append(dst, "\r\n"...)
+// AppendChunkHead begins a chunk of so many bytes, which is more than none, and ChunkEnd
+// ends it (RFC 9112, section 7.1).
+func AppendChunkHead(dst []byte, size int) []byte {
+	return append(strconv.AppendUint(dst, uint64(size), 16), "\r\n"...)
 }
 
-// LastChunk ends what is in chunked coding.
-const LastChunk = "0\r\n\r\n"
+const (
+	ChunkEnd  = "\r\n"
+	LastChunk = "0\r\n\r\n" // ends what is in chunks
+)

@@ -22,6 +22,7 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
 
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -277,7 +278,7 @@ func TestPeerVanishesForWhoHasTheConnection(t *testing.T) {
 		seen <- userTimeout(t, r.Context().Value(key{}).(net.Conn))
 		if err == nil {
 			x.Conn.Own(owned{})
-			x.Finish(append(head, "Date: now\r\n\r\n"...))
+			x.Finish(&memory.Pieces{Bytes: append(head, "Date: now\r\n\r\n"...)})
 		}
 	}), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, key{}, c)

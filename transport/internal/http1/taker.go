@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 
+	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
 
@@ -35,7 +36,7 @@ type Response struct {
 // Finish writes the last bytes of the response and gives the connection back to the
 // http.Server that it came from: it waits, parked, for that server's next request. It
 // is closed where it cannot go back.
-func (r Response) Finish(p []byte) {
+func (r Response) Finish(p *memory.Pieces) {
 	if r.server == nil {
 		r.Conn.WriteThen(p, closeConn)
 		return

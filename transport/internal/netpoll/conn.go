@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"switchback/session/memory"
 )
 
 // addLimit is the number of bytes that Write takes while something is left over.
@@ -58,8 +60,8 @@ type Conn struct {
 	then         func(*Conn) // called once nothing is left over, or nil
 	readBy       int64       // the read deadline, or 0
 	writeTimeout time.Duration
-	rest         []byte // what is left over
-	place        place  // in an IdleLine
+	rest         *memory.Pieces // what is left over, or nil
+	place        place          // in an IdleLine
 }
 
 // A waiting is what a connection waits for.
@@ -311,6 +313,7 @@ func (c *Conn) fail(err error) {
 	if c.userTimeout == 0 && c.group != nil {
 		c.setUserTimeout(c.vanishedAfter()) // the kernel goes on with what it has
 	}
+	drop(c.rest)
 	c.err, c.rest, c.then = err, nil, nil
 	c.flushes.Store(false)
 	c.delist()

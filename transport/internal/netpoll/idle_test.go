@@ -95,7 +95,7 @@ func TestWriteThen(t *testing.T) {
 			c, client := take(&w)
 			c.Watch(&w)
 			called := make(chan struct{}, 2)
-			go c.WriteThen(make([]byte, size), func(*Conn) { called <- struct{}{} })
+			go c.WriteThen(pieces(make([]byte, size)), func(*Conn) { called <- struct{}{} })
 			if _, err := io.ReadFull(client, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestWriteThen(t *testing.T) {
 			c.Close()
 		}
 		c, client := take(&counter{})
-		c.WriteThen(make([]byte, 8<<20), func(*Conn) { t.Error("called for a connection that has failed") })
+		c.WriteThen(pieces(make([]byte, 8<<20)), func(*Conn) { t.Error("called for a connection that has failed") })
 		client.Close()
 		c.Close()
 	})

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"switchback/session/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -423,7 +425,7 @@ func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
 		for range 500 {
 			c, client := take(&w)
 			c.Watch(&w)
-			go c.WriteThen([]byte("bye"), func(c *Conn) { c.Close() })
+			go c.WriteThen(pieces([]byte("bye")), func(c *Conn) { c.Close() })
 			io.ReadFull(client, make([]byte, 3))
 			client.Close()
 		}
@@ -481,7 +483,7 @@ func TestEndIsTheLast(t *testing.T) {
 	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		c, client := take(newEcho())
 		c.Write(make([]byte, 8<<20))
-		c.End([]byte("end"))
+		c.End(pieces([]byte("end")))
 		c.Write([]byte("more"))
 		got, err := io.ReadAll(client)
 		if err != nil || len(got) != 8<<20+3 || string(got[8<<20:]) != "end" {
@@ -504,3 +506,5 @@ func TestHeadKeepsItsOrder(t *testing.T) {
 	}
 	c.Close()
 }
+
+func pieces(b []byte) *memory.Pieces { return &memory.Pieces{Bytes: b} }

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"switchback/session/memory"
 )
 
 // CanPark tells whether this system can watch parked connections.
@@ -67,28 +69,42 @@ func bareSocket(c net.Conn) int32 {
 	return fd
 }
 
-// try writes as much of p as the socket takes now. The socket does not block, so
-// the scheduler is not told of the call, which would cost as much as all else
-// that is done for a frame. With ends the socket keeps the last packet until it is
-// closed, for a while. c.mu is held.
-func (c *Conn) try(p []byte, ends bool) (n int, err error) {
-	flags := uintptr(unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT)
+// try writes as much of p as the socket takes now, which is taken off p. With ends the
+// socket keeps the last packet until it is closed, for a while. c.mu is held.
+func (c *Conn) try(p *memory.Pieces, ends bool) (n int, err error) {
+	flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
 	if ends {
 		flags |= unix.MSG_MORE
 	}
-	for n < len(p) {
-		m, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), flags, 0, 0)
-		switch errno {
-		case 0:
-			n += int(m)
+	for p.Len() > 0 && err == nil {
+		var m int
+		if run, alone := p.First(); alone {
+			m, err = c.send(run, flags)
+		} else {
+			var runs [64][]byte
+			m, err = unix.SendmsgBuffers(int(c.fd), p.Buffers(runs[:0]), nil, nil, flags)
+		}
+		switch err {
+		case nil:
+			p.Advance(m)
+			n += m
 		case unix.EINTR:
+			err = nil
 		case unix.EAGAIN:
 			return n, nil
-		default:
-			return n, errno
 		}
 	}
-	return n, nil
+	return n, err
+}
+
+// send writes one run. The socket does not block, so the scheduler is not told of the
+// call, which would cost as much as all else that is done for a frame.
+func (c *Conn) send(run []byte, flags int) (int, error) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&run[0])), uintptr(len(run)), uintptr(flags), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // recv reads what the socket has, as try writes. It returns errNothing where that

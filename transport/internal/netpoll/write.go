@@ -2,6 +2,8 @@ package netpoll
 
 import (
 	"time"
+
+	"switchback/session/memory"
 )
 
 // pieceSize is the number of bytes that a peer must take within the write
@@ -26,16 +28,22 @@ func (c *Conn) Pending() bool { return c.flushes.Load() }
 // Write takes all of p, or fails for ever. It does not wait for the peer, and
 // keeps nothing of p. After WriteLast it does nothing.
 func (c *Conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.offer(p, false); err != nil {
+	if err := c.WritePieces(&memory.Pieces{Bytes: p}); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// WriteLast is Write for bytes that nothing may follow.
-func (c *Conn) WriteLast(p []byte) error {
+// WritePieces is Write for Pieces. What is left over goes on holding their forms. They
+// are used up: the caller has to Reset them.
+func (c *Conn) WritePieces(p *memory.Pieces) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offer(p, false)
+}
+
+// WriteLast is WritePieces for bytes that nothing may follow.
+func (c *Conn) WriteLast(p *memory.Pieces) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.offer(p, false)
@@ -46,17 +54,16 @@ func (c *Conn) WriteLast(p []byte) error {
 // offer writes what the socket takes of p now, and has the rest written later.
 // With ends the connection is closed next, and both leave in one packet. c.mu is
 // held.
-func (c *Conn) offer(p []byte, ends bool) error {
+func (c *Conn) offer(p *memory.Pieces, ends bool) error {
 	if c.last {
 		return nil
 	}
 	if c.err != nil {
 		return c.err
 	}
-	n := 0
 	if !c.flushes.Load() && c.fd >= 0 {
-		var err error
-		if n, err = c.try(p, ends); err != nil {
+		n, err := c.try(p, ends)
+		if err != nil {
 			c.fail(err)
 			return err
 		}
@@ -65,23 +72,42 @@ func (c *Conn) offer(p []byte, ends bool) error {
 			c.drainLater()
 		}
 	}
-	if n == len(p) {
+	size := p.Len()
+	if size == 0 {
 		return nil
 	}
 	if c.flushes.Load() {
-		if len(p) > addLimit-int(c.added) {
+		if size > addLimit-int(c.added) {
 			c.fail(ErrFull)
 			return ErrFull
 		}
-		c.added += int32(len(p))
+		c.added += int32(size)
 	}
-	c.rest = append(c.rest, p[n:]...)
+	c.keep(p)
 	if !c.flushes.Load() {
 		c.added = 0
 		c.flushes.Store(true)
 		c.flushLater()
 	}
 	return nil
+}
+
+// keep adds p to what is left over, which is counted. c.mu is held.
+func (c *Conn) keep(p *memory.Pieces) {
+	if c.rest == nil {
+		c.rest = new(memory.Pieces)
+	}
+	before := c.rest.Own()
+	c.rest.Move(p)
+	memory.Add(c.rest.Own() - before)
+}
+
+// drop gives back what was left over and is not needed any more.
+func drop(rest *memory.Pieces) {
+	if rest != nil {
+		memory.Add(-rest.Own())
+		rest.Reset()
+	}
 }
 
 // flushLater has what is left over written when the socket can take more. c.mu
@@ -97,18 +123,21 @@ func (c *Conn) flushLater() {
 
 // flushSome writes what the socket takes. c.mu is held.
 func (c *Conn) flushSome() {
-	n, err := c.try(c.rest, c.leaves)
+	before := c.rest.Own()
+	_, err := c.try(c.rest, c.leaves)
+	memory.Add(c.rest.Own() - before)
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+	if c.rest.Len() == 0 {
 		c.flushed()
 	}
 }
 
 // flushed goes on after everything is written. c.mu is held.
 func (c *Conn) flushed() {
+	drop(c.rest)
 	c.rest = nil
 	c.flushes.Store(false)
 	switch {
@@ -141,7 +170,7 @@ func (c *Conn) flush(g *Group) {
 		c.mu.Lock()
 		p, timeout := c.rest, c.writeTimeout
 		c.rest = nil
-		if c.err != nil || len(p) == 0 {
+		if c.err != nil || p == nil {
 			if c.err == nil {
 				c.flushed()
 			}
@@ -149,7 +178,11 @@ func (c *Conn) flush(g *Group) {
 			return
 		}
 		c.mu.Unlock()
-		if err := c.put(p, timeout); err != nil {
+		own := p.Own()
+		err := c.put(p, timeout)
+		p.Reset()
+		memory.Add(-own)
+		if err != nil {
 			c.mu.Lock()
 			c.fail(err)
 			c.mu.Unlock()
@@ -159,33 +192,31 @@ func (c *Conn) flush(g *Group) {
 }
 
 // put writes p, and waits for the peer as long as it takes something.
-func (c *Conn) put(p []byte, timeout time.Duration) error {
-	for len(p) > 0 {
-		n := min(len(p), pieceSize)
+func (c *Conn) put(p *memory.Pieces, timeout time.Duration) error {
+	for piece := range p.Chunks(pieceSize) {
 		if err := c.under.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
-		if _, err := c.under.Write(p[:n]); err != nil {
+		if _, err := c.under.Write(piece); err != nil {
 			return err
 		}
-		p = p[n:]
 	}
 	return c.under.SetWriteDeadline(time.Time{})
 }
 
-// WriteThen writes p, after which the connection has no Owner, and calls f once all
+// WriteThen writes p as WritePieces does, after which the connection has no Owner, and calls f once all
 // is written: f decides what becomes of the connection. It is called by WriteThen or,
 // where something is left over, on a goroutine of the connection's; not where the
 // connection fails before. That the peer goes once it has the bytes is no end that
 // Ready is called for; that it does not get them is.
-func (c *Conn) WriteThen(p []byte, f func(*Conn)) {
+func (c *Conn) WriteThen(p *memory.Pieces, f func(*Conn)) {
 	if c.writeThen(p, f) {
 		f(c)
 	}
 }
 
 // writeThen tells whether all is written already.
-func (c *Conn) writeThen(p []byte, f func(*Conn)) bool {
+func (c *Conn) writeThen(p *memory.Pieces, f func(*Conn)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.offer(p, false) != nil {
@@ -209,7 +240,7 @@ func (c *Conn) disowned() (then func(*Conn)) {
 
 // End writes the last bytes and closes the connection once they are written. It
 // writes nothing after WriteLast.
-func (c *Conn) End(p []byte) {
+func (c *Conn) End(p *memory.Pieces) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offer(p, true)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// soak is set by make soak: tests then bear the whole load.
+var soak = os.Getenv("SOAK") != ""
+
+// rss is the resident memory of a process now, and at its peak, in bytes.
+func rss(t *testing.T, pid int) (now, peak int64) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	field := func(name string) int64 {
+		_, rest, _ := strings.Cut(string(status), name+":")
+		kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+		return kib << 10
+	}
+	return field("VmRSS"), field("VmHWM")
+}
+
+// underLimit starts a server with a memory limit.
+func underLimit(t *testing.T, limit int64) *process {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "switchback.yaml")
+	text := fmt.Sprintf("addr: 127.0.0.1:0\nlog_level: warn\nmemory_limit: %d\nendpoints:\n  - {path: /echo, handler: echo}\n  - {path: /broadcast, handler: broadcast}\n", limit)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, "serve", "--config", file)
+}
+
+func (p *process) dial(t *testing.T, request string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	addr := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/")
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, request, addr)
+	return c, bufio.NewReaderSize(c, 512)
+}
+
+const webSocketRequest = " HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+// webSocket opens a session, whose open frame it reads.
+func (p *process) webSocket(t *testing.T, path string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, r := p.dial(t, "GET "+path+"/000/s/websocket"+webSocketRequest)
+	if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v, %v", res, err)
+	}
+	if frame := readFrame(r, nil); frame != "o" {
+		t.Fatalf("the open frame is %q", frame)
+	}
+	return c, r
+}
+
+// readFrame reads a frame of the server's, and returns how it begins: what is over 100
+// bytes it discards, and counts in size.
+func readFrame(r *bufio.Reader, size *atomic.Int64) string {
+	var head [10]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil {
+		return ""
+	}
+	n := int64(head[1])
+	switch n {
+	case 126:
+		io.ReadFull(r, head[2:4])
+		n = int64(binary.BigEndian.Uint16(head[2:]))
+	case 127:
+		io.ReadFull(r, head[2:10])
+		n = int64(binary.BigEndian.Uint64(head[2:]))
+	}
+	begin := make([]byte, min(n, 100))
+	if _, err := io.ReadFull(r, begin); err != nil {
+		return ""
+	}
+	if size != nil {
+		size.Add(n)
+	}
+	if _, err := io.CopyN(io.Discard, r, n-int64(len(begin))); err != nil {
+		return ""
+	}
+	return string(begin)
+}
+
+// maskedFrame is a frame of a client's, with a mask of zeros, of which the first bytes
+// of the payload are there.
+func maskedFrame(payload []byte, size int) []byte {
+	f := binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, uint64(size))
+	return append(append(f, 0, 0, 0, 0), payload...)
+}
+
+// One client sends the largest message, of characters that JSON escapes, to a room whose
+// clients read: each gets it, nobody is closed, and memory is within the limit.
+func TestOneMessageToARoomStaysWithinMemory(t *testing.T) {
+	clients := 300
+	if soak {
+		clients = 5000
+	}
+	message := bytes.Repeat([]byte{1}, 507<<10) // 3 MiB in JSON
+	for _, limit := range []int64{64 << 20, 1 << 30} {
+		t.Run(fmt.Sprint(limit>>20, "MiB"), func(t *testing.T) {
+			p := underLimit(t, limit)
+			var got atomic.Int64
+			var closed atomic.Int32
+			var readers sync.WaitGroup
+			for range clients {
+				_, r := p.webSocket(t, "/broadcast")
+				readers.Go(func() {
+					if !strings.HasPrefix(readFrame(r, &got), `a["\u0001`) {
+						closed.Add(1)
+					}
+				})
+			}
+			sender, sent := p.dial(t, "GET /broadcast/websocket"+webSocketRequest)
+			if res, err := http.ReadResponse(sent, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("handshake: %v, %v", res, err)
+			}
+			idle, _ := rss(t, p.cmd.Process.Pid)
+			begun := time.Now()
+			sender.Write(maskedFrame(message, len(message)))
+			readers.Wait()
+			_, peak := rss(t, p.cmd.Process.Pid)
+			t.Logf("%d clients, limit %d MiB: %.1f GiB read in %.1f s; %d closed; RSS %d MiB idle, %d MiB at most",
+				clients, limit>>20, float64(got.Load())/(1<<30), time.Since(begun).Seconds(), closed.Load(), idle>>20, peak>>20)
+			if closed.Load() > 0 {
+				t.Errorf("%d of %d readers were closed", closed.Load(), clients)
+			}
+			if most := idle + limit*13/10; peak > most {
+				t.Errorf("resident memory was %d MiB, want at most %d", peak>>20, most>>20)
+			}
+		})
+	}
+}
+
+// What is being received counts: bodies and WebSocket messages that are not whole.
+func TestUnfinishedMessagesStayWithinMemory(t *testing.T) {
+	clients := 300
+	for _, limit := range []int64{64 << 20, 1 << 30} {
+		t.Run(fmt.Sprint(limit>>20, "MiB"), func(t *testing.T) {
+			p := underLimit(t, limit)
+			const size = 1 << 20
+			most := bytes.Repeat([]byte("x"), size-1000)
+			idle, _ := rss(t, p.cmd.Process.Pid)
+			var refused, whole atomic.Int32
+			var senders sync.WaitGroup
+			for i := range clients {
+				begin, end := fmt.Appendf(nil, "POST /echo/000/s%d/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", i, size), "503"
+				var c net.Conn
+				var r *bufio.Reader
+				if i%2 == 0 {
+					c, r = p.webSocket(t, "/echo")
+					begin, end = maskedFrame(nil, size), "c[1013"
+				} else {
+					c, r = p.dial(t, fmt.Sprintf("POST /echo/000/s%d/xhr HTTP/1.1\r\nHost: %%s\r\nContent-Length: 0\r\n\r\n", i))
+					res, err := http.ReadResponse(r, nil)
+					if err != nil || res.StatusCode != http.StatusOK {
+						t.Fatalf("opening: %v, %v", res, err)
+					}
+					io.Copy(io.Discard, res.Body)
+				}
+				senders.Go(func() {
+					c.SetDeadline(time.Now().Add(patience))
+					c.Write(begin)
+					if _, err := c.Write(most); err == nil {
+						whole.Add(1)
+					}
+					c.SetReadDeadline(time.Now().Add(2 * time.Second))
+					if answer, _ := r.ReadString(']'); strings.Contains(answer, end) {
+						refused.Add(1)
+					}
+				})
+			}
+			senders.Wait()
+			_, peak := rss(t, p.cmd.Process.Pid)
+			t.Logf("%d unfinished messages of 1 MiB, limit %d MiB: %d refused; RSS %d MiB idle, %d MiB at most", clients, limit>>20, refused.Load(), idle>>20, peak>>20)
+			if peak > idle+limit*13/10 {
+				t.Errorf("resident memory was %d MiB, want at most %d", peak>>20, (idle+limit*13/10)>>20)
+			}
+			if limit < int64(clients*size) && refused.Load() == 0 {
+				t.Error("nobody was told that the server is out of memory")
+			}
+		})
+	}
+}
