@@ -180,17 +180,13 @@ func (l *load) openRest(ctx context.Context, n int) <-chan opened {
 
 func (l *load) dial(ctx context.Context, index int, o client.Options) (*peer, error) {
 	p := &peer{index: index}
-	o.Heartbeat = func() { l.heartbeat(p) }
+	if r, ok := l.role.(interface{ heartbeat(p *peer) }); ok {
+		o.Heartbeat = func() { r.heartbeat(p) }
+	}
 	var err error
 	p.conn, err = client.Dial(ctx, l.flags.URL, o)
 	p.beat.Store(l.now())
 	return p, err
-}
-
-func (l *load) heartbeat(p *peer) {
-	if r, ok := l.role.(interface{ heartbeat(p *peer) }); ok {
-		r.heartbeat(p)
-	}
 }
 
 // add serves a session from now on.
