@@ -20,9 +20,11 @@ func (p *process) bench(args string) (status int, stdout, stderr string) {
 }
 
 func TestBenchPrintsOneJSONObject(t *testing.T) {
-	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
+	const config = `{log_level: error, endpoints: [{path: /echo, handler: echo}, {path: /broadcast, handler: broadcast}, {path: /ws, handler: stomp}]}`
+	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", config))
 	for args, want := range map[string]string{
 		"idle URL/echo --json --pid PID --sessions 5 --hold 100ms --settle 0s":              "bench hold memory sessions transport url",
+		"idle URL/ws --stomp --json --pid PID --sessions 5 --hold 100ms --destination=/a":   "bench hold memory protocol sessions transport url",
 		"echo URL/echo --json --pid PID --sessions 5 --time 100ms --warmup 10ms":            "bench flow sessions transport url",
 		"echo URL/echo --json --pid PID --transport xhr-polling --rate 100 --time 100ms":    "bench flow sessions transport url",
 		"fanout URL/broadcast --json --pid PID --sessions 5 --time 100ms --warmup 10ms":     "bench flow sessions transport url",
@@ -69,7 +71,7 @@ func TestBenchHelpSaysWhatThereIs(t *testing.T) {
 	_, overview, _ := finish(t, "bench", "--help")
 	common := []string{"<url>", "--transport", "--pid", "--concurrency", "--sources", "--insecure", "--anywhere", "--json"}
 	for command, flags := range map[string][]string{
-		"idle":   {"--sessions", "--hold", "--settle", "--heartbeat"},
+		"idle":   {"--sessions", "--hold", "--settle", "--heartbeat", "--stomp", "--destination", "/ws --stomp --transport xhr-streaming --pid PID"},
 		"echo":   {"--sessions", "--size", "--inflight", "--rate", "--time", "--warmup"},
 		"fanout": {"--sessions", "--size", "--rate", "--time", "--warmup"},
 		"open":   {"--time", "--warmup"},
@@ -102,6 +104,7 @@ func TestWrongUseOfBenchExitsWithTwo(t *testing.T) {
 		"open http://127.0.0.1/ --sources 255":              "--sources is 255; it must be from 0 to 254",
 		"open http://127.0.0.1/ --concurrency 0":            "--concurrency is 0; it must be at least 1",
 		"idle http://127.0.0.1/ --hold 0s":                  "--hold is 0s; it must be at least 1ms",
+		"idle http://127.0.0.1/ --destination /topic/a":     "--destination is for --stomp",
 	} {
 		status, stdout, stderr := finish(t, append([]string{"bench"}, strings.Fields(args)...)...)
 		if status != 2 || stdout != "" || !strings.Contains(stderr, want) {

@@ -6,6 +6,7 @@
 //	idle, echo, fanout, open    one kind of load each: what is sent when, and
 //	                            what is expected back
 //	load                        the sessions: opening them, receiving, the end
+//	stomp                       what opening takes besides, with STOMP
 //	meter, process              what is counted here, and what the system
 //	                            counts about the server
 //	report                      the figures, for people and for programs

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,21 +13,33 @@ import (
 )
 
 type idleCommand struct {
-	Flags     flags         `embed:""`
-	Sessions  int           `default:"5000" help:"Sessions to hold."`
-	Hold      time.Duration `default:"10s" help:"How long to hold them."`
-	Settle    time.Duration `default:"1s" help:"How long to wait before that."`
-	Heartbeat time.Duration `default:"25s" help:"The server's heartbeat delay, against which its heartbeats are late. They are seen when --hold is longer."`
+	Flags       flags         `embed:""`
+	Sessions    int           `default:"5000" help:"Sessions to hold."`
+	Hold        time.Duration `default:"10s" help:"How long to hold them."`
+	Settle      time.Duration `default:"1s" help:"How long to wait before that."`
+	Heartbeat   time.Duration `default:"25s" help:"The server's heartbeat delay, against which its heartbeats are late. They are seen when --hold is longer."`
+	STOMP       bool          `name:"stomp" help:"Have each session connect by STOMP 1.2, without heart-beats of STOMP, and subscribe once."`
+	Destination string        `placeholder:"NAME" help:"What to subscribe to with --stomp. The default is /topic/bench."`
 }
 
 // Help is the end of bench idle --help.
 func (*idleCommand) Help() string {
-	return `The memory of a session is what the server has more after --hold than before the first session, divided by their number. Start the server anew for each run: one that has served before has room for sessions already.`
+	return `The memory of a session is what the server has more after --hold than before the first session, divided by their number. Start the server anew for each run: one that has served before has room for sessions already.
+
+With --stomp, such as
+
+    switchback bench idle http://127.0.0.1:8081/ws --stomp --transport xhr-streaming --pid PID
+
+a session counts as opened when the receipt of its SUBSCRIBE has come.`
 }
 
 func (c *idleCommand) Validate() error {
-	return errors.Join(c.Flags.check(), atLeast("sessions", c.Sessions, 1),
+	err := errors.Join(c.Flags.check(), atLeast("sessions", c.Sessions, 1),
 		atLeast("hold", c.Hold, time.Millisecond), atLeast("settle", c.Settle, 0), atLeast("heartbeat", c.Heartbeat, time.Millisecond))
+	if c.Destination != "" && !c.STOMP {
+		err = errors.Join(err, errors.New("--destination is for --stomp"))
+	}
+	return err
 }
 
 // Run holds the sessions.
@@ -42,7 +56,7 @@ func (c *idleCommand) run(l *load) (*report, error) {
 	}
 	defer memory.stop()
 	quiet := &quiet{meter: l.meter, delay: c.Heartbeat, late: newHistogram()}
-	if err := l.open(n, quiet); err != nil {
+	if err := l.open(n, c.role(l, quiet)); err != nil {
 		return nil, err
 	}
 	l.wait(c.Settle, "settling")
@@ -63,6 +77,16 @@ func (c *idleCommand) run(l *load) (*report, error) {
 	r.Hold = newHold(time.Duration(l.now()-held), after.since(before), l.server != 0)
 	r.Heartbeats = quiet.heartbeats(l)
 	return r, nil
+}
+
+// role has sessions be quiet from the start, or after they have subscribed.
+func (c *idleCommand) role(l *load, q *quiet) role {
+	if !c.STOMP {
+		return q
+	}
+	l.protocol = "STOMP"
+	u, _ := url.Parse(l.flags.URL) // newLoad has checked it
+	return &subscriber{q, u.Hostname(), cmp.Or(c.Destination, "/topic/bench"), l.options.OpenTimeout}
 }
 
 // quiet is the role of sessions on which nothing is sent.

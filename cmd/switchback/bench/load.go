@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ type load struct {
 	options  client.Options
 	server   process // or 0: not known
 	progress *progress
+	protocol string // over the sessions; empty: none
 	role     role
 	notes    []string
 
@@ -43,6 +45,14 @@ type role interface {
 	// left is called on the same goroutine when the session has ended before
 	// close.
 	left(p *peer)
+}
+
+// A heartbeater is a role that takes the server's heartbeats, on the same goroutine.
+type heartbeater interface{ heartbeat(p *peer) }
+
+// A connector is a role that has more to do before a session counts as opened.
+type connector interface {
+	connect(ctx context.Context, p *peer) error
 }
 
 // A peer is one session.
@@ -151,8 +161,8 @@ func (l *load) open(n int, role role) error {
 func (l *load) openFirst(ctx context.Context) error {
 	p, err := l.dial(ctx, 0, l.options)
 	if err != nil {
-		return fmt.Errorf("no session could be opened: %s; is a SockJS endpoint served at %s, with %s?",
-			cause(err), l.flags.URL, l.flags.Transport)
+		return fmt.Errorf("no session could be opened: %s; is a %s endpoint served at %s, with %s?",
+			cause(err), cmp.Or(l.protocol, "SockJS"), l.flags.URL, l.flags.Transport)
 	}
 	l.add(p)
 	return nil
@@ -180,17 +190,18 @@ func (l *load) openRest(ctx context.Context, n int) <-chan opened {
 
 func (l *load) dial(ctx context.Context, index int, o client.Options) (*peer, error) {
 	p := &peer{index: index}
-	o.Heartbeat = func() { l.heartbeat(p) }
+	if r, ok := l.role.(heartbeater); ok {
+		o.Heartbeat = func() { r.heartbeat(p) }
+	}
 	var err error
 	p.conn, err = client.Dial(ctx, l.flags.URL, o)
 	p.beat.Store(l.now())
-	return p, err
-}
-
-func (l *load) heartbeat(p *peer) {
-	if r, ok := l.role.(interface{ heartbeat(p *peer) }); ok {
-		r.heartbeat(p)
+	if r, ok := l.role.(connector); ok && err == nil {
+		if err = r.connect(ctx, p); err != nil {
+			p.conn.Close()
+		}
 	}
+	return p, err
 }
 
 // add serves a session from now on.

@@ -82,6 +82,18 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 	}
 }
 
+func TestHeartbeatsAmongMessagesAreNotCounted(t *testing.T) {
+	url := serve(t, transport.Options{HeartbeatDelay: 20 * time.Millisecond})
+	for _, name := range allTransports {
+		t.Run(name, func(t *testing.T) {
+			e := echoCommand{Flags: at(url+"/echo", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
+			wantNoLoss(t, put(t, &e.Flags, e.run))
+			f := fanoutCommand{Flags: at(url+"/broadcast", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
+			wantNoLoss(t, put(t, &f.Flags, f.run))
+		})
+	}
+}
+
 func TestHeartbeatThatDoesNotComeIsOverdue(t *testing.T) {
 	url := serve(t, transport.Options{HeartbeatDelay: -1}) + "/echo"
 	c := idleCommand{Flags: at(url, "websocket"), Sessions: 3, Hold: 60 * time.Millisecond, Heartbeat: 10 * time.Millisecond}

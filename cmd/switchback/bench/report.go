@@ -12,6 +12,7 @@ type report struct {
 	Bench      string         `json:"bench"`
 	URL        string         `json:"url"`
 	Transport  string         `json:"transport"`
+	Protocol   string         `json:"protocol,omitempty"` // over that
 	Sessions   sessions       `json:"sessions"`
 	Memory     *memory        `json:"memory,omitempty"`
 	Hold       *hold          `json:"hold,omitempty"`
@@ -82,6 +83,7 @@ func (l *load) report(bench string) *report {
 		Bench:     bench,
 		URL:       l.flags.URL,
 		Transport: l.flags.Transport,
+		Protocol:  l.protocol,
 		Sessions: sessions{
 			Asked:       l.asked,
 			Opened:      len(l.peers),

@@ -12,6 +12,7 @@ func everything() *report {
 		Bench:      "fanout",
 		URL:        "http://127.0.0.1:1/broadcast",
 		Transport:  "websocket",
+		Protocol:   "STOMP",
 		Sessions:   sessions{Asked: 4, Opened: 3, Lost: 1, OpenSeconds: 0.25},
 		Memory:     &memory{Before: 1 << 20, After: 3 << 20, Peak: 4 << 20, PerSession: 2048, PeakPerSession: 3072},
 		Hold:       &hold{Seconds: 10, Server: &cpu{Percent: 1}, Client: &cpu{Percent: 2}},
@@ -25,7 +26,7 @@ func everything() *report {
 }
 
 func TestReportIsATable(t *testing.T) {
-	want := `fanout      websocket at http://127.0.0.1:1/broadcast
+	want := `fanout      STOMP over websocket at http://127.0.0.1:1/broadcast
 sessions    3 of 4 opened in 0.2 s, 1 lost
 memory      2.00 KiB per session, at most 3.00
             1.0 MiB before, 3.0 after, at most 4.0
@@ -53,7 +54,7 @@ note        as many as fit
 }
 
 func TestReportIsOneJSONObject(t *testing.T) {
-	want := `{"bench":"fanout","url":"http://127.0.0.1:1/broadcast","transport":"websocket",` +
+	want := `{"bench":"fanout","url":"http://127.0.0.1:1/broadcast","transport":"websocket","protocol":"STOMP",` +
 		`"sessions":{"asked":4,"opened":3,"lost":1,"open_seconds":0.25},` +
 		`"memory":{"before_bytes":1048576,"after_bytes":3145728,"peak_bytes":4194304,"per_session_bytes":2048,"peak_per_session_bytes":3072},` +
 		`"hold":{"seconds":10,"server_cpu":{"percent_of_core":1},"client_cpu":{"percent_of_core":2}},` +

@@ -18,7 +18,11 @@ func (t table) row(name, format string, args ...any) {
 // table prints r for people.
 func (r *report) table(w io.Writer) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row(r.Bench, "%s at %s", r.Transport, r.URL)
+	over := r.Transport
+	if r.Protocol != "" {
+		over = r.Protocol + " over " + over
+	}
+	t.row(r.Bench, "%s at %s", over, r.URL)
 	r.Sessions.rows(t)
 	r.Memory.rows(t)
 	r.Hold.rows(t)
