@@ -21,7 +21,7 @@ var imports = map[string][]string{
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session"},
 	"handler/stomp/frame":        {},
-	"handler/stomp":              {"session", "handler", "handler/stomp/frame"},
+	"handler/stomp":              {"session", "session/memory", "handler", "handler/stomp/frame"},
 	"web":                        {},
 }
 

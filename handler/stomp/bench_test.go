@@ -9,18 +9,19 @@ import (
 
 	"switchback/handler"
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 // A sink is a receiver that takes all there is.
 type sink struct {
 	session *session.Local
-	buffer  []byte
+	buffer  memory.Pieces
 }
 
 func (k *sink) Wake() {
 	for k.session != nil {
-		f := k.session.Next(k, k.buffer[:0])
-		k.buffer = f.Bytes
+		f := k.session.Next(k, &k.buffer)
+		k.buffer.Reset()
 		if f.Kind == session.NoFrame || f.Kind == session.CloseFrame {
 			return
 		}

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,38 +29,38 @@ var config = session.Config{
 	SessionLimit:    10000,
 	QueueLimit:      1 << 20,
 	InboxLimit:      1 << 20,
-	MemoryLimit:     1 << 30,
 }
 
 // someQueues are the prefixes of queues, where there are some.
 var someQueues = []string{"/queue"}
 
-// A wire is the framing of the tests: what a native WebSocket carries, or a
-// transport that carries text only.
-type wire struct{ textOnly bool }
-
-func (wire) AppendOpen(dst []byte) []byte      { return dst }
-func (wire) AppendHeartbeat(dst []byte) []byte { return dst }
-
-func (wire) AppendClose(dst []byte, code int, reason string) []byte {
-	return appendUnit(dst, 'c', fmt.Appendf(nil, "CLOSE %d %s", code, reason))
-}
-
-func (wire) AppendText(dst, text []byte) []byte { return appendUnit(dst, 't', text) }
-
-func (w wire) AppendBinary(dst, data []byte) ([]byte, error) {
-	if w.textOnly {
-		return dst, session.ErrText
+// wire is the framing of the tests: what a native WebSocket carries, or a transport
+// that carries text only.
+func wire(binaries bool) *session.Framing {
+	return &session.Framing{
+		Encoding: &session.Encoding{
+			Binary: binaries,
+			AppendBegin: func(dst []byte, size int, binary bool) []byte {
+				kind := byte('t')
+				if binary {
+					kind = 'b'
+				}
+				return beginUnit(dst, kind, size)
+			},
+			AppendPart: func(dst, text []byte) []byte { return append(dst, text...) },
+			Size:       func(text []byte) int { return len(text) },
+			Sized:      true,
+		},
+		AppendClose: func(dst []byte, code int, reason string) []byte {
+			text := fmt.Sprintf("CLOSE %d %s", code, reason)
+			return append(beginUnit(dst, 'c', len(text)), text...)
+		},
+		AppendQueueBegin: func(dst []byte, _ int) []byte { return dst },
 	}
-	return appendUnit(dst, 'b', data), nil
 }
 
-func (wire) Separator() string                    { return "" }
-func (wire) AppendQueue(dst, queue []byte) []byte { return append(dst, queue...) }
-
-func appendUnit(dst []byte, kind byte, data []byte) []byte {
-	dst = binary.AppendUvarint(append(dst, kind), uint64(len(data)))
-	return append(dst, data...)
+func beginUnit(dst []byte, kind byte, size int) []byte {
+	return binary.AppendUvarint(append(dst, kind), uint64(size))
 }
 
 // A world is a broker with its sessions, in virtual time.
@@ -118,7 +119,7 @@ type client struct {
 	mu       sync.Mutex // guards the rest
 	slow     bool       // it does not read
 	messages []string
-	wire     []byte
+	wire     memory.Pieces
 }
 
 // Wake reads what there is.
@@ -130,9 +131,13 @@ func (c *client) Wake() {
 
 func (c *client) read() {
 	for c.session != nil && !c.slow {
-		f := c.session.Next(c, c.wire[:0])
-		c.wire = f.Bytes
-		for b := f.Bytes; len(b) > 0; {
+		f := c.session.Next(c, &c.wire)
+		var b []byte
+		for chunk := range c.wire.Chunks(1 << 20) {
+			b = append(b, chunk...)
+		}
+		c.wire.Reset()
+		for len(b) > 0 {
 			size, n := binary.Uvarint(b[1:])
 			text := string(b[1+n : 1+n+int(size)])
 			if b[0] == 'b' {
@@ -170,7 +175,7 @@ func (w *world) open(transport string) *client {
 	w.Helper()
 	c := &client{world: w}
 	peer := session.Peer{Address: "192.0.2.1", Transport: transport, Binary: transport == "raw-websocket"}
-	s, err := w.registry.Open("", nil, peer, wire{textOnly: !peer.Binary}, c)
+	s, err := w.registry.Open("", nil, peer, wire(peer.Binary), c)
 	if err != nil {
 		w.Fatal(err)
 	}
