@@ -119,17 +119,25 @@ const copied = 1 << 10
 
 // append appends the message to a queue.
 func (m *Prepared) append(p *memory.Pieces, e *Encoding) {
+	if len(m.head)+len(m.tail) == 0 {
+		appendForm(p, m.whole(e))
+		return
+	}
 	form, size := m.form(e), 0
 	if e.Sized {
 		size = len(form.Bytes()) + m.size(e, m.head) + m.size(e, m.tail)
 	}
 	p.Bytes = m.appendPart(e.AppendBegin(p.Bytes, size, m.binary), e, m.head)
-	if len(form.Bytes()) <= copied {
-		p.Bytes = append(p.Bytes, form.Bytes()...)
+	appendForm(p, form)
+	p.Bytes = append(m.appendPart(p.Bytes, e, m.tail), e.End...)
+}
+
+func appendForm(p *memory.Pieces, form *memory.Form) {
+	if b := form.Bytes(); len(b) <= copied {
+		p.Bytes = append(p.Bytes, b...)
 	} else {
 		p.AppendForm(form)
 	}
-	p.Bytes = append(m.appendPart(p.Bytes, e, m.tail), e.End...)
 }
 
 func (m *Prepared) size(e *Encoding, part []byte) int {
@@ -156,3 +164,19 @@ func (m *Prepared) form(e *Encoding) *memory.Form {
 	}
 	return m.forms.Form(e, func() []byte { return e.AppendPart(make([]byte, 0, e.Size(m.body)), m.body) })
 }
+
+// wholeKey is the key of the form that is a whole message.
+type wholeKey struct{ of *Encoding }
+
+// whole is the message of the body alone.
+func (m *Prepared) whole(e *Encoding) *memory.Form {
+	return m.forms.Form(wholeKey{e}, func() []byte {
+		size := m.size(e, m.body)
+		dst := e.AppendBegin(make([]byte, 0, size+aroundMost), size, m.binary)
+		return append(m.appendPart(dst, e, m.body), e.End...)
+	})
+}
+
+// aroundMost is the most that an Encoding has around the parts: the header of a
+// WebSocket frame.
+const aroundMost = 14

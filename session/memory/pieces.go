@@ -172,6 +172,10 @@ func (p *Pieces) Advance(n int) {
 
 // Reset empties the Pieces, and holds no form any more. The capacity of Bytes is kept.
 func (p *Pieces) Reset() {
+	if p.Plain() {
+		p.Bytes, p.gone = p.Bytes[:0], 0
+		return
+	}
 	for _, f := range p.forms {
 		f.form.of.release()
 	}
