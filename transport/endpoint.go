@@ -154,11 +154,19 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 	refuse(w, refused.Status, refused.Reason)
 }
 
-// opened logs a session's beginning.
-func (e *Endpoint) opened(s *session.Local) { e.tell(slog.LevelDebug, "session opened", s) }
+// opened tells of a session's beginning.
+func (e *Endpoint) opened(s *session.Local) {
+	e.tell(slog.LevelDebug, "session opened", s)
+	if e.options.Opened != nil {
+		e.options.Opened(s)
+	}
+}
 
-// closed logs a session's end.
+// closed tells of a session's end.
 func (e *Endpoint) closed(s *session.Local, err error) {
+	if e.options.Closed != nil {
+		defer e.options.Closed(s, err)
+	}
 	var panicked *session.PanicError
 	switch {
 	case errors.As(err, &panicked):

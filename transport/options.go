@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"switchback/session"
 )
 
 // Options are the settings of an endpoint. The zero value is SockJS as it is
@@ -144,6 +146,12 @@ type Options struct {
 	// InboxTimeout is how long a client waits for a busy handler before the
 	// session is closed (1013). The default is 30 seconds.
 	InboxTimeout time.Duration
+
+	// Opened is called before a session's handler hears of it, and Closed after that
+	// has heard of its end, with what it was told or with the *session.PanicError of
+	// its OnClose: each once for a session, with no lock held. They must not block.
+	Opened func(s session.Session)
+	Closed func(s session.Session, err error)
 
 	// Logger gets what happens: debug for the life of sessions, warn for
 	// sessions and pages that are refused and for slow clients and handlers,

@@ -49,6 +49,6 @@
 //   - An answer that refuses a request carries no CORS headers.
 //
 // NewEndpoint refuses options that have no equivalent: BatchLimit, QueueLimit,
-// InboxLimit, CloseTimeout and InboxTimeout must be zero, and zero
+// InboxLimit, CloseTimeout, InboxTimeout, Opened and Closed must be zero, and zero
 // stands for no such limit here, not for the default of transport.Options.
 package igm

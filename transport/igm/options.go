@@ -36,6 +36,8 @@ func unavailable(o transport.Options) []string {
 		{"InboxLimit", o.InboxLimit != 0},
 		{"CloseTimeout", o.CloseTimeout != 0},
 		{"InboxTimeout", o.InboxTimeout != 0},
+		{"Opened", o.Opened != nil},
+		{"Closed", o.Closed != nil},
 	} {
 		if option.set {
 			names = append(names, option.name)
