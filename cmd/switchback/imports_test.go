@@ -20,7 +20,8 @@ var imports = map[string][]string{
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session"},
 	"handler/stomp/frame":        {},
-	"handler/stomp":              {"session", "handler", "handler/stomp/frame"},
+	"handler/stomp/antpath":      {},
+	"handler/stomp":              {"session", "handler", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 }
 

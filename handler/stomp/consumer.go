@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 )
 
@@ -25,7 +26,7 @@ type delivered struct {
 
 // consume makes a subscription a consumer of its queue.
 func (c *conn) consume(s *subscription) error {
-	if isPattern(s.destination) {
+	if antpath.IsPattern(s.destination) {
 		return &Error{Message: "A queue cannot be subscribed to by a pattern: " + s.destination}
 	}
 	q := c.broker.queues.locked(s.destination)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -106,7 +107,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 	if len(keys) == 0 && !b.isQueue(s.destination) {
 		return c.drop(f, "Unknown destination: "+s.destination)
 	}
-	s.pattern = len(keys) > 0 && isPattern(s.destination)
+	s.pattern = len(keys) > 0 && antpath.IsPattern(s.destination)
 	if err := c.checkLimits(s); err != nil {
 		return err
 	}
@@ -148,9 +149,9 @@ func (c *conn) joinTopic(s *subscription, k destinationOf) error {
 	var err error
 	ctx := c.session.Context()
 	if s.pattern {
-		var p *pattern
-		if p, err = clientPattern(k.destination, c.broker.options.Separator); err != nil {
-			return &Error{Message: "Illegal pattern: " + s.destination, Body: strings.TrimPrefix(err.Error(), "stomp: "), Err: err}
+		var p *antpath.Pattern
+		if p, err = antpath.ParseUntrusted(k.destination, c.broker.options.Separator); err != nil {
+			return &Error{Message: "Illegal pattern: " + s.destination, Body: strings.TrimPrefix(err.Error(), "antpath: "), Err: err}
 		}
 		t, err = c.broker.topics.joinPattern(ctx, keyPattern{kind: k.kind, pattern: p}, s)
 	} else {
