@@ -10,8 +10,8 @@
 //	{name}             is the same, and the value of a variable
 //	{name:expression}  is what a regular expression matches, and the value of a variable
 //
-// and the segment ** is any number of segments. Regular expressions are Go's, not Java's,
-// so that a match takes no longer than pattern and path are long.
+// and the segment ** is any number of segments. Regular expressions are Go's, not Java's:
+// they have no lookaround, and none takes for ever.
 //
 // pattern.go has how patterns are parsed, match.go how they match, compare.go which goes
 // first.

@@ -13,6 +13,7 @@ type Pattern struct {
 	separator string
 	segments  []segment
 	variables []string // names, in order
+	open      openness
 }
 
 type segmentKind uint8
@@ -93,12 +94,15 @@ func (p *Pattern) parseSegment(part string) (segment, error) {
 	case !strings.ContainsAny(part, "*?{"):
 		return segment{kind: literal, text: part}, nil
 	case part == "**":
+		p.open.double++
 		return segment{kind: deep, text: part}, nil
 	case strings.IndexByte(part, '{') < 0:
+		p.open.glob(part)
 		return segment{kind: glob, text: part}, nil
 	}
 	if part[0] == '{' && closing(part) == len(part)-1 && !strings.ContainsAny(part[1:], "{:") {
 		p.variables = append(p.variables, part[1:len(part)-1])
+		p.open.spelled += len(part) - 1
 		return segment{kind: variable, text: part}, nil
 	}
 	return p.parseExpression(part)
@@ -113,9 +117,11 @@ func (p *Pattern) parseExpression(part string) (segment, error) {
 		switch part[i] {
 		case '?':
 			b.WriteByte('.')
+			p.open.question++
 			i++
 		case '*':
 			b.WriteString(".*")
+			p.open.single++
 			i++
 		case '{':
 			n := closing(part[i:])
@@ -129,6 +135,7 @@ func (p *Pattern) parseExpression(part string) (segment, error) {
 			s.groups = append(s.groups, fmt.Sprint("variable", len(s.groups)))
 			fmt.Fprintf(&b, "(?P<%s>%s)", s.groups[len(s.groups)-1], expr)
 			p.variables = append(p.variables, name)
+			p.open.spelled += n
 			i += n + 1
 		default:
 			n := strings.IndexAny(part[i+1:], "?*{")
@@ -161,9 +168,8 @@ func closing(s string) int {
 	return -1
 }
 
-// MaxUntrusted is the length in bytes of a pattern that ParseUntrusted takes. A match takes
-// as long as pattern and path together make it: this bounds the one, and is more than any
-// front-end is known to need.
+// MaxUntrusted is how many bytes a pattern may have that ParseUntrusted takes: a match takes
+// up to the product of the lengths of pattern and path, of which this is the one.
 const MaxUntrusted = 200
 
 // names are what a pattern without regular expressions may have in braces.
@@ -195,5 +201,7 @@ func (p *Pattern) parseUntrusted(part string) (segment, error) {
 	case plain == part, plain == "*":
 		return p.parseSegment(part)
 	}
+	p.open.glob(plain)
+	p.open.spelled += len(part) - len(plain)
 	return segment{kind: glob, text: plain}, nil
 }

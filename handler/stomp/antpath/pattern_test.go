@@ -89,14 +89,22 @@ func TestMatchingTakesNoLongTime(t *testing.T) {
 }
 
 func TestMoreSpecificPatternsGoFirst(t *testing.T) {
-	order := []string{"/hotels/new", "/hotels/new?", "/hotels/{hotel}", "/hotels/{a}/{b}", "/hotels/**", "/**"}
-	for i, text := range order {
-		for j, other := range order {
-			p, err1 := Parse(text, "/")
-			q, err2 := Parse(other, "/")
-			if err1 != nil || err2 != nil {
-				t.Fatal(err1, err2)
-			}
+	order := []string{
+		"/hotels/new", "/hotels/new?", "/hotels/n??", // ? counts for less than *
+		"/hotels/new*", "/{x}/bookings", "/hotels/{identifier}", "/hotels/*", // a name's length says nothing
+		"/hotels/{a:[0-9]*}/{b}", "/{a}/{b}/{c}/{d}", // nor does an expression
+		"/hotels/new/**", "/hotels/**", "/**/{a}", "/**/hotels/**", "/**", // ** goes behind, alone last
+	}
+	var patterns []*Pattern
+	for _, text := range order {
+		p, err := Parse(text, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns = append(patterns, p)
+	}
+	for i, p := range patterns {
+		for j, q := range patterns {
 			if got := p.Compare(q); got != cmp.Compare(i, j) {
 				t.Errorf("%s and %s: got %d", p, q, got)
 			}
