@@ -31,7 +31,7 @@ func (c *conn) consume(s *subscription) error {
 	}
 	q := c.broker.queues.locked(s.destination)
 	if q == nil {
-		return &Error{Message: "Too many queues", Err: ErrQueueFull, counter: &c.broker.stats.queueLimit}
+		return &Error{Message: "Too many queues", Err: ErrQueueFull, counter: &c.broker.stats.QueueLimit}
 	}
 	s.consumer = &consumer{queue: q, subscription: s}
 	q.consumers = append(q.consumers, s.consumer)
@@ -120,7 +120,7 @@ func (c *consumer) send(l *letter, tag uint64, redelivered bool) error {
 	err := s.conn.deliver(d, l.headers, l.body, l.content)
 	if err == nil {
 		s.conn.pulse.sent.Store(int64(s.conn.broker.clock.now()))
-		s.conn.broker.stats.messages.Add(1)
+		s.conn.broker.stats.Messages.Add(1)
 	}
 	return err
 }

@@ -182,7 +182,7 @@ func (c *conn) answerDirectly(s *subscription, answer *reply) {
 	h[0].Value = s.destination
 	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
 	if c.deliver(d, h, body, contentOf(h, body)) == nil {
-		c.broker.stats.messages.Add(1)
+		c.broker.stats.Messages.Add(1)
 	}
 }
 

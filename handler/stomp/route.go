@@ -203,7 +203,7 @@ func (c *conn) invoke(route *route, r *Request) (*reply, Reply) {
 	if err == nil {
 		return answer, route.reply
 	}
-	c.broker.stats.handlerErrors.Add(1)
+	c.broker.stats.HandlerErrors.Add(1)
 	c.broker.failures.mu.RLock()
 	list := c.broker.failures.list
 	c.broker.failures.mu.RUnlock()

@@ -64,7 +64,7 @@ func (c *conn) refusedMessage(destination string, err error) error {
 	case err == nil, errors.As(err, &e):
 		return err
 	case errors.Is(err, ErrQueueFull):
-		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.queueLimit}
+		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.QueueLimit}
 	case errors.Is(err, ErrMemory):
 		return c.outOfMemory()
 	}

@@ -121,7 +121,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 	c.mu.Lock()
 	c.subscriptions = append(c.subscriptions, s)
 	c.mu.Unlock()
-	b.stats.subscriptions.Add(1)
+	b.stats.Subscriptions.Add(1)
 	if s.consumer != nil {
 		s.consumer.start()
 	}
@@ -175,7 +175,7 @@ func (c *conn) checkLimits(s *subscription) error {
 			patterns++
 		}
 	}
-	counter := &c.broker.stats.subscriptionLimit
+	counter := &c.broker.stats.SubscriptionLimit
 	switch {
 	case len(c.subscriptions) >= o.SubscriptionLimit:
 		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions has been reached", o.SubscriptionLimit), counter: counter}
@@ -215,7 +215,7 @@ func (c *conn) unsubscribe(f *frame.Frame) error {
 	c.subscriptions = slices.Delete(c.subscriptions, i, i+1)
 	c.mu.Unlock()
 	c.leave(s)
-	c.broker.stats.subscriptions.Add(-1)
+	c.broker.stats.Subscriptions.Add(-1)
 	c.broker.options.Events.unsubscribe(s.public())
 	return nil
 }
@@ -229,7 +229,7 @@ func (c *conn) leaveAll() []*subscription {
 	for _, s := range all {
 		c.leave(s)
 	}
-	c.broker.stats.subscriptions.Add(-int64(len(all)))
+	c.broker.stats.Subscriptions.Add(-int64(len(all)))
 	return all
 }
 

@@ -56,7 +56,7 @@ func (t *topic) deliver(p *publication) {
 	for _, s := range *to {
 		f.send(s)
 	}
-	t.broker.stats.messages.Add(int64(f.sent))
+	t.broker.stats.Messages.Add(int64(f.sent))
 	clear(*to)
 	*to = (*to)[:0]
 	recipients.Put(to)
