@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync"
 
+	"switchback/handler"
 	"switchback/handler/stomp/antpath"
-	"switchback/session"
 )
 
 // A keyPattern matches the keys of one kind of destination.
@@ -88,17 +88,15 @@ func (g *patterns) remove(t *topic) bool {
 	return len(g.keys) == 0
 }
 
-// SendPrepared delivers an envelope to the patterns that match its key.
-func (g *patterns) SendPrepared(m *session.Prepared) error {
-	p, err := g.broker.open(m.Text())
-	if err != nil {
-		return err
+// Receive delivers to the patterns that match the key.
+func (g *patterns) Receive(p *handler.Publication) {
+	m := g.broker.open(p)
+	if m == nil {
+		return
 	}
-	for _, t := range g.matching(p.key) {
-		t.deliver(p)
+	for _, t := range g.matching(m.key) {
+		t.deliver(m, p.ID)
 	}
-	p.free()
-	return nil
 }
 
 // matching returns the topics whose patterns match a key. They are compared
