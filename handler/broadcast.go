@@ -13,7 +13,7 @@ type Broadcast struct {
 }
 
 func (b Broadcast) OnOpen(s session.Session) error {
-	return b.Hub.Subscribe(context.Background(), b.Topic, s)
+	return b.Hub.Subscribe(context.Background(), b.Topic, ForSession(s))
 }
 
 func (b Broadcast) OnMessage(_ session.Session, text []byte) error {
@@ -21,5 +21,5 @@ func (b Broadcast) OnMessage(_ session.Session, text []byte) error {
 }
 
 func (b Broadcast) OnClose(s session.Session, _ error) {
-	b.Hub.Unsubscribe(context.Background(), b.Topic, s)
+	b.Hub.Unsubscribe(context.Background(), b.Topic, ForSession(s))
 }

@@ -2,49 +2,44 @@ package handler
 
 import "context"
 
-// An Engine carries publications between the nodes of a cluster. Its methods
-// may be called from any goroutine. Texts are valid until the call returns, in
-// both directions.
+// An Engine carries publications between the nodes of a cluster, as bytes that it need not
+// understand. Its methods may be called from any goroutine. Bytes are valid until the call
+// returns, in both directions.
 type Engine interface {
-	// Start is called once, first. The engine calls deliver for each
-	// publication on a topic that this node has subscribed to, whichever node
-	// published it, in the order of each publisher.
-	Start(deliver func(topic string, text []byte)) error
+	// Start is called once, first. The engine calls deliver for each publication on a
+	// topic that this node has subscribed to, in the order of each publisher, from any
+	// goroutine. It may leave out what this node has published: the Hub has delivered that
+	// already, and drops it. An error is of bytes that are no publication, or one of a
+	// newer node: it is for the log, and the next is delivered all the same.
+	Start(deliver func(topic string, data []byte) error) error
 
 	// Subscribe and Unsubscribe are called in turn for a topic, when its first
-	// session on this node comes and when its last has gone. What is published
-	// after Subscribe has returned is delivered.
+	// subscriber on this node comes and when its last has gone. What another node
+	// publishes after Subscribe has returned is delivered.
 	Subscribe(ctx context.Context, topic string) error
 	Unsubscribe(ctx context.Context, topic string) error
 
-	Publish(ctx context.Context, topic string, text []byte) error
+	// Publish takes a publication to the other nodes that have subscribed to a topic.
+	// Calls come one at a time, in the order of the stamps: the Hub holds a lock, so
+	// Publish must not wait for the network, nor call deliver. It copies data into a
+	// queue, and returns an error where that is full or the network is known to be down.
+	Publish(ctx context.Context, topic string, data []byte) error
 
 	// Close ends deliveries before it returns.
 	Close() error
 }
 
-// Memory is the Engine of one node: what is published is delivered before
-// Publish returns.
-type Memory struct {
-	deliver func(topic string, text []byte)
-}
+// Memory is the Engine of one node, which has nothing to carry. The Hub, which delivers on
+// its own node, knows it: it encodes nothing for it, and does not call its Publish.
+type Memory struct{}
 
 var _ Engine = (*Memory)(nil)
 
 // NewMemory returns an Engine for one node.
 func NewMemory() *Memory { return new(Memory) }
 
-func (m *Memory) Start(deliver func(topic string, text []byte)) error {
-	m.deliver = deliver
-	return nil
-}
-
-func (m *Memory) Subscribe(context.Context, string) error   { return nil }
-func (m *Memory) Unsubscribe(context.Context, string) error { return nil }
-
-func (m *Memory) Publish(_ context.Context, topic string, text []byte) error {
-	m.deliver(topic, text)
-	return nil
-}
-
-func (m *Memory) Close() error { return nil }
+func (*Memory) Start(func(topic string, data []byte) error) error { return nil }
+func (*Memory) Subscribe(context.Context, string) error           { return nil }
+func (*Memory) Unsubscribe(context.Context, string) error         { return nil }
+func (*Memory) Publish(context.Context, string, []byte) error     { return nil }
+func (*Memory) Close() error                                      { return nil }

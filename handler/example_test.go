@@ -12,7 +12,7 @@ import (
 type chat struct{ hub *handler.Hub }
 
 func (c chat) OnOpen(s session.Session) error {
-	return c.hub.Subscribe(context.Background(), "room", s)
+	return c.hub.Subscribe(context.Background(), "room", handler.ForSession(s))
 }
 
 func (c chat) OnMessage(s session.Session, text []byte) error {
@@ -21,7 +21,7 @@ func (c chat) OnMessage(s session.Session, text []byte) error {
 }
 
 func (c chat) OnClose(s session.Session, _ error) {
-	c.hub.Unsubscribe(context.Background(), "room", s)
+	c.hub.Unsubscribe(context.Background(), "room", handler.ForSession(s))
 }
 
 func ExampleHub() {

@@ -2,27 +2,45 @@ package handler
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 
 	"switchback/session"
 )
 
-// A Subscriber is sent what is published on the topics that it has subscribed to: a
-// session.Session, or what stands for many. It is compared by ==, and so must be able
-// to be: a pointer mostly.
+// A Subscriber is given what is published on the topics that it has subscribed to: a session,
+// by ForSession, or what stands for many. It is compared by ==, and so must be able to be:
+// a pointer mostly.
 type Subscriber interface {
-	// SendPrepared must not block. The Hub ignores its error.
-	SendPrepared(m *session.Prepared) error
+	// Receive must not block. Calls for one publication come one after the other, those
+	// for several at once.
+	Receive(p *Publication)
 }
 
+// ForSession returns the Subscriber that sends s the text of each publication. Those of
+// the same session are the same.
+func ForSession(s session.Session) Subscriber { return sessionSubscriber{s} }
+
+type sessionSubscriber struct{ session session.Session }
+
+// Receive drops the error: it is the session's, which has closed.
+func (s sessionSubscriber) Receive(p *Publication) { s.session.SendPrepared(p.prepare()) }
+
 // A Hub joins the subscribers of this node to topics, over an Engine. Its methods
-// may be called from any goroutine. It holds no lock while it sends or calls
-// the engine, so one slow client or a slow engine stops no other topic.
+// may be called from any goroutine. It delivers on its own node itself, and the engine to
+// the other nodes. It holds no lock while it delivers or calls the engine, but for Publish
+// of the engine: so one slow client or a slow engine stops no other topic.
 type Hub struct {
 	engine Engine
+	alone  bool   // the engine carries nothing
+	origin uint64 // of this node's publications
 	seed   maphash.Seed
 	shards [64]hubShard
+
+	carrying sync.Mutex // held while the engine is given a publication; guards counter
+	counter  uint64     // of the last one
 }
 
 type hubShard struct {
@@ -43,11 +61,12 @@ type topic struct {
 
 // NewHub returns a Hub over an engine, which it starts and from then on owns.
 func NewHub(engine Engine) (*Hub, error) {
-	h := &Hub{engine: engine, seed: maphash.MakeSeed()}
+	_, alone := engine.(*Memory)
+	h := &Hub{engine: engine, alone: alone, origin: rand.Uint64(), seed: maphash.MakeSeed()}
 	for i := range h.shards {
 		h.shards[i].topics = make(map[string]*topic)
 	}
-	return h, engine.Start(h.deliver)
+	return h, engine.Start(h.receive)
 }
 
 // Close closes the engine.
@@ -75,10 +94,70 @@ func (h *Hub) Unsubscribe(ctx context.Context, name string, s Subscriber) error 
 	return h.settle(ctx, t)
 }
 
-// Publish sends text to all who have subscribed to a topic, on any node. It
-// keeps nothing of text. It does not wait for clients.
+// Publish sends text to all who have subscribed to a topic, on any node: see PublishTo.
 func (h *Hub) Publish(ctx context.Context, name string, text []byte) error {
-	return h.engine.Publish(ctx, name, text)
+	return h.PublishTo(ctx, &Publication{Text: text}, name)
+}
+
+// PublishTo gives p to all who have subscribed to one of the topics, on any node: to those
+// of this one before it returns, as it is, and encoded to the engine. Who has subscribed to
+// several gets it several times. What one goroutine publishes is delivered in its order.
+//
+// An error is the engine's, or an ID that is too long: then nobody on this node has got p,
+// though others may have. The Hub stamps p, and keeps nothing of it. It does not wait for
+// clients.
+func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) error {
+	if len(p.ID) > MaxID {
+		return errID
+	}
+	p.Origin = h.origin
+	if !h.alone {
+		if err := h.carry(ctx, p, topics); err != nil {
+			return err
+		}
+	}
+	for _, name := range topics {
+		h.deliver(name, p)
+	}
+	return nil
+}
+
+// encodings are memory for what engines are given.
+var encodings = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is the size over which such memory is left to the collector.
+const maxPooled = 64 << 10
+
+// carry gives a publication to the engine. The lock has stamps rise in the order in which
+// the engine has them.
+func (h *Hub) carry(ctx context.Context, p *Publication, topics []string) error {
+	b := encodings.Get().(*[]byte)
+	defer func() {
+		if cap(*b) <= maxPooled {
+			encodings.Put(b)
+		}
+	}()
+	*b = p.append((*b)[:0])
+	h.carrying.Lock()
+	defer h.carrying.Unlock()
+	h.counter++
+	p.Counter = h.counter
+	binary.BigEndian.PutUint64((*b)[counterAt:], p.Counter)
+	for _, name := range topics {
+		if err := h.engine.Publish(ctx, name, *b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive delivers what the engine brings, but for what this node has published.
+func (h *Hub) receive(name string, data []byte) error {
+	p, err := decodePublication(data)
+	if err == nil && p.Origin != h.origin {
+		h.deliver(name, p)
+	}
+	return err
 }
 
 // Subscribers is the number of those on this node that have subscribed to a topic.
@@ -106,9 +185,8 @@ func (h *Hub) find(name string) *topic {
 // recipients are buffers for the subscribers of a topic.
 var recipients = sync.Pool{New: func() any { return new([]Subscriber) }}
 
-// deliver sends a publication to the subscribers of a topic, encoded once. An error
-// of one is its own: it has closed.
-func (h *Hub) deliver(name string, text []byte) {
+// deliver gives a publication to the subscribers of a topic.
+func (h *Hub) deliver(name string, p *Publication) {
 	t := h.find(name)
 	if t == nil {
 		return
@@ -117,9 +195,8 @@ func (h *Hub) deliver(name string, text []byte) {
 	t.mu.Lock()
 	*to = append((*to)[:0], t.subscribers...)
 	t.mu.Unlock()
-	m := session.Prepare(text)
 	for _, s := range *to {
-		s.SendPrepared(m)
+		s.Receive(p)
 	}
 	clear(*to)
 	recipients.Put(to)

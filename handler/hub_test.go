@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,14 +33,14 @@ func TestSubscribersHearTheirTopic(t *testing.T) {
 	h, ctx := newHub(t, NewMemory()), t.Context()
 	a, b := sessiontest.New(session.Peer{}), sessiontest.New(session.Peer{})
 	h.Publish(ctx, "x", []byte("nobody"))
-	h.Subscribe(ctx, "x", a)
-	h.Subscribe(ctx, "x", a)
-	h.Subscribe(ctx, "x", b)
-	h.Subscribe(ctx, "y", b)
+	h.Subscribe(ctx, "x", ForSession(a))
+	h.Subscribe(ctx, "x", ForSession(a))
+	h.Subscribe(ctx, "x", ForSession(b))
+	h.Subscribe(ctx, "y", ForSession(b))
 	h.Publish(ctx, "x", []byte("1"))
 	h.Publish(ctx, "y", []byte("2"))
-	h.Unsubscribe(ctx, "x", a)
-	h.Unsubscribe(ctx, "x", a)
+	h.Unsubscribe(ctx, "x", ForSession(a))
+	h.Unsubscribe(ctx, "x", ForSession(a))
 	h.Publish(ctx, "x", []byte("3"))
 	if heard(a) != "[1]" || heard(b) != "[1 2 3]" {
 		t.Errorf("got %s and %s", heard(a), heard(b))
@@ -47,8 +48,8 @@ func TestSubscribersHearTheirTopic(t *testing.T) {
 	if h.Subscribers("x") != 1 || h.Subscribers("z") != 0 {
 		t.Errorf("%d subscribers", h.Subscribers("x"))
 	}
-	h.Unsubscribe(ctx, "x", b)
-	h.Unsubscribe(ctx, "y", b)
+	h.Unsubscribe(ctx, "x", ForSession(b))
+	h.Unsubscribe(ctx, "y", ForSession(b))
 	for i := range h.shards {
 		if n := len(h.shards[i].topics); n != 0 {
 			t.Errorf("%d topics are kept", n)
@@ -97,11 +98,11 @@ func TestEngineIsSubscribedInTurn(t *testing.T) {
 			s := sessiontest.New(session.Peer{})
 			for i := range 100 {
 				topic := fmt.Sprint(i % 2)
-				if err := h.Subscribe(ctx, topic, s); err != nil {
+				if err := h.Subscribe(ctx, topic, ForSession(s)); err != nil {
 					t.Error(err)
 				}
 				h.Publish(ctx, topic, []byte("x"))
-				if err := h.Unsubscribe(ctx, topic, s); err != nil {
+				if err := h.Unsubscribe(ctx, topic, ForSession(s)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -121,11 +122,186 @@ func TestEngineIsSubscribedInTurn(t *testing.T) {
 func TestEngineThatFailsSubscribesNobody(t *testing.T) {
 	e := &strictEngine{t: t, have: make(map[string]bool), fail: errors.New("no network")}
 	h := newHub(t, e)
-	if err := h.Subscribe(t.Context(), "x", sessiontest.New(session.Peer{})); err != e.fail {
+	if err := h.Subscribe(t.Context(), "x", ForSession(sessiontest.New(session.Peer{}))); err != e.fail {
 		t.Errorf("got %v", err)
 	}
 	if h.Subscribers("x") != 0 || len(h.shard("x").topics) != 0 {
 		t.Error("is subscribed all the same, or the topic is kept")
+	}
+}
+
+// A node is an engine that keeps what it is given, for the test to carry to other nodes.
+type node struct {
+	Memory
+	deliver func(topic string, data []byte) error
+	given   []given
+}
+
+type given struct {
+	topic string
+	data  []byte
+}
+
+func (n *node) Start(deliver func(topic string, data []byte) error) error {
+	n.deliver = deliver
+	return nil
+}
+
+func (n *node) Publish(_ context.Context, topic string, data []byte) error {
+	n.given = append(n.given, given{topic, bytes.Clone(data)})
+	return nil
+}
+
+// carry delivers all that has been published to nodes, and spoils it afterwards.
+func (n *node) carry(t *testing.T, to ...*node) {
+	t.Helper()
+	for _, g := range n.given {
+		for _, other := range to {
+			data := bytes.Clone(g.data)
+			if err := other.deliver(g.topic, data); err != nil {
+				t.Error(err)
+			}
+			clear(data)
+		}
+	}
+	n.given = nil
+}
+
+// A receiver keeps what it is given.
+type receiver struct{ got []Publication }
+
+func (r *receiver) Receive(p *Publication) {
+	kept := *p
+	kept.Text = bytes.Clone(p.Text)
+	r.got = append(r.got, kept)
+}
+
+// Each node's publications reach its own subscribers at once, those of the other node once
+// and in order, and come back to nobody.
+func TestEngineCarriesToOtherNodes(t *testing.T) {
+	var engines [2]*node
+	var hubs [2]*Hub
+	var sessions [2]*sessiontest.Session
+	var receivers [2]*receiver
+	ctx := t.Context()
+	for i := range hubs {
+		engines[i] = new(node)
+		hubs[i] = newHub(t, engines[i])
+		sessions[i], receivers[i] = sessiontest.New(session.Peer{}), new(receiver)
+		hubs[i].Subscribe(ctx, "x", ForSession(sessions[i]))
+		hubs[i].Subscribe(ctx, "y", receivers[i])
+	}
+	text := []byte("1")
+	hubs[0].Publish(ctx, "x", text)
+	text[0] = '2'
+	hubs[0].PublishTo(ctx, &Publication{ID: "id", Epoch: 3, Offset: 4, Text: text}, "x", "y")
+	hubs[1].Publish(ctx, "x", []byte("3"))
+	text[0] = '0'
+	if heard(sessions[0]) != "[1 2]" || heard(sessions[1]) != "[3]" {
+		t.Errorf("before: got %s and %s", heard(sessions[0]), heard(sessions[1]))
+	}
+	for _, e := range engines {
+		e.carry(t, engines[:]...)
+	}
+	if heard(sessions[0]) != "[1 2 3]" || heard(sessions[1]) != "[3 1 2]" {
+		t.Errorf("got %s and %s", heard(sessions[0]), heard(sessions[1]))
+	}
+	for i, r := range receivers {
+		if len(r.got) != 1 {
+			t.Fatalf("node %d got %v", i, r.got)
+		}
+		p := r.got[0]
+		if p.Origin != hubs[0].origin || p.Counter != 2 || p.ID != "id" || p.Epoch != 3 || p.Offset != 4 || i == 1 && string(p.Text) != "2" {
+			t.Errorf("node %d got %+v", i, p)
+		}
+	}
+	if err := hubs[0].receive("x", []byte("\x02")); err == nil {
+		t.Error("is taken for a publication")
+	}
+}
+
+// Stamps rise in the order in which the engine has them, whoever publishes.
+func TestStampsRise(t *testing.T) {
+	e := new(node)
+	h := newHub(t, e)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 100 {
+				h.Publish(t.Context(), "x", nil)
+			}
+		})
+	}
+	all.Wait()
+	for i, g := range e.given {
+		if p, err := decodePublication(g.data); err != nil || p.Counter != uint64(i+1) {
+			t.Fatalf("%d: got %+v, %v", i, p, err)
+		}
+	}
+}
+
+// A countedPayload counts how often it is encoded.
+type countedPayload struct{ encoded int }
+
+func (c *countedPayload) Append(dst []byte) []byte {
+	c.encoded++
+	return append(dst, "text"...)
+}
+
+func TestPayloadIsEncodedWhereTextIsAskedFor(t *testing.T) {
+	ctx := t.Context()
+	for _, c := range []struct {
+		what    string
+		engine  Engine
+		session bool
+		want    int
+	}{
+		{"one node", NewMemory(), false, 0}, {"a session on it", NewMemory(), true, 1}, {"other nodes", new(node), false, 1},
+	} {
+		h, payload, r, s := newHub(t, c.engine), new(countedPayload), new(plainReceiver), sessiontest.New(session.Peer{})
+		h.Subscribe(ctx, "x", r)
+		h.Subscribe(ctx, "y", r)
+		if c.session {
+			h.Subscribe(ctx, "x", ForSession(s))
+			h.Subscribe(ctx, "y", ForSession(s))
+		}
+		h.PublishTo(ctx, &Publication{Payload: payload}, "x", "y")
+		if payload.encoded != c.want || r.got != 2 || c.session && heard(s) != "[text text]" {
+			t.Errorf("%s: encoded %d times, %d deliveries, %s", c.what, payload.encoded, r.got, heard(s))
+		}
+	}
+}
+
+// A plainReceiver takes a payload as it is.
+type plainReceiver struct{ got int }
+
+func (r *plainReceiver) Receive(p *Publication) {
+	if _, ok := p.Payload.(*countedPayload); ok && p.Text == nil {
+		r.got++
+	}
+}
+
+// A lost engine is no network.
+type lost struct{ Memory }
+
+var errLost = errors.New("no network")
+
+func (*lost) Publish(context.Context, string, []byte) error { return errLost }
+
+func TestWhatIsNotPublishedIsNotDelivered(t *testing.T) {
+	for _, c := range []struct {
+		engine Engine
+		id     string
+		want   error
+	}{
+		{new(lost), "", errLost}, {NewMemory(), strings.Repeat("x", MaxID), nil}, {NewMemory(), strings.Repeat("x", MaxID+1), errID},
+	} {
+		h, s := newHub(t, c.engine), sessiontest.New(session.Peer{})
+		h.Subscribe(t.Context(), "x", ForSession(s))
+		err := h.PublishTo(t.Context(), &Publication{ID: c.id, Text: []byte("1")}, "x")
+		if err != c.want || (len(s.Texts()) == 1) != (err == nil) {
+			t.Errorf("got %v and %s, want %v", err, heard(s), c.want)
+		}
 	}
 }
 

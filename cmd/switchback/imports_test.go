@@ -19,9 +19,10 @@ var imports = map[string][]string{
 	"transport/internal/netpoll": {"session/memory", "golang.org/x/sys/unix"},
 	"transport/client":           {"session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
-	"handler":                    {"session"},
+	"handler":                    {"session", "session/memory"},
 	"handler/stomp/frame":        {},
-	"handler/stomp":              {"session", "session/memory", "handler", "handler/stomp/frame"},
+	"handler/stomp/antpath":      {},
+	"handler/stomp":              {"session", "session/memory", "handler", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 }
 

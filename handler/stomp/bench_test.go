@@ -89,6 +89,22 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
+// What a SEND costs whose message goes to subscriptions of this node.
+func BenchmarkPublish(b *testing.B) {
+	for _, n := range []int{1, subscribers} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			broker, _ := New(Options{})
+			defer broker.Close()
+			all := openSinks(b, broker, n, "CONNECT\naccept-version:1.2\n\n\x00", "SUBSCRIBE\nid:sub-0\ndestination:/topic/a\n\n\x00")
+			text := []byte("SEND\ndestination:/topic/a\ncontent-type:text/plain\n\nhello\x00")
+			b.ReportAllocs()
+			for b.Loop() {
+				all[0].Receive(context.Background(), text)
+			}
+		})
+	}
+}
+
 // An idle client that is connected and has subscribed, beside its session.
 func TestIdleClientIsSmall(t *testing.T) {
 	const n = 2000

@@ -45,7 +45,7 @@ type Broker struct {
 	failures failures
 	dropped  noted
 	memory   budget
-	stats    counters
+	stats    Stats
 }
 
 var (
@@ -72,8 +72,8 @@ func New(o Options) (*Broker, error) {
 	b.limits = frame.Limits{Frame: o.FrameLimit, Body: o.BodyLimit, HeaderBytes: o.HeaderLimit, Headers: o.HeaderCountLimit}
 	b.connectLimits = b.limits
 	b.connectLimits.Frame = min(o.FrameLimit, o.HeaderLimit+1)
-	b.memory.limit = o.MemoryLimit
-	b.users.init()
+	b.memory = budget{o.MemoryLimit, &b.stats.Memory}
+	b.users.init(&b.stats.Clients)
 	b.topics.init(b)
 	b.queues.init(b)
 	return b, nil

@@ -147,7 +147,7 @@ func (c *conn) receive() (err error) {
 		if !ok {
 			return c.account()
 		}
-		c.broker.stats.frames.Add(1)
+		c.broker.stats.Frames.Add(1)
 		if err := c.handle(f); err != nil {
 			return c.refuse(err, f)
 		}
@@ -172,7 +172,7 @@ func (c *conn) account() error {
 }
 
 func (c *conn) outOfMemory() error {
-	return &Error{Message: "The server is out of memory", Err: ErrMemory, counter: &c.broker.stats.memoryLimit}
+	return &Error{Message: "The server is out of memory", Err: ErrMemory, counter: &c.broker.stats.MemoryLimit}
 }
 
 // handle does what a frame asks for, and sends its receipt.
@@ -260,7 +260,7 @@ func (c *conn) end(code int, e *Error) {
 		return
 	}
 	if e != nil {
-		c.broker.stats.errors.Add(1)
+		c.broker.stats.Errors.Add(1)
 		c.sendError(e, nil)
 	}
 	c.session.Close(code, "")

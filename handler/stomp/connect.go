@@ -28,7 +28,7 @@ func (c *conn) connect(f *frame.Frame) error {
 		return nil // too late
 	}
 	c.known = true
-	c.broker.stats.connects.Add(1)
+	c.broker.stats.Connects.Add(1)
 	c.broker.options.Events.connect(&c.client)
 	c.broker.users.add(c)
 	c.send(frame.Connected, answer, nil)

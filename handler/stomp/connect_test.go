@@ -175,7 +175,7 @@ func TestSilentClientIsClosed(t *testing.T) {
 		c.want()
 		time.Sleep(30*time.Second + time.Millisecond)
 		c.want(errorFrame("Session closed."), closed1002)
-		if w.broker.Stats().Silent != 1 {
+		if w.broker.Stats().Silent.Load() != 1 {
 			t.Error("is not counted")
 		}
 		quiet.want()
@@ -222,8 +222,8 @@ func TestTimeForConnectIsLimited(t *testing.T) {
 		c.want("CLOSE 4500 ")
 		slow.want(errorFrame(`No enum constant org.springframework.messaging.simp.stomp.StompCommand.CONN`), closed1002)
 		in.want()
-		if w.broker.Stats().Late != 1 {
-			t.Errorf("%d are late", w.broker.Stats().Late)
+		if w.broker.Stats().Late.Load() != 1 {
+			t.Errorf("%d are late", w.broker.Stats().Late.Load())
 		}
 	})
 }
@@ -281,8 +281,8 @@ func TestLoginHookDecides(t *testing.T) {
 		if got := w.broker.Client(c.session.ID()); got.User != "BOB" || got.Value != "ok" {
 			t.Errorf("client is %+v", got)
 		}
-		if w.broker.Stats().Refused != 2 {
-			t.Errorf("%d refused", w.broker.Stats().Refused)
+		if w.broker.Stats().Refused.Load() != 2 {
+			t.Errorf("%d refused", w.broker.Stats().Refused.Load())
 		}
 	})
 	if !strings.Contains(log.String(), "database is down") || strings.Contains(log.String(), "hunter2") {
@@ -329,7 +329,7 @@ func TestDisconnectWithoutReceiptCloses(t *testing.T) {
 func TestNothingIsKeptAfterDisconnect(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		c := w.connect("1.2")
-		before := w.broker.Stats().Memory
+		before := w.broker.Stats().Memory.Load()
 		c.send("DISC", "ONNECT\nreceipt:1\n\n\x00x")
 		h := w.broker.users.session(c.session.ID())
 		for range 10 {
@@ -337,7 +337,7 @@ func TestNothingIsKeptAfterDisconnect(t *testing.T) {
 			c.sendBinary(strings.Repeat("y", 1000))
 		}
 		c.want("RECEIPT\nreceipt-id:1\n\n^@")
-		if held, counted := h.decoder.Held(), w.broker.Stats().Memory; held != 0 || counted != before {
+		if held, counted := h.decoder.Held(), w.broker.Stats().Memory.Load(); held != 0 || counted != before {
 			t.Errorf("%d bytes are held, %d counted", held, counted-before)
 		}
 	})

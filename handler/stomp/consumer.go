@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 )
 
@@ -25,12 +26,12 @@ type delivered struct {
 
 // consume makes a subscription a consumer of its queue.
 func (c *conn) consume(s *subscription) error {
-	if isPattern(s.destination) {
+	if antpath.IsPattern(s.destination) {
 		return &Error{Message: "A queue cannot be subscribed to by a pattern: " + s.destination}
 	}
 	q := c.broker.queues.locked(s.destination)
 	if q == nil {
-		return &Error{Message: "Too many queues", Err: ErrQueueFull, counter: &c.broker.stats.queueLimit}
+		return &Error{Message: "Too many queues", Err: ErrQueueFull, counter: &c.broker.stats.QueueLimit}
 	}
 	s.consumer = &consumer{queue: q, subscription: s}
 	q.consumers = append(q.consumers, s.consumer)
@@ -119,7 +120,7 @@ func (c *consumer) send(l *letter, tag uint64, redelivered bool) error {
 	err := s.conn.deliver(d, l.headers, l.body, l.content)
 	if err == nil {
 		s.conn.pulse.sent.Store(int64(s.conn.broker.clock.now()))
-		s.conn.broker.stats.messages.Add(1)
+		s.conn.broker.stats.Messages.Add(1)
 	}
 	return err
 }

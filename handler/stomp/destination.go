@@ -120,7 +120,7 @@ func (c *conn) permit(f *frame.Frame, destination string) error {
 	b := c.broker
 	if most := b.options.DestinationLimit; len(destination) > most {
 		message := fmt.Sprintf("The limit of %d bytes of a destination has been exceeded", most)
-		return &Error{Message: message, counter: &b.stats.destinationLimit}
+		return &Error{Message: message, counter: &b.stats.DestinationLimit}
 	}
 	if path, ok := b.appPath(destination); ok && hasEmptySegment(path, b.options.Separator) {
 		return &Error{Message: "A destination must not have empty segments: " + destination}

@@ -13,8 +13,8 @@
 // With Options.Queues there are queues: each message goes to one subscriber, which
 // may have to acknowledge it, and is kept in memory until then.
 //
-// Subscriptions to topics may be Ant patterns: ? stands for one character, * for
-// any within a segment, ** for any number of segments.
+// Subscriptions to topics may be patterns, and functions of the application are found by
+// patterns: those of package antpath.
 //
 // The application sends with [Broker.Send] and [Broker.SendToUser], answers with
 // [Broker.Handle] and [Broker.HandleSubscribe], and hears of its clients by

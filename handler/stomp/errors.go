@@ -81,7 +81,7 @@ func (c *conn) refuse(err error, f *frame.Frame) error {
 		return nil // it is being closed
 	}
 	e := told(err)
-	c.broker.stats.errors.Add(1)
+	c.broker.stats.Errors.Add(1)
 	if e.counter != nil {
 		e.counter.Add(1)
 	}
@@ -111,9 +111,9 @@ func (c *conn) broken(err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	e := &Error{Message: d.Message, Err: d.Err, counter: &c.broker.stats.broken}
+	e := &Error{Message: d.Message, Err: d.Err, counter: &c.broker.stats.Broken}
 	if errors.Is(err, frame.ErrLimit) {
-		e.counter = &c.broker.stats.frameLimit
+		e.counter = &c.broker.stats.FrameLimit
 	}
 	return e
 }
@@ -121,7 +121,7 @@ func (c *conn) broken(err error) error {
 // drop leaves a frame without effect, as Spring does with what it has no use
 // for. A strict broker refuses it.
 func (c *conn) drop(f *frame.Frame, reason string) error {
-	c.broker.stats.dropped.Add(1)
+	c.broker.stats.Dropped.Add(1)
 	if c.broker.options.Strict {
 		return &Error{Message: reason}
 	}

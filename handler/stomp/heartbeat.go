@@ -58,7 +58,7 @@ func (p *pulse) next() time.Duration {
 func (c *conn) ring(now time.Duration) time.Duration {
 	switch c.at() {
 	case opening:
-		c.broker.stats.late.Add(1)
+		c.broker.stats.Late.Add(1)
 		c.end(CodeUnreliable, nil)
 	case leaving:
 		c.end(session.CodeNormal, nil)
@@ -75,7 +75,7 @@ func (c *conn) beat(now time.Duration) time.Duration {
 		p.heard.Store(int64(now))
 	}
 	if p.read > 0 && now >= time.Duration(p.heard.Load())+p.read {
-		c.broker.stats.silent.Add(1)
+		c.broker.stats.Silent.Add(1)
 		c.end(session.CodeInterrupted, &Error{Message: "Session closed."})
 		return 0
 	}

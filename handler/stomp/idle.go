@@ -34,7 +34,7 @@ func (q *queue) idle(now time.Duration) bool {
 // drop forgets all letters of a queue without consumers, which are all waiting.
 // q.mu is held.
 func (q *queue) drop() {
-	q.broker.stats.expired.Add(int64(len(q.waiting)))
+	q.broker.stats.Expired.Add(int64(len(q.waiting)))
 	for _, l := range q.waiting {
 		q.done(l)
 	}

@@ -20,11 +20,11 @@ func TestNobodyTakesAllQueuesForGood(t *testing.T) {
 		a.send(subscribe)
 		a.want(errorFrame("Too many queues", "receipt-id:1"), closed1002)
 		time.Sleep(59 * time.Minute)
-		if s := w.broker.Stats(); s.Queues != 10 || s.Expired != 0 {
+		if s := w.broker.Stats(); s.Queues.Load() != 10 || s.Expired.Load() != 0 {
 			t.Errorf("too early: %+v", s)
 		}
 		time.Sleep(8 * time.Minute)
-		if s := w.broker.Stats(); s.Queues != 0 || s.Queued != 0 || s.Expired != 10 || s.Memory != 0 {
+		if s := w.broker.Stats(); s.Queues.Load() != 0 || s.Queued.Load() != 0 || s.Expired.Load() != 10 || s.Memory.Load() != 0 {
 			t.Errorf("too late: %+v", s)
 		}
 		b := w.connect("1.2")
@@ -48,7 +48,7 @@ func TestQueuesInUseAreKept(t *testing.T) {
 		b := w.connect("1.2")
 		b.consumeAs("0", "auto")
 		b.wantBodies("1", "2")
-		if s := w.broker.Stats(); s.Expired != 0 {
+		if s := w.broker.Stats(); s.Expired.Load() != 0 {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -22,52 +23,52 @@ func TestLimitsHoldUnderAttack(t *testing.T) {
 		name   string
 		attack func(c *client)
 		want   string
-		count  func(s Stats) int64
+		count  func(s *Stats) *atomic.Int64
 	}{
 		{"endless headers", many(100_000, func(i int) string {
 			if i == 0 {
 				return "SEND\n"
 			}
 			return fmt.Sprintf("header-%d:x\n", i)
-		}), "The configured STOMP header limit of 100 headers has been exceeded", func(s Stats) int64 { return s.FrameLimit }},
+		}), "The configured STOMP header limit of 100 headers has been exceeded", func(s *Stats) *atomic.Int64 { return &s.FrameLimit }},
 		{"endless header", many(100_000, func(i int) string {
 			if i == 0 {
 				return "SEND\nheader:"
 			}
 			return strings.Repeat("x", 100)
-		}), "The configured STOMP header size limit of 16384 bytes has been exceeded", func(s Stats) int64 { return s.FrameLimit }},
+		}), "The configured STOMP header size limit of 16384 bytes has been exceeded", func(s *Stats) *atomic.Int64 { return &s.FrameLimit }},
 		{"content-length of 4 GiB", many(1, func(int) string { return "SEND\ncontent-length:4294967296\n\n" }),
-			"STOMP 'content-length' header value 4294967296  exceeds configured buffer size limit 65536", func(s Stats) int64 { return s.FrameLimit }},
+			"STOMP 'content-length' header value 4294967296  exceeds configured buffer size limit 65536", func(s *Stats) *atomic.Int64 { return &s.FrameLimit }},
 		{"body without end", many(100_000, func(i int) string {
 			if i == 0 {
 				return "SEND\ndestination:/topic/a\n\n"
 			}
 			return strings.Repeat("x", 1000)
-		}), "The configured STOMP buffer size limit of 65536 bytes has been exceeded", func(s Stats) int64 { return s.FrameLimit }},
+		}), "The configured STOMP buffer size limit of 65536 bytes has been exceeded", func(s *Stats) *atomic.Int64 { return &s.FrameLimit }},
 		{"100,000 subscriptions", many(100_000, func(i int) string { return fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/%d\n\n\x00", i, i) }),
-			"The limit of 1000 subscriptions has been reached", func(s Stats) int64 { return s.SubscriptionLimit }},
+			"The limit of 1000 subscriptions has been reached", func(s *Stats) *atomic.Int64 { return &s.SubscriptionLimit }},
 		{"100,000 patterns", many(100_000, func(i int) string { return fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/%d*\n\n\x00", i, i) }),
-			"The limit of 100 subscriptions to patterns has been reached", func(s Stats) int64 { return s.SubscriptionLimit }},
+			"The limit of 100 subscriptions to patterns has been reached", func(s *Stats) *atomic.Int64 { return &s.SubscriptionLimit }},
 		{"destination of 16 KiB", many(1, func(int) string { return "SEND\ndestination:/topic/" + strings.Repeat("a", 16_000) + "\n\n\x00" }),
-			"The limit of 1024 bytes of a destination has been exceeded", func(s Stats) int64 { return s.DestinationLimit }},
+			"The limit of 1024 bytes of a destination has been exceeded", func(s *Stats) *atomic.Int64 { return &s.DestinationLimit }},
 		{"queue that nobody acknowledges", func(c *client) {
 			c.send("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\x00")
 			many(100_000, func(i int) string { return "SEND\ndestination:/queue/a\n\n" + strings.Repeat("x", 10_000) + "\x00" })(c)
-		}, `Queue is full\c /queue/a`, func(s Stats) int64 { return s.QueueLimit }},
+		}, `Queue is full\c /queue/a`, func(s *Stats) *atomic.Int64 { return &s.QueueLimit }},
 		{"transactions that are never committed", many(100_000, func(i int) string { return fmt.Sprintf("BEGIN\ntransaction:%d\n\n\x00", i) }),
-			"The limit of 10 transactions has been reached", func(s Stats) int64 { return s.TransactionLimit }},
+			"The limit of 10 transactions has been reached", func(s *Stats) *atomic.Int64 { return &s.TransactionLimit }},
 		{"frames that are never committed", many(100_000, func(i int) string {
 			if i == 0 {
 				return "BEGIN\ntransaction:t\n\n\x00"
 			}
 			return "SEND\ndestination:/topic/a\ntransaction:t\n\n\x00"
-		}), "The limit of 1000 frames in transactions has been reached", func(s Stats) int64 { return s.TransactionLimit }},
+		}), "The limit of 1000 frames in transactions has been reached", func(s *Stats) *atomic.Int64 { return &s.TransactionLimit }},
 		{"bytes that are never committed", many(100_000, func(i int) string {
 			if i == 0 {
 				return "BEGIN\ntransaction:t\n\n\x00"
 			}
 			return "SEND\ndestination:/topic/a\ntransaction:t\n\n" + strings.Repeat("x", 60_000) + "\x00"
-		}), "The limit of 1048576 bytes in transactions has been reached", func(s Stats) int64 { return s.TransactionLimit }},
+		}), "The limit of 1048576 bytes in transactions has been reached", func(s *Stats) *atomic.Int64 { return &s.TransactionLimit }},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			bubble(t, Options{Queues: someQueues, QueueByteLimit: 4 << 20}, func(w *world) {
@@ -85,10 +86,10 @@ func TestLimitsHoldUnderAttack(t *testing.T) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 				s := w.broker.Stats()
-				if a.count(s) != 1 || s.Errors != 1 {
+				if a.count(s).Load() != 1 || s.Errors.Load() != 1 {
 					t.Errorf("is not counted: %+v", s)
 				}
-				if grown := heapInUse() - before - s.Memory; grown > 1<<20 {
+				if grown := heapInUse() - before - s.Memory.Load(); grown > 1<<20 {
 					t.Errorf("the heap has grown by %d bytes", grown)
 				}
 			})
@@ -125,7 +126,7 @@ func TestIncompleteFramesAreLimitedTogether(t *testing.T) {
 			c := w.connect("1.2")
 			c.send("SEND\ndestination:/topic/a\n\n" + strings.Repeat("x", 10_000))
 			clients = append(clients, c)
-			if n := w.broker.Stats().Memory; n > 100_000 {
+			if n := w.broker.Stats().Memory.Load(); n > 100_000 {
 				t.Errorf("%d bytes", n)
 			}
 		}
@@ -137,7 +138,7 @@ func TestIncompleteFramesAreLimitedTogether(t *testing.T) {
 				}
 			}
 		}
-		if refused < 10 || refused > 12 || w.broker.Stats().MemoryLimit != int64(refused) {
+		if refused < 10 || refused > 12 || w.broker.Stats().MemoryLimit.Load() != int64(refused) {
 			t.Errorf("%d of 20 are refused: %+v", refused, w.broker.Stats())
 		}
 		clients[0].send("\x00")

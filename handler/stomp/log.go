@@ -69,8 +69,7 @@ func (c *conn) logFailure(r *Request, err error) {
 
 // panicOf returns the panic that an error is, or nil.
 func panicOf(err error) *session.PanicError {
-	var panicked *session.PanicError
-	errors.As(err, &panicked)
+	panicked, _ := errors.AsType[*session.PanicError](err)
 	return panicked
 }
 

@@ -30,7 +30,7 @@ func (c *conn) login(h frame.Headers) error {
 // refused is the Error for a hook's.
 func (c *conn) refused(err error) error {
 	e := *told(err)
-	e.counter = &c.broker.stats.refused
+	e.counter = &c.broker.stats.Refused
 	return &e
 }
 

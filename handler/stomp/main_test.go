@@ -100,11 +100,11 @@ func (w *world) end() {
 	w.broker.topics.mu.Lock()
 	defer w.broker.topics.mu.Unlock()
 	s := w.broker.Stats()
-	if s.Clients != 0 || s.Subscriptions != 0 || len(w.broker.topics.keys) != 0 || w.broker.topics.patterns != nil {
+	if s.Clients.Load() != 0 || s.Subscriptions.Load() != 0 || len(w.broker.topics.keys) != 0 || w.broker.topics.patterns != nil {
 		w.Errorf("sessions have left something: %+v, %d topics", s, len(w.broker.topics.keys))
 	}
-	if s.Queued == 0 && (s.Memory != 0 || s.Queues != 0) {
-		w.Errorf("%d bytes, %d queues are still counted", s.Memory, s.Queues)
+	if s.Queued.Load() == 0 && (s.Memory.Load() != 0 || s.Queues.Load() != 0) {
+		w.Errorf("%d bytes, %d queues are still counted", s.Memory.Load(), s.Queues.Load())
 	}
 	if n := len(w.broker.clock.alarms); n != 0 {
 		w.Errorf("%d alarms are still set", n)

@@ -57,7 +57,9 @@ type Options struct {
 	Separator string
 
 	// Hub carries the topics. The default is one for this node alone, which
-	// the broker owns. A Hub that is given is not closed with the broker.
+	// the broker owns. A Hub that is given is not closed with the broker. An
+	// engine that reaches other nodes is given each message twice: for those
+	// that have subscribed to its destination, and for those with patterns.
 	Hub *handler.Hub
 
 	// Handshake names the user of a session by the request that opens it, or

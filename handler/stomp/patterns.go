@@ -1,45 +1,33 @@
 package stomp
 
 import (
-	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
-	"switchback/session"
+	"switchback/handler"
+	"switchback/handler/stomp/antpath"
 )
 
 // A keyPattern matches the keys of one kind of destination.
 type keyPattern struct {
 	kind    string // with which the keys begin
-	pattern *pattern
+	pattern *antpath.Pattern
 }
 
-func (k *keyPattern) text() string { return k.kind + k.pattern.text }
+func (k *keyPattern) text() string { return k.kind + k.pattern.String() }
 
 func (k *keyPattern) match(key string) bool {
 	destination, ok := strings.CutPrefix(key, k.kind)
 	if !ok {
 		return false
 	}
-	_, ok = k.pattern.match(destination)
+	_, ok = k.pattern.Match(destination)
 	return ok
 }
 
 // prefix is what all keys that match begin with.
-func (k *keyPattern) prefix() string {
-	text := k.pattern.text
-	i := strings.IndexAny(text, "*?{")
-	if i < 0 {
-		return k.kind + text
-	}
-	prefix, rest := text[:i], text[i:]
-	if strings.HasPrefix(rest, "**") { // may stand for nothing, without the separator before it
-		prefix = strings.TrimSuffix(prefix, k.pattern.separator)
-	}
-	return k.kind + prefix
-}
+func (k *keyPattern) prefix() string { return k.kind + k.pattern.Prefix() }
 
 // patterns are the topics of a node that are patterns. They are found by what
 // their keys begin with, so that a publication is compared with few of them. To
@@ -100,17 +88,15 @@ func (g *patterns) remove(t *topic) bool {
 	return len(g.keys) == 0
 }
 
-// SendPrepared delivers an envelope to the patterns that match its key.
-func (g *patterns) SendPrepared(m *session.Prepared) error {
-	p, err := g.broker.open(m.Text())
-	if err != nil {
-		return err
+// Receive delivers to the patterns that match the key.
+func (g *patterns) Receive(p *handler.Publication) {
+	m := g.broker.open(p)
+	if m == nil {
+		return
 	}
-	for _, t := range g.matching(p.key) {
-		t.deliver(p)
+	for _, t := range g.matching(m.key) {
+		t.deliver(m, p.ID)
 	}
-	p.free()
-	return nil
 }
 
 // matching returns the topics whose patterns match a key. They are compared
@@ -130,50 +116,4 @@ func (g *patterns) candidates(key string) []*topic {
 		}
 	}
 	return found
-}
-
-// beginning is how all paths of a pattern begin: whole segments and, where the
-// pattern leaves the next one open, one that is nowhere else.
-func beginning(text, separator string) string {
-	i := strings.IndexAny(text, "*?{")
-	if i < 0 {
-		return text
-	}
-	return text[:strings.LastIndex(text[:i], separator)+1] + "\x00"
-}
-
-// maxPattern is the length of a client's pattern in bytes.
-const maxPattern = 200
-
-// names are what a client's pattern may have in braces.
-var names = regexp.MustCompile(`\{[^{}:]*\}`)
-
-// clientPattern parses a pattern that comes from a client. It has no regular
-// expressions, which take much memory.
-func clientPattern(text, separator string) (*pattern, error) {
-	if len(text) > maxPattern {
-		return nil, fmt.Errorf("stomp: a pattern must not be longer than %d bytes", maxPattern)
-	}
-	p := &pattern{text: text, separator: separator}
-	for _, part := range split(nil, text, separator) {
-		s, err := p.clientSegment(part)
-		if err != nil {
-			return nil, err
-		}
-		p.segments = append(p.segments, s)
-	}
-	return p, nil
-}
-
-// clientSegment parses a segment. Nobody asks for the values of a client's
-// variables, so that one within a segment is as good as *.
-func (p *pattern) clientSegment(part string) (segment, error) {
-	plain := names.ReplaceAllString(part, "*")
-	switch {
-	case strings.IndexByte(plain, '{') >= 0:
-		return segment{}, fmt.Errorf("stomp: %q: braces hold a name; regular expressions are not taken", part)
-	case plain == part, plain == "*":
-		return p.parseSegment(part)
-	}
-	return segment{kind: glob, text: plain}, nil
 }

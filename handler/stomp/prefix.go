@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"switchback/handler/stomp/antpath"
 )
 
 // A prefixKind says what serves the destinations that begin with a prefix.
@@ -109,7 +111,7 @@ func within(p, q, separator string) bool {
 // has; here it has one place, and a prefix that takes frames away from another
 // has to be meant so. "/" is all that no other prefix takes.
 func (o *Options) checkPrefixes() error {
-	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' || isPattern(o.UserPrefix) {
+	if len(o.UserPrefix) < 2 || o.UserPrefix[0] != '/' || antpath.IsPattern(o.UserPrefix) {
 		return &OptionError{"UserPrefix", -1, o.UserPrefix, "begin with /, be more than that, and no pattern: /user, say"}
 	}
 	for _, list := range []struct {
@@ -126,7 +128,7 @@ func (o *Options) checkPrefixes() error {
 			switch {
 			case p == "" || p[0] != '/':
 				want = "begin with /, such as /topic"
-			case isPattern(p):
+			case antpath.IsPattern(p):
 				want = "be how destinations begin, such as /topic, and no pattern"
 			case slices.ContainsFunc(list.prefixes[:i], func(q string) bool { return samePrefix(p, q) }):
 				want = "not be given twice"

@@ -141,22 +141,22 @@ func (w *world) fate(destination string) string {
 	a, b, sender := w.connect("1.2"), w.connect("1.2"), w.connect("1.2")
 	a.send(subscribe)
 	b.send(subscribe)
-	subscribed := w.broker.Stats().Dropped == 0
+	subscribed := w.broker.Stats().Dropped.Load() == 0
 	sender.send("SEND\ndestination:" + destination + "\nreceipt:1\n\nx\x00")
 	sender.want(receipt + "1\n\n^@")
 	got := len(a.bodies()) + len(b.bodies())
 	s := w.broker.Stats()
 	sent := w.broker.Send(context.Background(), destination, "x")
 	switch {
-	case got == 2 && s.Dropped == 0 && sent == nil:
+	case got == 2 && s.Dropped.Load() == 0 && sent == nil:
 		return both
-	case got == 1 && s.Dropped == 0 && sent == nil:
+	case got == 1 && s.Dropped.Load() == 0 && sent == nil:
 		return one
-	case functions == 1 && s.Dropped == 0 && s.Subscriptions == 0 && sent != nil:
+	case functions == 1 && s.Dropped.Load() == 0 && s.Subscriptions.Load() == 0 && sent != nil:
 		return function
-	case s.Dropped == 3 && !subscribed && errors.Is(sent, ErrDestination):
+	case s.Dropped.Load() == 3 && !subscribed && errors.Is(sent, ErrDestination):
 		return nobody
-	case s.Dropped == 0 && s.Queued == 0 && sent == nil && w.broker.isUser(destination):
+	case s.Dropped.Load() == 0 && s.Queued.Load() == 0 && sent == nil && w.broker.isUser(destination):
 		return user
 	}
 	return "it is taken, and nobody gets it"

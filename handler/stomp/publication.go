@@ -4,20 +4,26 @@ import (
 	"math"
 	"mime"
 	"strings"
-	"sync"
 	"time"
 
+	"switchback/handler"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
 
-// A publication is a message on its way to subscriptions. Nodes send each other
-// publications as envelopes: MESSAGE frames whose subscription is the key.
+// A publication is a message on its way to subscriptions: the Payload of topics. Between
+// nodes it is a MESSAGE frame whose subscription is the key.
 type publication struct {
-	frame frame.Frame
-	key   string
-	id    string
-	content
+	key     string
+	headers frame.Headers
+	body    []byte
+	content // once somebody has looked
+	looked  bool
+}
+
+// Append appends the publication as nodes send it. Its id is the Hub's to carry.
+func (p *publication) Append(dst []byte) []byte {
+	return frame.AppendMessage(dst, frame.V12, frame.Delivery{Subscription: p.key}, p.headers, p.body)
 }
 
 // content is what a message's body is, for the choice between text and binary.
@@ -36,6 +42,13 @@ func contentOf(h frame.Headers, body []byte) content {
 	return content{binary: true, valid: frame.AppendText(nil, body)}
 }
 
+// look fills in the content.
+func (p *publication) look() {
+	if !p.looked {
+		p.content, p.looked = contentOf(p.headers, p.body), true
+	}
+}
+
 // octets tells whether a content type takes in application/octet-stream.
 func octets(contentType string) bool {
 	if contentType == "" || strings.HasPrefix(contentType, "text/") || strings.HasPrefix(contentType, "application/json") {
@@ -45,35 +58,25 @@ func octets(contentType string) bool {
 	return name == "application/octet-stream" || name == "application/*" || name == "*/*"
 }
 
-// appendEnvelope appends a publication.
-func appendEnvelope(dst []byte, key, id string, h frame.Headers, body []byte) []byte {
-	return frame.AppendMessage(dst, frame.V12, frame.Delivery{Subscription: key, MessageID: id}, h, body)
-}
-
-// noLimits are for envelopes, which come from brokers.
+// noLimits are for what comes from other brokers.
 var noLimits = frame.Limits{Frame: math.MaxInt, Body: math.MaxInt, HeaderBytes: math.MaxInt, Headers: math.MaxInt}
 
-var publications = sync.Pool{New: func() any { return new(publication) }}
-
-// open returns the publication in an envelope, whose memory it uses.
-func (b *Broker) open(envelope []byte) (*publication, error) {
-	p := publications.Get().(*publication)
-	d := frame.Decoder{Limits: &noLimits, Version: frame.V12}
-	d.Feed(envelope)
-	ok, err := d.Next(&p.frame)
-	if err != nil || !ok {
-		b.log.Error("stomp: envelope is broken", "error", err)
-		return nil, frame.ErrSyntax
+// open returns what has been published: as it is, or decoded where it has come from another
+// node, for all who get it here. It is nil, and logged, where that is no message.
+func (b *Broker) open(p *handler.Publication) *publication {
+	if m, ok := p.Payload.(*publication); ok {
+		return m
 	}
-	p.key, p.id = p.frame.Headers.Value("subscription"), p.frame.Headers.Value("message-id")
-	p.content = contentOf(p.frame.Headers, p.frame.Body)
-	return p, nil
-}
-
-func (p *publication) free() {
-	clear(p.frame.Headers[:cap(p.frame.Headers)])
-	p.frame.Body, p.content = nil, content{}
-	publications.Put(p)
+	var f frame.Frame
+	d := frame.Decoder{Limits: &noLimits, Version: frame.V12}
+	d.Feed(p.Text)
+	if ok, err := d.Next(&f); !ok {
+		b.log.Error("stomp: publication is broken", "error", err)
+		return nil
+	}
+	m := &publication{key: f.Headers.Value("subscription"), headers: f.Headers, body: f.Body}
+	p.Payload = m
+	return m
 }
 
 // appendDelivery appends a MESSAGE for c, and tells whether it goes as binary.
@@ -102,7 +105,8 @@ func (c *conn) deliver(d frame.Delivery, h frame.Headers, body []byte, k content
 // form is encoded once.
 type fanout struct {
 	*publication
-	many  bool // subscriptions
+	id    string // of the message
+	many  bool   // subscriptions
 	now   time.Duration
 	forms []form
 	sent  int
@@ -128,7 +132,7 @@ func (f *fanout) send(s *subscription) {
 	var err error
 	switch e := f.form(s); {
 	case e == nil:
-		err = c.deliver(f.delivery(s), f.frame.Headers, f.frame.Body, f.content)
+		err = c.deliver(f.delivery(s), f.headers, f.body, f.content)
 	case e.binary:
 		err = c.session.SendBinary(e.encoded.Text())
 	default:
@@ -161,7 +165,7 @@ func (f *fanout) form(s *subscription) *form {
 	if !f.many || len(f.forms) == maxForms {
 		return nil
 	}
-	text, _ := c.appendDelivery(nil, f.delivery(s), f.frame.Headers, f.frame.Body, f.content)
+	text, _ := c.appendDelivery(nil, f.delivery(s), f.headers, f.body, f.content)
 	want.encoded = session.Prepare(text)
 	f.forms = append(f.forms, want)
 	return &f.forms[len(f.forms)-1]

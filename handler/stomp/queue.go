@@ -57,12 +57,6 @@ func (g *queues) init(b *Broker) {
 	g.patrol.owner = g
 }
 
-func (g *queues) count() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.names)
-}
-
 // locked returns a queue with its lock held, a new one where there is none; nil
 // where there are too many.
 func (g *queues) locked(name string) *queue {
@@ -75,6 +69,7 @@ func (g *queues) locked(name string) *queue {
 		}
 		q = &queue{broker: g.broker, name: strings.Clone(name)}
 		q.retry.owner = q
+		g.broker.stats.Queues.Add(1)
 		if g.names[q.name] = q; len(g.names) == 1 {
 			g.broker.clock.set(&g.patrol, g.broker.clock.now()+g.round())
 		}
@@ -97,6 +92,7 @@ func (g *queues) sweep(q *queue) {
 // forget takes out a queue. Both locks are held.
 func (g *queues) forget(q *queue) {
 	delete(g.names, q.name)
+	g.broker.stats.Queues.Add(-1)
 	g.broker.clock.end(&q.retry)
 	if len(g.names) == 0 {
 		g.broker.clock.unset(&g.patrol)
@@ -135,7 +131,7 @@ func (q *queue) push(l *letter) bool {
 	q.waiting = append(q.waiting, l)
 	q.count++
 	q.bytes += l.size
-	q.broker.stats.queued.Add(1)
+	q.broker.stats.Queued.Add(1)
 	q.touched = q.broker.clock.now()
 	return true
 }
@@ -144,7 +140,7 @@ func (q *queue) push(l *letter) bool {
 func (q *queue) done(l *letter) {
 	q.count--
 	q.bytes -= l.size
-	q.broker.stats.queued.Add(-1)
+	q.broker.stats.Queued.Add(-1)
 	q.broker.memory.give(l.size)
 }
 

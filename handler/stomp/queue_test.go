@@ -39,7 +39,7 @@ func TestEachMessageOfAQueueGoesToOne(t *testing.T) {
 		a.gone()
 		b.gone()
 		wait()
-		if s := w.broker.Stats(); s.Queued != 0 || s.Queues != 0 || s.Memory != 0 {
+		if s := w.broker.Stats(); s.Queued.Load() != 0 || s.Queues.Load() != 0 || s.Memory.Load() != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -116,7 +116,7 @@ func TestAcknowledgement(t *testing.T) {
 					a.send(ackOf(e.command, version, ids[e.of]), ackOf(e.command, version, ids[e.of])) // twice is once
 				}
 				left := strings.Fields(e.left)
-				if n := w.broker.Stats().Queued; n != int64(len(left)) {
+				if n := w.broker.Stats().Queued.Load(); n != int64(len(left)) {
 					t.Errorf("%s %s of %s: %d messages are left", e.mode, e.command, e.of, n)
 				}
 				a.gone()
@@ -145,7 +145,7 @@ func TestNackGivesTheMessageToAnother(t *testing.T) {
 			first, second = second, first
 		}
 		first.send(ackOf("ACK", "1.2", first.deliveries()["1"]))
-		if n := w.broker.Stats().Queued; n != 0 {
+		if n := w.broker.Stats().Queued.Load(); n != 0 {
 			t.Errorf("%d are left", n)
 		}
 	})
@@ -267,7 +267,7 @@ func TestFullQueueIsTold(t *testing.T) {
 			}
 			x.want(errorFrame(text, "receipt-id:4"), closed1002)
 			s := w.broker.Stats()
-			if s.Queued != 3 || s.QueueLimit+s.MemoryLimit != 1 || s.Memory > 700 {
+			if s.Queued.Load() != 3 || s.QueueLimit.Load()+s.MemoryLimit.Load() != 1 || s.Memory.Load() > 700 {
 				t.Errorf("%+v", s)
 			}
 			if err := w.broker.Send(t.Context(), "/queue/a", 5); err != ErrQueueFull && err != ErrMemory {
@@ -311,7 +311,7 @@ func TestLetterOverTheLimitLeavesNoQueue(t *testing.T) {
 	bubble(t, Options{Queues: someQueues, QueueByteLimit: 10}, func(w *world) {
 		x := w.connect("1.2")
 		x.fill(1)
-		if s := w.broker.Stats(); s.Queues != 0 || s.Memory != 0 {
+		if s := w.broker.Stats(); s.Queues.Load() != 0 || s.Memory.Load() != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -362,8 +362,8 @@ func TestCompetingConsumersUnderLoad(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if s := w.broker.Stats(); s.Queued != 0 {
-			t.Errorf("%d are left", s.Queued)
+		if s := w.broker.Stats(); s.Queued.Load() != 0 {
+			t.Errorf("%d are left", s.Queued.Load())
 		}
 		for body, n := range acked {
 			if n != 1 {

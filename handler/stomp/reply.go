@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 )
 
@@ -75,8 +76,8 @@ func expand(template string, value func(name string) (string, bool)) (string, er
 
 // checkReply returns what is wrong with a reply to requests of a pattern; nil
 // stands for any.
-func (b *Broker) checkReply(r Reply, p *pattern) error {
-	sample := func(name string) (string, bool) { return "x", p == nil || slices.Contains(p.variables, name) }
+func (b *Broker) checkReply(r Reply, p *antpath.Pattern) error {
+	sample := func(name string) (string, bool) { return "x", p == nil || slices.Contains(p.Variables(), name) }
 	to, err := expandAll(r.To, sample)
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func (c *conn) answerDirectly(s *subscription, answer *reply) {
 	h[0].Value = s.destination
 	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
 	if c.deliver(d, h, body, contentOf(h, body)) == nil {
-		c.broker.stats.messages.Add(1)
+		c.broker.stats.Messages.Add(1)
 	}
 }
 

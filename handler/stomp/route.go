@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -17,7 +18,7 @@ type ErrorFunc func(ctx context.Context, r *Request, err error) (reply any, rest
 
 // A route is a function for the requests whose path a pattern matches.
 type route struct {
-	pattern *pattern
+	pattern *antpath.Pattern
 	handle  HandlerFunc
 	reply   Reply
 }
@@ -96,11 +97,15 @@ func rootedPattern(text, separator string) string {
 
 // checkReach returns an error for a pattern whose paths no destination of the
 // application has.
-func (b *Broker) checkReach(pattern string) error {
+func (b *Broker) checkReach(pattern *antpath.Pattern) error {
 	if len(b.options.Apps) == 0 {
 		return fmt.Errorf("stomp: pattern %q: no destination is the application's: name its prefixes, such as /app, in Options.Apps", pattern)
 	}
-	path := strings.TrimPrefix(beginning(pattern, b.options.Separator), "/")
+	path := pattern.Base()
+	if path != pattern.String() {
+		path += "\x00" // in place of what the pattern leaves open: a segment that is nowhere else
+	}
+	path = strings.TrimPrefix(path, "/")
 	for _, prefix := range b.options.Apps {
 		if _, ok := b.appPath(strings.TrimSuffix(prefix, "/") + "/" + path); ok {
 			return nil
@@ -112,9 +117,9 @@ func (b *Broker) checkReach(pattern string) error {
 // add adds a function to routes.
 func (b *Broker) add(to *routes, pattern string, h HandlerFunc, reply Reply) {
 	pattern = rootedPattern(pattern, b.options.Separator)
-	p, err := parsePattern(pattern, b.options.Separator)
+	p, err := antpath.Parse(pattern, b.options.Separator)
 	if err == nil {
-		err = b.checkReach(pattern)
+		err = b.checkReach(p)
 	}
 	if err == nil {
 		err = b.checkReply(reply, p)
@@ -129,20 +134,12 @@ func (g *routes) add(r *route) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, other := range g.list {
-		if other.pattern.text == r.pattern.text {
-			panic(fmt.Sprintf("stomp: pattern %q is handled already", r.pattern.text))
+		if other.pattern.String() == r.pattern.String() {
+			panic(fmt.Sprintf("stomp: pattern %q is handled already", r.pattern))
 		}
 	}
 	g.list = append(slices.Clone(g.list), r)
-	slices.SortStableFunc(g.list, func(a, b *route) int {
-		switch {
-		case a.pattern.specific(b.pattern):
-			return -1
-		case b.pattern.specific(a.pattern):
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(g.list, func(a, b *route) int { return a.pattern.Compare(b.pattern) })
 }
 
 // find returns the route for a path and the values of its variables; nil where
@@ -152,7 +149,7 @@ func (g *routes) find(path string) (*route, []string) {
 	list := g.list
 	g.mu.RUnlock()
 	for _, r := range list {
-		if values, ok := r.pattern.match(path); ok {
+		if values, ok := r.pattern.Match(path); ok {
 			return r, values
 		}
 	}
@@ -167,7 +164,7 @@ func (c *conn) call(f *frame.Frame, destination, path string) error {
 	}
 	r := &Request{
 		Client: &c.client, Destination: destination, Path: path, Headers: f.Headers, Body: f.Body,
-		names: route.pattern.variables, values: values,
+		names: route.pattern.Variables(), values: values,
 	}
 	answer, to := c.invoke(route, r)
 	if answer == nil {
@@ -185,7 +182,7 @@ func (c *conn) request(f *frame.Frame, s *subscription, path string) error {
 	}
 	r := &Request{
 		Client: &c.client, Destination: s.destination, Path: path, Headers: f.Headers,
-		names: route.pattern.variables, values: values,
+		names: route.pattern.Variables(), values: values,
 	}
 	answer, to := c.invoke(route, r)
 	switch {
@@ -206,7 +203,7 @@ func (c *conn) invoke(route *route, r *Request) (*reply, Reply) {
 	if err == nil {
 		return answer, route.reply
 	}
-	c.broker.stats.handlerErrors.Add(1)
+	c.broker.stats.HandlerErrors.Add(1)
 	c.broker.failures.mu.RLock()
 	list := c.broker.failures.list
 	c.broker.failures.mu.RUnlock()

@@ -83,7 +83,7 @@ func TestSubscribeIsAnsweredOnce(t *testing.T) {
 		c.wantBodies("x")
 		c.send("SUBSCRIBE\nid:s\ndestination:/app/nothing\n\n\x00UNSUBSCRIBE\nid:s\nreceipt:2\n\n\x00")
 		c.want("RECEIPT\nreceipt-id:2\n\n^@")
-		if n := w.broker.Stats().Subscriptions; n != 1 {
+		if n := w.broker.Stats().Subscriptions.Load(); n != 1 {
 			t.Errorf("%d subscriptions", n)
 		}
 	})
@@ -118,7 +118,7 @@ func TestErrorsAreAnswered(t *testing.T) {
 		c.want("RECEIPT\nreceipt-id:1\n\n^@")
 		c.send("SEND\ndestination:/app/json\n\n{\"name\":\"x\"}\x00")
 		c.wantBodies("x")
-		if n := w.broker.Stats().HandlerErrors; n != 3 {
+		if n := w.broker.Stats().HandlerErrors.Load(); n != 3 {
 			t.Errorf("%d errors", n)
 		}
 	})
@@ -253,7 +253,7 @@ func TestEncodingIsPartOfTheFunction(t *testing.T) {
 			c.send("SUBSCRIBE\nid:s\ndestination:/app" + path + "\n\n\x00")
 			c.wantBodies(path)
 		}
-		if n := w.broker.Stats().HandlerErrors; n != 4 {
+		if n := w.broker.Stats().HandlerErrors.Load(); n != 4 {
 			t.Errorf("%d errors", n)
 		}
 	})

@@ -59,12 +59,12 @@ func (c *conn) sendMessage(f *frame.Frame) error {
 
 // refusedMessage is the Error for a message that could not be sent.
 func (c *conn) refusedMessage(destination string, err error) error {
-	var e *Error
+	_, known := errors.AsType[*Error](err)
 	switch {
-	case err == nil, errors.As(err, &e):
+	case err == nil, known:
 		return err
 	case errors.Is(err, ErrQueueFull):
-		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.queueLimit}
+		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.QueueLimit}
 	case errors.Is(err, ErrMemory):
 		return c.outOfMemory()
 	}

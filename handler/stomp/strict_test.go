@@ -140,7 +140,7 @@ func TestEmptyTransactionIsNone(t *testing.T) {
 		c := w.connect("1.2")
 		c.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00BEGIN\ntransaction:\n\n\x00SEND\ndestination:/topic/a\ntransaction:\n\nx\x00")
 		c.want(message("/topic/a", "0", "x"))
-		if n := w.broker.Stats().Dropped; n != 1 {
+		if n := w.broker.Stats().Dropped.Load(); n != 1 {
 			t.Errorf("%d frames are dropped", n)
 		}
 	})

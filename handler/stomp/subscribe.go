@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"switchback/handler/stomp/antpath"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -106,7 +107,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 	if len(keys) == 0 && !b.isQueue(s.destination) {
 		return c.drop(f, "Unknown destination: "+s.destination)
 	}
-	s.pattern = len(keys) > 0 && isPattern(s.destination)
+	s.pattern = len(keys) > 0 && antpath.IsPattern(s.destination)
 	if err := c.checkLimits(s); err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 	c.mu.Lock()
 	c.subscriptions = append(c.subscriptions, s)
 	c.mu.Unlock()
-	b.stats.subscriptions.Add(1)
+	b.stats.Subscriptions.Add(1)
 	if s.consumer != nil {
 		s.consumer.start()
 	}
@@ -148,9 +149,9 @@ func (c *conn) joinTopic(s *subscription, k destinationOf) error {
 	var err error
 	ctx := c.session.Context()
 	if s.pattern {
-		var p *pattern
-		if p, err = clientPattern(k.destination, c.broker.options.Separator); err != nil {
-			return &Error{Message: "Illegal pattern: " + s.destination, Body: strings.TrimPrefix(err.Error(), "stomp: "), Err: err}
+		var p *antpath.Pattern
+		if p, err = antpath.ParseUntrusted(k.destination, c.broker.options.Separator); err != nil {
+			return &Error{Message: "Illegal pattern: " + s.destination, Body: strings.TrimPrefix(err.Error(), "antpath: "), Err: err}
 		}
 		t, err = c.broker.topics.joinPattern(ctx, keyPattern{kind: k.kind, pattern: p}, s)
 	} else {
@@ -174,7 +175,7 @@ func (c *conn) checkLimits(s *subscription) error {
 			patterns++
 		}
 	}
-	counter := &c.broker.stats.subscriptionLimit
+	counter := &c.broker.stats.SubscriptionLimit
 	switch {
 	case len(c.subscriptions) >= o.SubscriptionLimit:
 		return &Error{Message: fmt.Sprintf("The limit of %d subscriptions has been reached", o.SubscriptionLimit), counter: counter}
@@ -214,7 +215,7 @@ func (c *conn) unsubscribe(f *frame.Frame) error {
 	c.subscriptions = slices.Delete(c.subscriptions, i, i+1)
 	c.mu.Unlock()
 	c.leave(s)
-	c.broker.stats.subscriptions.Add(-1)
+	c.broker.stats.Subscriptions.Add(-1)
 	c.broker.options.Events.unsubscribe(s.public())
 	return nil
 }
@@ -228,7 +229,7 @@ func (c *conn) leaveAll() []*subscription {
 	for _, s := range all {
 		c.leave(s)
 	}
-	c.broker.stats.subscriptions.Add(-int64(len(all)))
+	c.broker.stats.Subscriptions.Add(-int64(len(all)))
 	return all
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
-	"switchback/session"
 )
 
 // Topics are known to the Hub by keys, which clients cannot choose: what kind of
@@ -16,7 +15,9 @@ import (
 //	u:3:bob/queue/a       a destination of the user bob's sessions
 //	s:8:X7GA2-1f/queue/a  a destination of one session
 //
-// everything is a topic on which all is published again, for patterns.
+// everything is a topic on which all is published, too, for the nodes that have patterns. On
+// this one that is no more than to look for subscribers. To other nodes an engine carries
+// all of it: the Hub does not know whether one of them has subscribed.
 const everything = "*"
 
 // A topic is the subscriptions of this node to one key, or to the keys that a
@@ -31,32 +32,29 @@ type topic struct {
 	subscriptions map[*subscription]struct{}
 }
 
-// SendPrepared delivers an envelope to the subscriptions.
-func (t *topic) SendPrepared(m *session.Prepared) error {
-	p, err := t.broker.open(m.Text())
-	if err != nil {
-		return err
+// Receive delivers to the subscriptions.
+func (t *topic) Receive(p *handler.Publication) {
+	if m := t.broker.open(p); m != nil {
+		t.deliver(m, p.ID)
 	}
-	t.deliver(p)
-	p.free()
-	return nil
 }
 
 // recipients are buffers for the subscriptions of a topic.
 var recipients = sync.Pool{New: func() any { return new([]*subscription) }}
 
-func (t *topic) deliver(p *publication) {
+func (t *topic) deliver(p *publication, id string) {
 	to := recipients.Get().(*[]*subscription)
 	t.mu.Lock()
 	for s := range t.subscriptions {
 		*to = append(*to, s)
 	}
 	t.mu.Unlock()
-	f := fanout{publication: p, many: len(*to) > 1, now: t.broker.clock.now()}
+	p.look()
+	f := fanout{publication: p, id: id, many: len(*to) > 1, now: t.broker.clock.now()}
 	for _, s := range *to {
 		f.send(s)
 	}
-	t.broker.stats.messages.Add(int64(f.sent))
+	t.broker.stats.Messages.Add(int64(f.sent))
 	clear(*to)
 	*to = (*to)[:0]
 	recipients.Put(to)
@@ -162,13 +160,21 @@ func (t *topic) remove(s *subscription) bool {
 	return len(t.subscriptions) == 0
 }
 
+// outgoing is memory for a publication of this node.
+type outgoing struct {
+	header  handler.Publication
+	message publication
+}
+
+var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
+
 // publish sends a message to all who have subscribed to a key, on any node.
 func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body []byte) error {
-	e := buffers.Get().(*[]byte)
-	defer freeBuffer(e)
-	*e = appendEnvelope(*e, key, b.messageID(), h, body)
-	if err := b.hub.Publish(ctx, key, *e); err != nil {
-		return err
-	}
-	return b.hub.Publish(ctx, everything, *e)
+	o := outgoings.Get().(*outgoing)
+	o.message = publication{key: key, headers: h, body: body}
+	o.header = handler.Publication{ID: b.messageID(), Payload: &o.message}
+	err := b.hub.PublishTo(ctx, &o.header, key, everything)
+	*o = outgoing{}
+	outgoings.Put(o)
+	return err
 }

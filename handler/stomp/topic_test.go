@@ -241,7 +241,7 @@ func TestUnroutedFramesAreDropped(t *testing.T) {
 			c := w.connect("1.2")
 			c.send(text)
 			c.want("RECEIPT\nreceipt-id:1\n\n^@")
-			if n := w.broker.Stats().Dropped; n != 1 {
+			if n := w.broker.Stats().Dropped.Load(); n != 1 {
 				t.Errorf("%q: %d dropped", text, n)
 			}
 		})
@@ -407,7 +407,7 @@ func TestWaitForTheEngineEndsWithTheClient(t *testing.T) {
 	gated(t, "/topic/a", func(w *world, first, second *client, answers chan error) {
 		second.session.Close(3000, "")
 		synctest.Wait()
-		if n := w.broker.Stats().Clients; n != 1 {
+		if n := w.broker.Stats().Clients.Load(); n != 1 {
 			t.Errorf("%d clients", n)
 		}
 		answers <- nil
@@ -430,7 +430,7 @@ func TestManyFormsOfOneMessage(t *testing.T) {
 		for i, c := range clients {
 			c.want(message("/topic/a", fmt.Sprintf("s%d", i/2), "x", "content-type:"+typeText))
 		}
-		if n := w.broker.Stats().Messages; n != 100 {
+		if n := w.broker.Stats().Messages.Load(); n != 100 {
 			t.Errorf("%d messages", n)
 		}
 	})

@@ -54,7 +54,7 @@ func (c *conn) begin(f *frame.Frame, name string) error {
 }
 
 func (c *conn) transactionLimit(message string) error {
-	return &Error{Message: message, counter: &c.broker.stats.transactionLimit}
+	return &Error{Message: message, counter: &c.broker.stats.TransactionLimit}
 }
 
 // take ends a transaction and returns its frames.

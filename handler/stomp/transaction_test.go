@@ -11,7 +11,7 @@ func TestCommitDoesAllInOrder(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
-		before := w.broker.Stats().Memory
+		before := w.broker.Stats().Memory.Load()
 		x.send("BEGIN\ntransaction:t\nreceipt:1\n\n\x00")
 		x.send("SEND\ndestination:/topic/a\ntransaction:t\nreceipt:2\n\nfirst\x00")
 		x.send("SEND\ndestination:/topic/a\n\noutside\x00")
@@ -21,8 +21,8 @@ func TestCommitDoesAllInOrder(t *testing.T) {
 		x.send("COMMIT\ntransaction:t\nreceipt:3\n\n\x00")
 		x.want(receipt+"2\n\n^@", receipt+"3\n\n^@")
 		a.want(message("/topic/a", "0", "first"), message("/topic/a", "0", "second"))
-		if s := w.broker.Stats(); s.Memory != before {
-			t.Errorf("%d bytes", s.Memory)
+		if s := w.broker.Stats(); s.Memory.Load() != before {
+			t.Errorf("%d bytes", s.Memory.Load())
 		}
 	})
 }
@@ -31,12 +31,12 @@ func TestAbortForgets(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		x, a := w.connect("1.2"), w.connect("1.2")
 		a.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
-		before := w.broker.Stats().Memory
+		before := w.broker.Stats().Memory.Load()
 		x.send("BEGIN\ntransaction:t\n\n\x00SEND\ndestination:/topic/a\ntransaction:t\nreceipt:1\n\nx\x00ABORT\ntransaction:t\nreceipt:2\n\n\x00")
 		x.want(receipt + "2\n\n^@")
 		a.want()
-		if s := w.broker.Stats(); s.Memory != before {
-			t.Errorf("%d bytes", s.Memory)
+		if s := w.broker.Stats(); s.Memory.Load() != before {
+			t.Errorf("%d bytes", s.Memory.Load())
 		}
 		x.send("BEGIN\ntransaction:t\nreceipt:3\n\n\x00") // the name is free again
 		x.want(receipt + "3\n\n^@")
@@ -47,7 +47,7 @@ func TestEndOfTheSessionAborts(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {
 		a := w.connect("1.2")
 		a.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
-		before := w.broker.Stats().Memory
+		before := w.broker.Stats().Memory.Load()
 		for _, end := range []func(*client){
 			(*client).gone,
 			func(c *client) { c.send("DISCONNECT\n\n\x00") },
@@ -55,13 +55,13 @@ func TestEndOfTheSessionAborts(t *testing.T) {
 		} {
 			x := w.connect("1.2")
 			x.send("BEGIN\ntransaction:t\n\n\x00SEND\ndestination:/topic/a\ntransaction:t\n\nx\x00")
-			if w.broker.Stats().Memory == before {
+			if w.broker.Stats().Memory.Load() == before {
 				t.Error("the frame is not counted")
 			}
 			end(x)
 			a.want()
-			if s := w.broker.Stats(); s.Memory != before {
-				t.Errorf("%d bytes", s.Memory)
+			if s := w.broker.Stats(); s.Memory.Load() != before {
+				t.Errorf("%d bytes", s.Memory.Load())
 			}
 		}
 	})
@@ -75,13 +75,13 @@ func TestAcknowledgementsMayWaitForCommit(t *testing.T) {
 		ids := a.deliveries()
 		inside := func(ack string) string { return strings.Replace(ack, "\n\n", "\ntransaction:t\n\n", 1) }
 		a.send("BEGIN\ntransaction:t\n\n\x00", inside(ackOf("ACK", "1.2", ids["1"])), inside(ackOf("NACK", "1.2", ids["2"])))
-		if n := w.broker.Stats().Queued; n != 3 {
+		if n := w.broker.Stats().Queued.Load(); n != 3 {
 			t.Errorf("%d messages are left before COMMIT", n)
 		}
 		a.want()
 		a.send("COMMIT\ntransaction:t\n\n\x00")
 		a.wantBodies("2")
-		if n := w.broker.Stats().Queued; n != 2 {
+		if n := w.broker.Stats().Queued.Load(); n != 2 {
 			t.Errorf("%d messages are left after COMMIT", n)
 		}
 	})
@@ -124,16 +124,16 @@ func TestNamesOfTransactionsAreCounted(t *testing.T) {
 		bubble(t, Options{MemoryLimit: 40_000}, func(w *world) {
 			x, y := w.connect("1.2"), w.connect("1.2")
 			name := strings.Repeat("n", 16_000)
-			before := w.broker.Stats().Memory
+			before := w.broker.Stats().Memory.Load()
 			x.send("BEGIN\ntransaction:" + name + "\n\n\x00")
-			if n := w.broker.Stats().Memory - before; n < 16_000 {
+			if n := w.broker.Stats().Memory.Load() - before; n < 16_000 {
 				t.Errorf("%d bytes are counted", n)
 			}
 			y.send("BEGIN\ntransaction:a" + name + "\n\n\x00BEGIN\ntransaction:b" + name + "\n\n\x00")
 			y.want(errorFrame("The server is out of memory"), closed1002)
 			end(x, name)
 			x.take()
-			if n := w.broker.Stats().Memory; n != before {
+			if n := w.broker.Stats().Memory.Load(); n != before {
 				t.Errorf("%d bytes are still counted", n-before)
 			}
 		})

@@ -268,7 +268,7 @@ func TestMessagesGoBetweenTransports(t *testing.T) {
 			}
 		}
 	}
-	counted := func() bool { s := b.Stats(); return s.Clients == 5 && s.Messages == 25 }
+	counted := func() bool { s := b.Stats(); return s.Clients.Load() == 5 && s.Messages.Load() == 25 }
 	for end := time.Now().Add(10 * time.Second); !counted() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond) // messages are counted once they are sent
 	}

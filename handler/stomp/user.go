@@ -3,30 +3,42 @@ package stomp
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // users are the connected clients of this node, by session and by user.
 type users struct {
+	connected *atomic.Int64 // of the broker's Stats
+
 	mu       sync.RWMutex // guards the rest
 	sessions map[string]*conn
 	names    map[string][]*conn
 }
 
-func (u *users) init() { u.sessions, u.names = make(map[string]*conn), make(map[string][]*conn) }
+func (u *users) init(connected *atomic.Int64) {
+	u.connected, u.sessions, u.names = connected, make(map[string]*conn), make(map[string][]*conn)
+}
 
 func (u *users) add(c *conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sessions[c.client.ID] = c
+	u.connected.Add(1)
 	if name := c.client.User; name != "" {
 		u.names[name] = append(u.names[name], c)
 	}
 }
 
+// remove undoes add. It does nothing for a client that was not added: an event panicked
+// before.
 func (u *users) remove(c *conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.sessions[c.client.ID] == nil {
+		return
+	}
 	delete(u.sessions, c.client.ID)
+	u.connected.Add(-1)
 	name := c.client.User
 	list := u.names[name]
 	if i := slices.Index(list, c); i >= 0 {
@@ -35,12 +47,6 @@ func (u *users) remove(c *conn) {
 	if len(u.names[name]) == 0 {
 		delete(u.names, name)
 	}
-}
-
-func (u *users) count() int {
-	u.mu.RLock()
-	defer u.mu.RUnlock()
-	return len(u.sessions)
 }
 
 // session returns the client with a session's id, or nil.

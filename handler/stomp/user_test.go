@@ -208,8 +208,8 @@ func TestPanicsOfEventsLeaveNothing(t *testing.T) {
 			synctest.Wait()
 			end(c)
 			time.Sleep(config.DisconnectDelay + time.Second)
-			if s := w.broker.Stats(); s.Clients != 0 || s.Subscriptions != 0 {
-				t.Errorf("%d clients, %d subscriptions are left", s.Clients, s.Subscriptions)
+			if s := w.broker.Stats(); s.Clients.Load() != 0 || s.Subscriptions.Load() != 0 {
+				t.Errorf("%d clients, %d subscriptions are left", s.Clients.Load(), s.Subscriptions.Load())
 			}
 		})
 		if !slices.Equal(left, []string{"/topic/a", "/topic/b"}) || told != 1 {

@@ -56,7 +56,7 @@ func TestIdleSessionsOfSTOMPAreSubscribed(t *testing.T) {
 			c := idleCommand{Flags: at(url, name), Sessions: 7, Hold: 5 * delay, Heartbeat: delay, STOMP: true}
 			r := put(t, &c.Flags, func(l *load) (*report, error) {
 				r, err := c.run(l)
-				if n := b.Stats().Subscriptions; n != 7 {
+				if n := b.Stats().Subscriptions.Load(); n != 7 {
 					t.Errorf("%d subscriptions", n)
 				}
 				return r, err

@@ -1,6 +1,7 @@
-package stomp
+package antpath
 
 import (
+	"cmp"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,11 +30,11 @@ func TestPatternsMatch(t *testing.T) {
 		{"/a.*", "/aXb", false}, {"/a.{b}*?", "/a.xyz", true}, {"/topic/(x", "/topic/(x", true},
 		{"", "", true}, {"", "x", false}, {"/", "/", true},
 	} {
-		p, err := parsePattern(c.pattern, "/")
+		p, err := Parse(c.pattern, "/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := p.match(c.path); got != c.want {
+		if _, got := p.Match(c.path); got != c.want {
 			t.Errorf("%s matches %s: got %v", c.pattern, c.path, got)
 		}
 	}
@@ -50,11 +51,11 @@ func TestVariablesGetTheirValues(t *testing.T) {
 		{"/{a}/**/x/{b}", "/1/x/2/x/3", []string{"a", "b"}, []string{"1", "3"}},
 		{"/{a:(x|(?P<y>y))+}", "/xyx", []string{"a"}, []string{"xyx"}},
 	} {
-		p, err := parsePattern(c.pattern, "/")
+		p, err := Parse(c.pattern, "/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		values, ok := p.match(c.path)
+		values, ok := p.Match(c.path)
 		if !ok || !reflect.DeepEqual(p.variables, c.names) || !reflect.DeepEqual(values, c.want) {
 			t.Errorf("%s of %s: got %v, %v", c.pattern, c.path, p.variables, values)
 		}
@@ -63,20 +64,20 @@ func TestVariablesGetTheirValues(t *testing.T) {
 
 func TestPatternsThatAreNone(t *testing.T) {
 	for _, text := range []string{"/{a", "/{", "/*{a", "/{a:[}x", "/{a:(}"} {
-		if _, err := parsePattern(text, "/"); err == nil {
+		if _, err := Parse(text, "/"); err == nil {
 			t.Errorf("%s is taken", text)
 		}
 	}
 }
 
 func TestMatchingTakesNoLongTime(t *testing.T) {
-	p, err := parsePattern("/"+strings.Repeat("**/a/", 100)+"b", "/")
+	p, err := Parse("/"+strings.Repeat("**/a/", 100)+"b", "/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path, text := "/"+strings.Repeat("a/", 2000)+"c", strings.Repeat("a", 2000)
 	start := time.Now()
-	if _, ok := p.match(path); ok {
+	if _, ok := p.Match(path); ok {
 		t.Error("matches")
 	}
 	if matchGlob(strings.Repeat("*a", 100)+"b", text) {
@@ -88,33 +89,68 @@ func TestMatchingTakesNoLongTime(t *testing.T) {
 }
 
 func TestMoreSpecificPatternsGoFirst(t *testing.T) {
-	order := []string{"/hotels/new", "/hotels/new?", "/hotels/{hotel}", "/hotels/{a}/{b}", "/hotels/**", "/**"}
-	var g routes
-	for _, i := range []int{3, 5, 0, 4, 2, 1} {
-		p, err := parsePattern(order[i], "/")
+	order := []string{
+		"/hotels/new", "/hotels/new?", "/hotels/n??", // ? counts for less than *
+		"/hotels/new*", "/{x}/bookings", "/hotels/{identifier}", "/hotels/*", // a name's length says nothing
+		"/hotels/{a:[0-9]*}/{b}", "/{a}/{b}/{c}/{d}", // nor does an expression
+		"/hotels/new/**", "/hotels/**", "/**/{a}", "/**/hotels/**", "/**", // ** goes behind, alone last
+	}
+	var patterns []*Pattern
+	for _, text := range order {
+		p, err := Parse(text, "/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.add(&route{pattern: p})
+		patterns = append(patterns, p)
 	}
-	for i, r := range g.list {
-		if r.pattern.text != order[i] {
-			t.Errorf("%d: %s", i, r.pattern.text)
+	for i, p := range patterns {
+		for j, q := range patterns {
+			if got := p.Compare(q); got != cmp.Compare(i, j) {
+				t.Errorf("%s and %s: got %d", p, q, got)
+			}
 		}
 	}
 }
 
-func TestPrefixOfAPattern(t *testing.T) {
-	for text, want := range map[string]string{
-		"/topic/*": "d:/topic/", "/topic/**": "d:/topic", "/topic/a?": "d:/topic/a", "/topic/{x}": "d:/topic/", "/topic/a**b": "d:/topic/a", "/**": "d:",
+func TestFrontOfAPattern(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"/topic/*": {"/topic/", "/topic/"}, "/topic/**": {"/topic", "/topic/"}, "/topic/a?/b": {"/topic/a", "/topic/"}, "/topic/{x}": {"/topic/", "/topic/"},
+		"/topic/a**b": {"/topic/a", "/topic/"}, "/**": {"", "/"}, "/topic/a": {"/topic/a", "/topic/a"}, "*": {"", ""},
 	} {
-		p, err := parsePattern(text, "/")
+		p, err := Parse(text, "/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := keyPattern{kind: "d:", pattern: p}
-		if got := k.prefix(); got != want {
-			t.Errorf("%s: got %s, want %s", text, got, want)
+		if got := [2]string{p.Prefix(), p.Base()}; got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestVariablesOfStrangersAreWildcards(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"/topic/{a}", "/topic/x", true}, {"/topic/{a}", "/topic/x/y", false}, {"/topic/{a}", "/topic/", false},
+		{"/topic/{a}.json", "/topic/x.json", true}, {"/topic/{a}.json", "/topic/x.xml", false},
+		{"/topic/{a}{b}", "/topic/x", true}, {"/topic/{a}{b}", "/topic/x/y", false}, {"/topic/{a}*/z", "/topic/x/y/z", false},
+		{"/topic/x{a}?", "/topic/xy", true}, {"/topic/**/{a}", "/topic/x/y/z", true}, {"/topic/*:a", "/topic/x:a", true},
+	} {
+		p, err := ParseUntrusted(c.pattern, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got := p.Match(c.path); got != c.want {
+			t.Errorf("%s matches %s: got %v", c.pattern, c.path, got)
+		}
+	}
+}
+
+func TestStrangersHaveNoExpressions(t *testing.T) {
+	for _, text := range []string{"/topic/{a:7}", "/topic/x{a:.*}y", "/topic/{a{b}}", "/topic/{a", "/topic/" + strings.Repeat("?", MaxUntrusted)} {
+		if _, err := ParseUntrusted(text, "/"); err == nil {
+			t.Errorf("%s is taken", text)
 		}
 	}
 }
@@ -123,21 +159,20 @@ func FuzzPattern(f *testing.F) {
 	f.Add("/topic/*", "/topic/a")
 	f.Add("/{a:[a-z]+}/**/x{b}?", "/a/b/x1")
 	f.Fuzz(func(t *testing.T, text, path string) {
-		p, err := clientPattern(text, "/")
+		p, err := ParseUntrusted(text, "/")
 		if err != nil {
 			return
 		}
 		start := time.Now()
-		values, ok := p.match(path)
+		values, ok := p.Match(path)
 		if took := time.Since(start); took > 100*time.Millisecond {
 			t.Errorf("%q of %q took %v", text, path, took)
 		}
 		if ok && len(values) != len(p.variables) {
 			t.Errorf("%q of %q: %d values for %d variables", text, path, len(values), len(p.variables))
 		}
-		k := keyPattern{kind: "d:", pattern: p}
-		if ok && k.match("d:"+path) && !strings.Contains(text, "//") && !strings.Contains(path, "//") && !strings.HasPrefix("d:"+path, k.prefix()) {
-			t.Errorf("%q matches %q, which does not begin with %q", text, path, k.prefix())
+		if ok && !strings.Contains(text, "//") && !strings.Contains(path, "//") && !strings.HasPrefix(path, p.Prefix()) {
+			t.Errorf("%q matches %q, which does not begin with %q", text, path, p.Prefix())
 		}
 	})
 }

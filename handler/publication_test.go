@@ -1,0 +1,76 @@
+package handler
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const (
+	stamp    = "\x01\x02\x03\x04\x05\x06\x07\x08" + "\x00\x00\x00\x00\x00\x00\x00\x09"
+	position = "\x00\x00\x00\x00\x00\x00\x00\x01" + "\x00\x00\x00\x00\x00\x00\x00\xff"
+)
+
+var wire = []struct {
+	p    Publication
+	wire string
+}{
+	{Publication{}, "\x01\x00" + strings.Repeat("\x00", 16)},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, Text: []byte("text")}, "\x01\x00" + stamp + "text"},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, ID: "id", Text: []byte("text")}, "\x01\x01" + stamp + "\x02id" + "text"},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, Epoch: 1, Offset: 255}, "\x01\x02" + stamp + position},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, ID: strings.Repeat("x", MaxID), Epoch: 1, Offset: 255, Text: []byte("\x01")},
+		"\x01\x03" + stamp + "\xff" + strings.Repeat("x", MaxID) + position + "\x01"},
+}
+
+func TestPublicationBetweenNodes(t *testing.T) {
+	for _, c := range wire {
+		if got := c.p.append([]byte("before")); string(got) != "before"+c.wire {
+			t.Errorf("%+v: got %q", c.p, got)
+		}
+		whole := len(c.wire) - len(c.p.Text)
+		for n := range whole {
+			if p, err := decodePublication([]byte(c.wire[:n])); err == nil {
+				t.Errorf("%q: got %+v", c.wire[:n], p)
+			}
+		}
+	}
+	for _, bad := range []string{"\x00\x00" + stamp, "\x02\x00" + stamp, "\x01\x04" + stamp, "\x01\x80" + stamp + position} {
+		if p, err := decodePublication([]byte(bad)); err == nil {
+			t.Errorf("%q: got %+v", bad, p)
+		}
+	}
+}
+
+func FuzzPublicationComesBack(f *testing.F) {
+	for _, c := range wire {
+		f.Add(c.p.Origin, c.p.Counter, c.p.ID, c.p.Epoch, c.p.Offset, c.p.Text)
+	}
+	f.Fuzz(func(t *testing.T, origin, counter uint64, id string, epoch, offset uint64, text []byte) {
+		p := Publication{Origin: origin, Counter: counter, ID: id[:min(len(id), MaxID)], Epoch: epoch, Offset: offset, Text: text}
+		got, err := decodePublication(p.append(nil))
+		if err != nil || !bytes.Equal(got.Text, text) {
+			t.Fatalf("%+v: got %+v, %v", p, got, err)
+		}
+		if got.Text = text; !reflect.DeepEqual(*got, p) {
+			t.Errorf("got %+v, want %+v", got, p)
+		}
+	})
+}
+
+func FuzzDecodePublication(f *testing.F) {
+	for _, c := range wire {
+		f.Add([]byte(c.wire))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := decodePublication(data)
+		if err != nil {
+			return
+		}
+		again, err := decodePublication(p.append(nil))
+		if err != nil || !reflect.DeepEqual(p, again) {
+			t.Errorf("got %+v, %v, want %+v", again, err, p)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package stomp
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"switchback/handler"
+	"switchback/session"
+)
+
+// A network joins the engines of a test's nodes.
+type network struct {
+	nodes []*node
+
+	mu      sync.Mutex // guards the rest
+	packets []packet
+}
+
+type packet struct {
+	topic string
+	data  []byte
+}
+
+type node struct {
+	handler.Memory
+	network *network
+	deliver func(topic string, data []byte) error
+	topics  map[string]bool // guarded by network.mu
+}
+
+func (n *node) Start(deliver func(topic string, data []byte) error) error {
+	n.deliver = deliver
+	n.network.nodes = append(n.network.nodes, n)
+	return nil
+}
+
+func (n *node) subscribe(topic string, on bool) error {
+	n.network.mu.Lock()
+	defer n.network.mu.Unlock()
+	n.topics[topic] = on
+	return nil
+}
+
+func (n *node) Subscribe(_ context.Context, topic string) error   { return n.subscribe(topic, true) }
+func (n *node) Unsubscribe(_ context.Context, topic string) error { return n.subscribe(topic, false) }
+
+func (n *node) Publish(_ context.Context, topic string, data []byte) error {
+	n.network.mu.Lock()
+	defer n.network.mu.Unlock()
+	n.network.packets = append(n.network.packets, packet{topic, bytes.Clone(data)})
+	return nil
+}
+
+// carry delivers what has been published, to the node that has published it, too, and
+// spoils it afterwards.
+func (n *network) carry() {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.packets {
+		for _, node := range n.nodes {
+			if node.topics[p.topic] {
+				data := bytes.Clone(p.data)
+				node.deliver(p.topic, data)
+				clear(data)
+			}
+		}
+	}
+	n.packets = nil
+}
+
+// cluster runs a test with three brokers: two are on nodes of their own, and the third is on
+// the first one's.
+func cluster(t *testing.T, o Options, f func(n *network, first, other, neighbour *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		var worlds []*world
+		var hubs []*handler.Hub
+		for i := range 3 {
+			if i < 2 {
+				hub, err := handler.NewHub(&node{network: n, topics: make(map[string]bool)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				hubs = append(hubs, hub)
+			}
+			o.Hub = hubs[i%2]
+			b, err := New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &world{T: t, broker: b, registry: session.NewRegistry(b, config)}
+			defer w.end()
+			worlds = append(worlds, w)
+		}
+		f(n, worlds[0], worlds[1], worlds[2])
+	})
+}
+
+// What is sent on one node reaches each subscription on any node once: those of its own at
+// once, the others by the engine.
+func TestMessagesReachOtherNodes(t *testing.T) {
+	for _, e := range []struct{ subscription, send, destination string }{
+		{"/topic/a", "/topic/a", "/topic/a"},
+		{"/topic/*", "/topic/a", "/topic/a"},
+		{"/user/queue/a", "/user/bob/queue/a", "/user/queue/a"},
+		{"/user/queue/*", "/user/bob/queue/a", "/user/queue/a"},
+	} {
+		cluster(t, Options{Login: byLogin}, func(n *network, first, other, neighbour *world) {
+			var clients []*client
+			for _, w := range []*world{first, neighbour, other} {
+				clients = append(clients, w.user("bob", e.subscription))
+			}
+			sender := first.connect("1.2")
+			for _, body := range []string{"1", "2"} {
+				sender.send("SEND\ndestination:" + e.send + "\ncontent-type:text/plain\nf:a\\cb\\nc\n\n" + body + "\x00")
+			}
+			var want []string
+			for _, body := range []string{"1", "2"} {
+				want = append(want, message(e.destination, "0", body, "content-type:text/plain", `f:a\cb\nc`))
+			}
+			clients[0].want(want...)
+			clients[1].want(want...)
+			clients[2].want()
+			n.carry()
+			clients[0].want()
+			clients[1].want()
+			clients[2].want(want...)
+		})
+	}
+}
+
+// A message is one on all nodes, and by all ways that it takes.
+func TestMessageHasOneID(t *testing.T) {
+	cluster(t, Options{}, func(n *network, first, other, neighbour *world) {
+		var clients []*client
+		for _, w := range []*world{first, other, neighbour} {
+			clients = append(clients, w.user("", "/topic/a", "/topic/*"))
+		}
+		first.broker.Send(t.Context(), "/topic/a", "x")
+		n.carry()
+		var ids []string
+		for _, c := range clients {
+			c.mu.Lock()
+			for _, m := range c.messages {
+				_, id, _ := strings.Cut(m, "\nmessage-id:")
+				id, _, _ = strings.Cut(id, "\n")
+				ids = append(ids, id)
+			}
+			c.mu.Unlock()
+		}
+		if got := slices.Compact(slices.Clone(ids)); len(ids) != 6 || len(got) != 1 || got[0] == "" {
+			t.Errorf("got %q", ids)
+		}
+	})
+}
+
+func TestBrokenPublicationIsLogged(t *testing.T) {
+	var log logBuffer
+	cluster(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(n *network, first, other, _ *world) {
+		c := other.user("", "/topic/a")
+		first.broker.Send(t.Context(), "/topic/a", "x")
+		synctest.Wait()
+		for i, p := range n.packets {
+			n.packets[i].data = p.data[:len(p.data)-1] // without the NUL
+		}
+		n.carry()
+		c.want()
+	})
+	if s := log.String(); strings.Count(s, "stomp: publication is broken") != 1 {
+		t.Errorf("log: %s", s)
+	}
+}
+
+// What has come from another node is decoded for the first who gets it.
+func TestPublicationIsDecodedOnce(t *testing.T) {
+	b, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sent := publication{key: "d:/topic/a", headers: Headers{{Name: "destination", Value: "/topic/a"}}, body: []byte("x")}
+	p := handler.Publication{Text: sent.Append(nil)}
+	m := b.open(&p)
+	if m == nil || m.key != sent.key || m.headers.Value("destination") != "/topic/a" || string(m.body) != "x" || b.open(&p) != m {
+		t.Errorf("got %+v", m)
+	}
+}
