@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 // A Subscriber is given what is published on the topics that it has subscribed to: a session,
@@ -103,13 +104,21 @@ func (h *Hub) Publish(ctx context.Context, name string, text []byte) error {
 // of this one before it returns, as it is, and encoded to the engine. Who has subscribed to
 // several gets it several times. What one goroutine publishes is delivered in its order.
 //
-// An error is the engine's, or an ID that is too long: then nobody on this node has got p,
-// though others may have. The Hub stamps p, and keeps nothing of it. It does not wait for
-// clients.
+// Where the process holds as much for clients as it may, PublishTo waits until some of them
+// have taken what they have, ctx is done, or 15 seconds are over: see memory.Reserve.
+//
+// An error is that of a wait, session.ErrMemory for one, the engine's, or an ID that is too
+// long: then nobody on this node has got p, though others may have. The Hub stamps p, and
+// keeps nothing of it.
 func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) error {
 	if len(p.ID) > MaxID {
 		return errID
 	}
+	size := p.size() * encodings
+	if err := memory.Reserve(ctx, size); err != nil {
+		return err
+	}
+	defer memory.Add(-size)
 	p.Origin = h.origin
 	if !h.alone {
 		if err := h.carry(ctx, p, topics); err != nil {
@@ -122,8 +131,12 @@ func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) e
 	return nil
 }
 
-// encodings are memory for what engines are given.
-var encodings = sync.Pool{New: func() any { return new([]byte) }}
+// encodings is how much larger than a text all its encodings are together, at most: in
+// JSON a byte becomes \u0001, and natively it stays.
+const encodings = 7
+
+// buffers are memory for what engines are given.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxPooled is the size over which such memory is left to the collector.
 const maxPooled = 64 << 10
@@ -131,10 +144,10 @@ const maxPooled = 64 << 10
 // carry gives a publication to the engine. The lock has stamps rise in the order in which
 // the engine has them.
 func (h *Hub) carry(ctx context.Context, p *Publication, topics []string) error {
-	b := encodings.Get().(*[]byte)
+	b := buffers.Get().(*[]byte)
 	defer func() {
 		if cap(*b) <= maxPooled {
-			encodings.Put(b)
+			buffers.Put(b)
 		}
 	}()
 	*b = p.append((*b)[:0])

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"switchback/session"
+	"switchback/session/memory"
 	"switchback/session/sessiontest"
 )
 
@@ -248,6 +250,8 @@ func (c *countedPayload) Append(dst []byte) []byte {
 	return append(dst, "text"...)
 }
 
+func (c *countedPayload) Size() int { return len("text") }
+
 func TestPayloadIsEncodedWhereTextIsAskedFor(t *testing.T) {
 	ctx := t.Context()
 	for _, c := range []struct {
@@ -318,4 +322,33 @@ func TestAmplify(t *testing.T) {
 			t.Errorf("%q: got %v", wrong, err)
 		}
 	}
+}
+
+// A publisher waits while too much is held, and is refused where nobody takes it.
+func TestPublisherWaitsForMemory(t *testing.T) {
+	before := memory.SetLimit(1000)
+	defer memory.SetLimit(before)
+	synctest.Test(t, func(t *testing.T) {
+		h, s := newHub(t, NewMemory()), sessiontest.New(session.Peer{})
+		h.Subscribe(t.Context(), "x", ForSession(s))
+		memory.Add(990)
+		done := make(chan error)
+		go func() { done <- h.Publish(t.Context(), "x", []byte("waits")) }()
+		synctest.Wait()
+		if got := heard(s); got != "[]" {
+			t.Errorf("%s was sent at once", got)
+		}
+		memory.Add(-900)
+		if err := <-done; err != nil || heard(s) != "[waits]" {
+			t.Errorf("%v, %s", err, heard(s))
+		}
+		memory.Add(900)
+		if err := h.Publish(t.Context(), "x", []byte("in vain")); err != session.ErrMemory || heard(s) != "[waits]" {
+			t.Errorf("%v, %s; want ErrMemory, [waits]", err, heard(s))
+		}
+		memory.Add(-990)
+		if memory.Used() != 0 {
+			t.Errorf("%d bytes are left", memory.Used())
+		}
+	})
 }

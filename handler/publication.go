@@ -40,12 +40,22 @@ type Payload interface {
 	// Append appends the text that stands for it. It is called with no lock held, and
 	// keeps nothing of dst.
 	Append(dst []byte) []byte
+
+	// Size is about the number of bytes that Append appends.
+	Size() int
 }
 
 // MaxID is how many bytes the ID of a Publication may have.
 const MaxID = 255
 
 var errID = fmt.Errorf("handler: the ID of a publication has at most %d bytes", MaxID)
+
+func (p *Publication) size() int {
+	if p.Text == nil && p.Payload != nil {
+		return p.Payload.Size()
+	}
+	return len(p.Text)
+}
 
 func (p *Publication) appendText(dst []byte) []byte {
 	if p.Text == nil && p.Payload != nil {

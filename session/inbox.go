@@ -215,10 +215,10 @@ func (s *Local) deliver(e event) {
 // those who implement Session.
 func Ending(err error) *CloseError {
 	var end *CloseError
-	if errors.Is(err, ErrMemory) {
+	if !errors.As(err, &end) && errors.Is(err, ErrMemory) {
 		return outOfMemory
 	}
-	if !errors.As(err, &end) || !ValidCode(end.Code) {
+	if end == nil || !ValidCode(end.Code) {
 		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
 	}
 	return &CloseError{Code: end.Code, Reason: cut(strings.ToValidUTF8(end.Reason, "\ufffd")), Err: end.Err}

@@ -62,7 +62,6 @@ func (c *stompConfig) settings() setting {
 		"queue_limit":             scalar(&o.QueueLimit, countKind),
 		"queue_byte_limit":        scalar(&o.QueueByteLimit, sizeKind),
 		"unacked_limit":           scalar(&o.UnackedLimit, countKind),
-		"memory_limit":            scalar(&o.MemoryLimit, bigSizeKind),
 	})
 	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
 		before := len(s.faults)

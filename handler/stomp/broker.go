@@ -11,6 +11,7 @@ import (
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
+	"switchback/session/memory"
 )
 
 // Headers are the headers of a frame.
@@ -44,7 +45,8 @@ type Broker struct {
 	requests routes // of SUBSCRIBE
 	failures failures
 	dropped  noted
-	memory   budget
+	kept     budget // queues, transactions and subscriptions
+	received budget // incomplete frames
 	stats    Stats
 }
 
@@ -72,7 +74,8 @@ func New(o Options) (*Broker, error) {
 	b.limits = frame.Limits{Frame: o.FrameLimit, Body: o.BodyLimit, HeaderBytes: o.HeaderLimit, Headers: o.HeaderCountLimit}
 	b.connectLimits = b.limits
 	b.connectLimits.Frame = min(o.FrameLimit, o.HeaderLimit+1)
-	b.memory = budget{o.MemoryLimit, &b.stats.Memory}
+	b.kept = budget{&memory.Kept, &b.stats.Memory}
+	b.received = budget{&memory.Received, &b.stats.Memory}
 	b.users.init(&b.stats.Clients)
 	b.topics.init(b)
 	b.queues.init(b)

@@ -1,6 +1,8 @@
 package stomp
 
 import (
+	"bytes"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -103,7 +105,7 @@ func (c *conn) OnClose(_ session.Session, err error) {
 // it had. The session is leaving or ended.
 func (c *conn) release() []*subscription {
 	c.decoder = frame.Decoder{}
-	c.broker.memory.give(c.held)
+	c.broker.received.give(c.held)
 	c.held = 0
 	c.rollback()
 	return c.leaveAll()
@@ -161,11 +163,11 @@ func (c *conn) account() error {
 	if held == c.held {
 		return nil
 	}
-	if held > c.held && !c.broker.memory.take(held-c.held) {
+	if held > c.held && !c.broker.received.take(held-c.held) {
 		return c.refuse(c.outOfMemory(), nil)
 	}
 	if held < c.held {
-		c.broker.memory.give(c.held - held)
+		c.broker.received.give(c.held - held)
 	}
 	c.held = held
 	return nil
@@ -248,7 +250,11 @@ func (c *conn) send(command frame.Command, h frame.Headers, body []byte) {
 	b := buffers.Get().(*[]byte)
 	defer freeBuffer(b)
 	*b = frame.Append(*b, c.client.Version, command, h, body)
-	if c.session.Send(*b) == nil {
+	err := c.session.Send(*b)
+	if errors.Is(err, ErrMemory) { // an answer is not left out for that
+		err = c.session.SendPrepared(session.Prepare(bytes.Clone(*b)))
+	}
+	if err == nil {
 		c.pulse.sent.Store(int64(c.broker.clock.now()))
 	}
 }

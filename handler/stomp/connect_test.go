@@ -294,7 +294,7 @@ func TestHandshakeRefuses(t *testing.T) {
 	want := &session.RefusedError{Status: 401, Reason: "Who are you?"}
 	o := Options{Handshake: func(*http.Request) (string, error) { return "", want }}
 	bubble(t, o, func(w *world) {
-		_, err := w.registry.Open("", nil, session.Peer{}, wire(true), &client{world: w})
+		_, err := w.registry.Open("", nil, session.Peer{}, wires[true], &client{world: w})
 		if err != want {
 			t.Errorf("got %v", err)
 		}

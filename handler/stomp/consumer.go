@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +126,8 @@ func (c *consumer) send(l *letter, tag uint64, redelivered bool) error {
 	return err
 }
 
-// sent ends a letter's way. The queue's lock is held.
+// sent ends a letter's way. Where there was no memory for it the client may get it
+// later; after another error it has gone. The queue's lock is held.
 func (c *consumer) sent(l *letter, err error) {
 	if err == nil {
 		if c.subscription.mode == ackAuto {
@@ -133,7 +135,11 @@ func (c *consumer) sent(l *letter, err error) {
 		}
 		return
 	}
-	c.open = false
+	if errors.Is(err, ErrMemory) {
+		c.queue.later()
+	} else {
+		c.open = false
+	}
 	if c.subscription.mode == ackAuto {
 		c.queue.back(l)
 		return

@@ -12,7 +12,7 @@ import (
 var (
 	ErrDestination = errors.New("stomp: destination belongs to no topic, queue or user")
 	ErrQueueFull   = errors.New("stomp: queue is full")
-	ErrMemory      = errors.New("stomp: broker holds too much")
+	ErrMemory      = session.ErrMemory
 )
 
 // An OptionError is what is wrong with an option.
@@ -87,7 +87,11 @@ func (c *conn) refuse(err error, f *frame.Frame) error {
 	}
 	c.logRefusal(e, f)
 	c.sendError(e, f)
-	return &session.CloseError{Code: session.CodeInterrupted, Err: e.logged()}
+	code := session.CodeInterrupted
+	if errors.Is(e.Err, ErrMemory) {
+		code = session.CodeTryLater
+	}
+	return &session.CloseError{Code: code, Err: e.logged()}
 }
 
 // sendError sends an ERROR frame.

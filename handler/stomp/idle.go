@@ -23,8 +23,25 @@ func (g *queues) ring(now time.Duration) time.Duration {
 	return now + g.round()
 }
 
-// end stops that.
-func (g *queues) end() { g.broker.clock.end(&g.patrol) }
+// end stops that, and forgets all queues. What is in them is lost, which is logged.
+func (g *queues) end() {
+	g.broker.clock.end(&g.patrol)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lost := 0
+	for _, q := range g.names {
+		q.mu.Lock()
+		lost += q.count
+		q.broker.stats.Queued.Add(int64(-q.count))
+		q.broker.kept.give(q.bytes)
+		q.waiting, q.count, q.bytes = nil, 0, 0
+		g.forget(q)
+		q.mu.Unlock()
+	}
+	if lost > 0 {
+		g.broker.log.Warn("stomp: messages in queues are lost", "messages", lost)
+	}
+}
 
 // idle tells whether nobody has used the queue for QueueIdle. q.mu is held.
 func (q *queue) idle(now time.Duration) bool {

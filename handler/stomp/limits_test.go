@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"switchback/session/memory"
 )
 
 // Each attack is refused with ERROR at its limit, is counted, and leaves the
@@ -119,7 +121,8 @@ func TestConnectIsSmall(t *testing.T) {
 
 // Incomplete frames of many sessions are held to one limit.
 func TestIncompleteFramesAreLimitedTogether(t *testing.T) {
-	bubble(t, Options{MemoryLimit: 100_000}, func(w *world) {
+	limitMemory(t, 100_000)
+	bubble(t, Options{}, func(w *world) {
 		var refused int
 		var clients []*client
 		for range 20 {
@@ -175,11 +178,72 @@ func TestLimitsAreOptions(t *testing.T) {
 
 // Long destinations are counted, so that few subscriptions can hold much.
 func TestSubscriptionsAreLimitedTogether(t *testing.T) {
-	bubble(t, Options{MemoryLimit: 1 << 20, DestinationLimit: 16 << 10}, func(w *world) {
+	limitMemory(t, 1<<20)
+	bubble(t, Options{DestinationLimit: 16 << 10}, func(w *world) {
 		c := w.connect("1.2")
 		for i := 0; i < 1000 && !c.session.Closing(); i++ {
 			c.send(fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/%s%d\n\n\x00", i, strings.Repeat("x", 15_000), i))
 		}
-		c.want(errorFrame("The server is out of memory"), closed1002)
+		c.want(errorFrame("The server is out of memory"), closed1013)
+	})
+}
+
+// Frames of one large message share its body: what a hundred clients who do not read hold
+// is one body and their own headers. Nobody is closed at the QueueLimit for it, and all get
+// it whole.
+func TestLargeBodyIsHeldOnce(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		body := strings.Repeat("body\n", 10_000)
+		var clients []*client
+		for i := range 100 {
+			c := w.open([]string{"raw-websocket", "websocket"}[i%2])
+			c.connect("1.2")
+			c.send(fmt.Sprintf("SUBSCRIBE\nid:s%d\ndestination:/topic/a\n\n\x00", i))
+			c.stall()
+			clients = append(clients, c)
+		}
+		x := w.connect("1.2")
+		before := memory.Used()
+		for _, contentType := range []string{"text/plain", "application/octet-stream"} {
+			x.send("SEND\ndestination:/topic/a\ncontent-type:" + contentType + "\n\n" + body + "\x00")
+		}
+		if n := memory.Used() - before; n < 200_000 || n > 250_000 {
+			t.Errorf("%d bytes are counted for two bodies of 50,000, each in two encodings", n)
+		}
+		for i, c := range clients {
+			c.resume()
+			got := c.take()
+			if len(got) != 2 {
+				t.Fatalf("%.200q", got)
+			}
+			for _, frame := range got {
+				frame = strings.TrimPrefix(frame, "BINARY ")
+				if !strings.Contains(frame, fmt.Sprintf("\nsubscription:s%d\n", i)) || !strings.HasSuffix(frame, "content-length:50000\n\n"+body+"^@") {
+					t.Fatalf("%.200q", frame)
+				}
+			}
+		}
+	})
+}
+
+// At the limit a message that is published reaches who reads and who does not.
+func TestPublishedMessagesReachAllAtTheLimit(t *testing.T) {
+	limitMemory(t, 100_000)
+	bubble(t, Options{}, func(w *world) {
+		slow, quick, x := w.connect("1.2"), w.connect("1.2"), w.connect("1.2")
+		slow.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
+		quick.send("SUBSCRIBE\nid:0\ndestination:/topic/b\n\n\x00")
+		slow.stall()
+		x.send("SEND\ndestination:/topic/a\n\n1\x00")
+		memory.Add(300_000) // others hold that
+		go x.send("SEND\ndestination:/topic/a\nreceipt:1\n\n2\x00", "SEND\ndestination:/topic/b\n\n3\x00")
+		if got := quick.take(); len(got) > 0 {
+			t.Errorf("the publisher did not wait: %q", got)
+		}
+		memory.Add(-300_000)
+		slow.resume()
+		slow.wantBodies("1", "2")
+		quick.wantBodies("3")
+		x.want("RECEIPT\nreceipt-id:1\n\n^@")
 	})
 }

@@ -130,7 +130,7 @@ func TestPanicsOfHooksAreLogged(t *testing.T) {
 func TestPanicOfHandshakeIsAnswered(t *testing.T) {
 	log, l := textLog()
 	bubble(t, Options{Logger: log, Handshake: func(*http.Request) (string, error) { panic("oops") }}, func(w *world) {
-		_, err := w.registry.Open("", nil, session.Peer{}, wire(true), &client{world: w})
+		_, err := w.registry.Open("", nil, session.Peer{}, wires[true], &client{world: w})
 		var refused *session.RefusedError
 		if !errors.As(err, &refused) || refused.Status != http.StatusInternalServerError {
 			t.Errorf("got %v", err)

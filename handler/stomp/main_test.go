@@ -34,8 +34,10 @@ var config = session.Config{
 // someQueues are the prefixes of queues, where there are some.
 var someQueues = []string{"/queue"}
 
-// wire is the framing of the tests: what a native WebSocket carries, or a transport
-// that carries text only.
+// The wires of the tests: what a native WebSocket carries, and a transport that carries
+// text only.
+var wires = map[bool]*session.Framing{true: wire(true), false: wire(false)}
+
 func wire(binaries bool) *session.Framing {
 	return &session.Framing{
 		Encoding: &session.Encoding{
@@ -63,6 +65,13 @@ func beginUnit(dst []byte, kind byte, size int) []byte {
 	return binary.AppendUvarint(append(dst, kind), uint64(size))
 }
 
+// limitMemory has all brokers keep, and receive, so many bytes each, until the end of a
+// test.
+func limitMemory(t *testing.T, bytes int64) {
+	before := memory.SetLimit(2 * bytes)
+	t.Cleanup(func() { memory.SetLimit(before) })
+}
+
 // A world is a broker with its sessions, in virtual time.
 type world struct {
 	*testing.T
@@ -79,7 +88,12 @@ func bubble(t *testing.T, o Options, f func(w *world)) {
 			t.Fatal(err)
 		}
 		w := &world{T: t, broker: b, registry: session.NewRegistry(b, config)}
-		defer w.end()
+		defer func() {
+			w.end()
+			if n := memory.Used(); n != 0 {
+				t.Errorf("%d bytes are still counted in all", n)
+			}
+		}()
 		f(w)
 	})
 }
@@ -175,7 +189,7 @@ func (w *world) open(transport string) *client {
 	w.Helper()
 	c := &client{world: w}
 	peer := session.Peer{Address: "192.0.2.1", Transport: transport, Binary: transport == "raw-websocket"}
-	s, err := w.registry.Open("", nil, peer, wire(peer.Binary), c)
+	s, err := w.registry.Open("", nil, peer, wires[peer.Binary], c)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -278,7 +292,10 @@ func errorFrame(text string, headers ...string) string {
 	return "ERROR\nmessage:" + text + "\n" + lines(headers) + "content-length:0\n\n^@"
 }
 
-const closed1002 = "CLOSE 1002 "
+const (
+	closed1002 = "CLOSE 1002 "
+	closed1013 = "CLOSE 1013 "
+)
 
 // a log is memory for a logger.
 type logBuffer struct {

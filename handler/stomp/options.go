@@ -170,7 +170,7 @@ type Options struct {
 	// QueueIdle is how long a queue without subscribers keeps its messages: when
 	// none has come for so long, and none has been given back, the queue is
 	// dropped with all it has, within a tenth of that time more. Otherwise
-	// queues that nobody reads would hold QueueCountLimit and MemoryLimit for
+	// queues that nobody reads would hold QueueCountLimit and memory for
 	// good. The default is 1 hour.
 	QueueIdle time.Duration
 
@@ -178,10 +178,6 @@ type Options struct {
 	// have unacknowledged: it gets no more until it acknowledges some. The
 	// default is 1,000.
 	UnackedLimit int
-
-	// MemoryLimit is the number of bytes in all queues, transactions,
-	// subscriptions and incomplete frames. The default is 1 GiB.
-	MemoryLimit int64
 }
 
 // A LoginFunc decides over a CONNECT, by its headers: login, passcode and
@@ -219,7 +215,6 @@ func (o Options) Complete() (Options, error) {
 	def(&o.QueueByteLimit, 16<<20)
 	def(&o.QueueIdle, time.Hour)
 	def(&o.UnackedLimit, 1000)
-	def(&o.MemoryLimit, 1<<30)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -240,7 +235,7 @@ func (o Options) check() error {
 		{"TransactionLimit", int64(o.TransactionLimit)}, {"TransactionFrameLimit", int64(o.TransactionFrameLimit)},
 		{"TransactionByteLimit", int64(o.TransactionByteLimit)}, {"QueueCountLimit", int64(o.QueueCountLimit)},
 		{"QueueLimit", int64(o.QueueLimit)}, {"QueueByteLimit", int64(o.QueueByteLimit)},
-		{"QueueIdle", int64(o.QueueIdle)}, {"UnackedLimit", int64(o.UnackedLimit)}, {"MemoryLimit", o.MemoryLimit},
+		{"QueueIdle", int64(o.QueueIdle)}, {"UnackedLimit", int64(o.UnackedLimit)},
 	} {
 		if n.value < 0 {
 			return &OptionError{n.name, -1, strconv.FormatInt(n.value, 10), "not be negative"}

@@ -1,6 +1,8 @@
 package stomp
 
 import (
+	"bytes"
+	"errors"
 	"math"
 	"mime"
 	"strings"
@@ -19,12 +21,18 @@ type publication struct {
 	body    []byte
 	content // once somebody has looked
 	looked  bool
+
+	// A large body, which its frames have in common, once somebody is sent it.
+	text, octets *session.Prepared
 }
 
 // Append appends the publication as nodes send it. Its id is the Hub's to carry.
 func (p *publication) Append(dst []byte) []byte {
 	return frame.AppendMessage(dst, frame.V12, frame.Delivery{Subscription: p.key}, p.headers, p.body)
 }
+
+// Size is about the number of bytes that Append appends.
+func (p *publication) Size() int { return (&frame.Frame{Headers: p.headers, Body: p.body}).Size() }
 
 // content is what a message's body is, for the choice between text and binary.
 type content struct {
@@ -88,7 +96,7 @@ func (c *conn) appendDelivery(dst []byte, d frame.Delivery, h frame.Headers, bod
 	return frame.AppendMessage(dst, c.client.Version, d, h, body), binary
 }
 
-// deliver sends one message.
+// deliver sends one message. It may return ErrMemory.
 func (c *conn) deliver(d frame.Delivery, h frame.Headers, body []byte, k content) error {
 	b := buffers.Get().(*[]byte)
 	defer freeBuffer(b)
@@ -98,6 +106,44 @@ func (c *conn) deliver(d frame.Delivery, h frame.Headers, body []byte, k content
 		return c.session.SendBinary(*b)
 	}
 	return c.session.Send(*b)
+}
+
+// largeBody is the size over which the frames of a message share their body.
+const largeBody = 1 << 10
+
+// shared returns the body for many frames.
+func (p *publication) shared(binary bool) *session.Prepared {
+	switch {
+	case binary && p.octets == nil:
+		p.octets = session.PrepareBinary(bytes.Clone(p.body)) // it is kept
+	case !binary && p.text == nil:
+		body := p.body
+		if p.valid != nil {
+			body = p.valid
+		}
+		p.text = session.Prepare(body)
+	}
+	if binary {
+		return p.octets
+	}
+	return p.text
+}
+
+// frameTail ends a frame.
+var frameTail = []byte{0}
+
+// prepare returns the frame for a delivery to a client.
+func (p *publication) prepare(c *conn, d frame.Delivery, binary bool) *session.Prepared {
+	if len(p.body) > largeBody {
+		body := p.shared(binary)
+		head := frame.AppendMessageHead(nil, c.client.Version, d, p.headers, len(body.Text()))
+		return body.Around(head, frameTail)
+	}
+	text, _ := c.appendDelivery(nil, d, p.headers, p.body, p.content)
+	if binary {
+		return session.PrepareBinary(text)
+	}
+	return session.Prepare(text)
 }
 
 // A fanout sends one publication to many subscriptions. Their frames differ by
@@ -130,13 +176,10 @@ func (f *fanout) send(s *subscription) {
 		return
 	}
 	var err error
-	switch e := f.form(s); {
-	case e == nil:
-		err = c.deliver(f.delivery(s), f.headers, f.body, f.content)
-	case e.binary:
-		err = c.session.SendBinary(e.encoded.Text())
-	default:
-		err = c.session.SendPrepared(e.encoded)
+	if m := f.form(s); m != nil {
+		err = c.session.SendPrepared(m)
+	} else if err = c.deliver(f.delivery(s), f.headers, f.body, f.content); errors.Is(err, ErrMemory) {
+		err = c.session.SendPrepared(f.prepare(c, f.delivery(s), f.binary && c.binary)) // it is published: nobody goes without
 	}
 	if err == nil {
 		f.sent++
@@ -152,21 +195,23 @@ func (f *fanout) delivery(s *subscription) frame.Delivery {
 	return d
 }
 
-// form returns the form for s; nil where it is not worth keeping one.
-func (f *fanout) form(s *subscription) *form {
+// form returns the form for s; nil for a small message where it is not worth keeping one.
+func (f *fanout) form(s *subscription) *session.Prepared {
 	c := s.conn
 	want := form{version: c.client.Version, binary: f.binary && c.binary, acked: s.mode != ackAuto, subscription: s.id}
 	for i := range f.forms {
 		e := &f.forms[i]
 		if e.version == want.version && e.binary == want.binary && e.acked == want.acked && e.subscription == want.subscription {
-			return e
+			return e.encoded
 		}
 	}
-	if !f.many || len(f.forms) == maxForms {
+	keep := f.many && len(f.forms) < maxForms
+	if !keep && len(f.body) <= largeBody {
 		return nil
 	}
-	text, _ := c.appendDelivery(nil, f.delivery(s), f.headers, f.body, f.content)
-	want.encoded = session.Prepare(text)
-	f.forms = append(f.forms, want)
-	return &f.forms[len(f.forms)-1]
+	want.encoded = f.prepare(c, f.delivery(s), want.binary)
+	if keep {
+		f.forms = append(f.forms, want)
+	}
+	return want.encoded
 }

@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -104,7 +105,7 @@ func (g *queues) send(name string, h frame.Headers, body []byte) error {
 	f := (&frame.Frame{Headers: h, Body: body}).Clone()
 	l := &letter{headers: f.Headers, body: f.Body, content: contentOf(f.Headers, f.Body), size: f.Size() + letterCost}
 	l.size += len(l.content.valid)
-	if !g.broker.memory.take(l.size) {
+	if !g.broker.kept.take(l.size) {
 		return ErrMemory
 	}
 	pushed := false
@@ -114,7 +115,7 @@ func (g *queues) send(name string, h frame.Headers, body []byte) error {
 		q.dispatch()
 	}
 	if !pushed {
-		g.broker.memory.give(l.size)
+		g.broker.kept.give(l.size)
 		return ErrQueueFull
 	}
 	return nil
@@ -141,7 +142,7 @@ func (q *queue) done(l *letter) {
 	q.count--
 	q.bytes -= l.size
 	q.broker.stats.Queued.Add(-1)
-	q.broker.memory.give(l.size)
+	q.broker.kept.give(l.size)
 }
 
 // back puts letters back to their places. q.mu is held.
@@ -188,6 +189,10 @@ func (q *queue) run() (empty bool) {
 		err := c.send(l, tag, redelivered)
 		q.mu.Lock()
 		c.sent(l, err)
+		if errors.Is(err, ErrMemory) {
+			q.busy = false
+			return false
+		}
 	}
 	q.busy = false
 	q.broker.calls.Go(q.dispatch)
@@ -215,12 +220,15 @@ func (q *queue) next() (*consumer, *letter) {
 		}
 	}
 	if again {
-		q.broker.clock.set(&q.retry, q.broker.clock.now()+retryDelay)
+		q.later()
 	}
 	return nil, nil
 }
 
-// retryDelay is how long a queue waits for clients that have much unread.
+// later has the queue go on in a while. q.mu is held.
+func (q *queue) later() { q.broker.clock.set(&q.retry, q.broker.clock.now()+retryDelay) }
+
+// retryDelay is how long a queue waits for clients that have much unread, and for memory.
 const retryDelay = 20 * time.Millisecond
 
 // ring goes on when consumers may have read what they had.

@@ -254,18 +254,22 @@ func TestQueueIsNoPattern(t *testing.T) {
 }
 
 func TestFullQueueIsTold(t *testing.T) {
-	for _, o := range []Options{{QueueLimit: 3}, {QueueByteLimit: 700}, {MemoryLimit: 700}} {
+	for _, o := range []Options{{QueueLimit: 3}, {QueueByteLimit: 700}, {}} {
 		o.Queues = someQueues
+		limited := o.QueueLimit+o.QueueByteLimit == 0
+		if limited {
+			limitMemory(t, 700)
+		}
 		bubble(t, o, func(w *world) {
 			x := w.connect("1.2")
 			x.fill(3)
 			x.want()
 			x.send("SEND\ndestination:/queue/a\nreceipt:4\n\n4\x00")
-			text := `Queue is full\c /queue/a`
-			if o.MemoryLimit > 0 {
-				text = "The server is out of memory"
+			text, closed := `Queue is full\c /queue/a`, closed1002
+			if limited {
+				text, closed = "The server is out of memory", closed1013
 			}
-			x.want(errorFrame(text, "receipt-id:4"), closed1002)
+			x.want(errorFrame(text, "receipt-id:4"), closed)
 			s := w.broker.Stats()
 			if s.Queued.Load() != 3 || s.QueueLimit.Load()+s.MemoryLimit.Load() != 1 || s.Memory.Load() > 700 {
 				t.Errorf("%+v", s)
@@ -273,7 +277,7 @@ func TestFullQueueIsTold(t *testing.T) {
 			if err := w.broker.Send(t.Context(), "/queue/a", 5); err != ErrQueueFull && err != ErrMemory {
 				t.Errorf("got %v", err)
 			}
-			if o.MemoryLimit > 0 {
+			if limited {
 				return // there is none for a subscription
 			}
 			c := w.connect("1.2")

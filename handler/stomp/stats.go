@@ -1,6 +1,10 @@
 package stomp
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"switchback/session/memory"
+)
 
 // Stats are a broker's counters, which are its own to change. All but the first five, which
 // are of now, only rise.
@@ -26,7 +30,7 @@ type Stats struct {
 	DestinationLimit  atomic.Int64 // SEND and SUBSCRIBE with a destination over DestinationLimit
 	TransactionLimit  atomic.Int64 // BEGIN or a frame over a limit of transactions
 	QueueLimit        atomic.Int64 // SEND to a queue that is full, or is one too many
-	MemoryLimit       atomic.Int64 // frames over MemoryLimit
+	MemoryLimit       atomic.Int64 // frames refused at the limit of package memory
 	Late              atomic.Int64 // sessions without CONNECT within ConnectTimeout: closed without ERROR
 	HandlerErrors     atomic.Int64 // errors and panics of the application's functions
 }
@@ -34,20 +38,23 @@ type Stats struct {
 // Stats are the broker's counters.
 func (b *Broker) Stats() *Stats { return &b.stats }
 
-// A budget is the memory that a broker may hold for its clients.
+// A budget is memory that a broker holds for its clients, within that of the process.
 type budget struct {
-	limit int64
-	used  *atomic.Int64
+	share *memory.Share
+	used  *atomic.Int64 // of the broker's Stats
 }
 
 // take takes n bytes, which give gives back. It returns false, and takes none,
 // where that is over the limit.
 func (m *budget) take(n int) bool {
-	if m.used.Add(int64(n)) > m.limit {
-		m.used.Add(-int64(n))
+	if !m.share.Take(n) {
 		return false
 	}
+	m.used.Add(int64(n))
 	return true
 }
 
-func (m *budget) give(n int) { m.used.Add(-int64(n)) }
+func (m *budget) give(n int) {
+	m.share.Give(n)
+	m.used.Add(-int64(n))
+}

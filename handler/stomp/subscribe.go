@@ -111,7 +111,7 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 	if err := c.checkLimits(s); err != nil {
 		return err
 	}
-	if !b.memory.take(s.size()) {
+	if !b.kept.take(s.size()) {
 		return c.outOfMemory()
 	}
 	if err := c.source(s, keys); err != nil {
@@ -241,7 +241,7 @@ func (c *conn) leave(s *subscription) {
 	if s.consumer != nil {
 		s.consumer.leave()
 	}
-	c.broker.memory.give(s.size())
+	c.broker.kept.give(s.size())
 }
 
 // tellLeft tells that subscriptions have ended with their session.

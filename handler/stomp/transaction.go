@@ -45,7 +45,7 @@ func (c *conn) begin(f *frame.Frame, name string) error {
 	if most := c.broker.options.TransactionLimit; len(t.frames) >= most {
 		return c.transactionLimit(fmt.Sprintf("The limit of %d transactions has been reached", most))
 	}
-	if !c.broker.memory.take(len(name) + frameCost) {
+	if !c.broker.kept.take(len(name) + frameCost) {
 		return c.outOfMemory()
 	}
 	t.frames[strings.Clone(name)] = nil
@@ -80,7 +80,7 @@ func (c *conn) forget(name string, frames []*frame.Frame) {
 	}
 	c.transactions.count -= len(frames)
 	c.transactions.bytes -= bytes
-	c.broker.memory.give(bytes + len(name) + frameCost)
+	c.broker.kept.give(bytes + len(name) + frameCost)
 }
 
 // postpone keeps a frame until its transaction is committed.
@@ -94,7 +94,7 @@ func (c *conn) postpone(f *frame.Frame, name string) error {
 		return c.transactionLimit(fmt.Sprintf("The limit of %d frames in transactions has been reached", o.TransactionFrameLimit))
 	case t.bytes+size > o.TransactionByteLimit:
 		return c.transactionLimit(fmt.Sprintf("The limit of %d bytes in transactions has been reached", o.TransactionByteLimit))
-	case !c.broker.memory.take(size):
+	case !c.broker.kept.take(size):
 		return c.outOfMemory()
 	}
 	t.frames[name] = append(t.frames[name], f.Clone())

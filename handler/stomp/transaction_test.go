@@ -121,7 +121,8 @@ func TestNamesOfTransactionsAreCounted(t *testing.T) {
 		func(c *client, name string) { c.send("ABORT\ntransaction:" + name + "\n\n\x00") },
 		func(c *client, _ string) { c.gone() },
 	} {
-		bubble(t, Options{MemoryLimit: 40_000}, func(w *world) {
+		limitMemory(t, 40_000)
+		bubble(t, Options{}, func(w *world) {
 			x, y := w.connect("1.2"), w.connect("1.2")
 			name := strings.Repeat("n", 16_000)
 			before := w.broker.Stats().Memory.Load()
@@ -130,7 +131,7 @@ func TestNamesOfTransactionsAreCounted(t *testing.T) {
 				t.Errorf("%d bytes are counted", n)
 			}
 			y.send("BEGIN\ntransaction:a" + name + "\n\n\x00BEGIN\ntransaction:b" + name + "\n\n\x00")
-			y.want(errorFrame("The server is out of memory"), closed1002)
+			y.want(errorFrame("The server is out of memory"), closed1013)
 			end(x, name)
 			x.take()
 			if n := w.broker.Stats().Memory.Load(); n != before {

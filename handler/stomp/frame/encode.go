@@ -21,7 +21,7 @@ func Append(dst []byte, v Version, c Command, h Headers, body []byte) []byte {
 	if !c.hasBody() {
 		return append(dst, "\n\x00"...)
 	}
-	return appendBody(dst, body)
+	return append(append(appendLength(dst, len(body)), body...), 0)
 }
 
 // A Delivery is what differs between the MESSAGE frames of one message.
@@ -36,6 +36,12 @@ type Delivery struct {
 // message's: its destination, its content type, and what its sender added.
 // Those of a Delivery and content-length are left out of them.
 func AppendMessage(dst []byte, v Version, d Delivery, h Headers, body []byte) []byte {
+	return append(append(AppendMessageHead(dst, v, d, h, len(body)), body...), 0)
+}
+
+// AppendMessageHead appends what stands before the body of such a frame, of so many
+// bytes. After the body comes a zero byte.
+func AppendMessageHead(dst []byte, v Version, d Delivery, h Headers, body int) []byte {
 	e := escapingOf(v, Message)
 	dst = append(dst, Message...)
 	dst = append(dst, '\n')
@@ -54,7 +60,7 @@ func AppendMessage(dst []byte, v Version, d Delivery, h Headers, body []byte) []
 	if d.Redelivered {
 		dst = append(dst, "redelivered:true\n"...)
 	}
-	return appendBody(dst, body)
+	return appendLength(dst, body)
 }
 
 // Delivered tells whether a header of a MESSAGE is the server's to set: those
@@ -91,11 +97,9 @@ func appendHeader(dst []byte, e escaping, name, value string) []byte {
 	return append(dst, '\n')
 }
 
-// appendBody appends what follows the headers.
-func appendBody(dst, body []byte) []byte {
+// appendLength ends the headers with the size of the body.
+func appendLength(dst []byte, body int) []byte {
 	dst = append(dst, "content-length:"...)
-	dst = strconv.AppendInt(dst, int64(len(body)), 10)
-	dst = append(dst, "\n\n"...)
-	dst = append(dst, body...)
-	return append(dst, 0)
+	dst = strconv.AppendInt(dst, int64(body), 10)
+	return append(dst, "\n\n"...)
 }
