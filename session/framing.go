@@ -23,7 +23,7 @@ type Framing struct {
 }
 
 // An Encoding is the form of messages, which framings can have in common. A message
-// that many are sent is encoded once for each Encoding, which is known by its address.
+// that many are sent is encoded once for each Encoding, which is known by its address and not copied.
 type Encoding struct {
 	Binary    bool   // the wire carries binary messages
 	Separator string // between two messages
@@ -37,6 +37,8 @@ type Encoding struct {
 	Size        func(text []byte) int
 	Sized       bool
 	End         string
+
+	whole, part memory.Key // of messages, and of their bodies
 }
 
 // SockJS is the framing of the SockJS protocol: o, h, a[...] and c[...]. All
@@ -154,23 +156,20 @@ func (m *Prepared) appendPart(dst []byte, e *Encoding, part []byte) []byte {
 	return e.AppendPart(dst, part)
 }
 
-// rawKey is the key of a binary message's form, which is the same in each encoding.
-type rawKey struct{}
+// raw is the key of a binary message's body, which is the same in each encoding.
+var raw memory.Key
 
 // form is the body, encoded.
 func (m *Prepared) form(e *Encoding) *memory.Form {
 	if m.binary {
-		return m.forms.Form(rawKey{}, func() []byte { return m.body })
+		return m.forms.Form(&raw, func() []byte { return m.body })
 	}
-	return m.forms.Form(e, func() []byte { return e.AppendPart(make([]byte, 0, e.Size(m.body)), m.body) })
+	return m.forms.Form(&e.part, func() []byte { return e.AppendPart(make([]byte, 0, e.Size(m.body)), m.body) })
 }
-
-// wholeKey is the key of the form that is a whole message.
-type wholeKey struct{ of *Encoding }
 
 // whole is the message of the body alone.
 func (m *Prepared) whole(e *Encoding) *memory.Form {
-	return m.forms.Form(wholeKey{e}, func() []byte {
+	return m.forms.Form(&e.whole, func() []byte {
 		size := m.size(e, m.body)
 		dst := e.AppendBegin(make([]byte, 0, size+aroundMost), size, m.binary)
 		return append(m.appendPart(dst, e, m.body), e.End...)

@@ -16,26 +16,32 @@ type Forms struct {
 	size int        // of all forms
 }
 
+// A Key names an encoding, by its address.
+type Key struct{ _ byte }
+
 // A Form is a message, or a part of one, in one encoding. It is never changed.
 type Form struct {
 	of    *Forms
-	key   any
+	key   *Key
+	from  *Form // that it was made of, or nil
 	bytes []byte
 	next  *Form
 }
 
 // Form returns the encoding that key names, which is made by encode if there is none
 // yet: once, even if many ask. What encode returns must not be changed afterwards.
-func (f *Forms) Form(key any, encode func() []byte) *Form {
-	if e := f.find(key); e != nil {
+func (f *Forms) Form(key *Key, encode func() []byte) *Form { return f.form(key, nil, encode) }
+
+func (f *Forms) form(key *Key, from *Form, encode func() []byte) *Form {
+	if e := f.find(key, from); e != nil {
 		return e
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if e := f.find(key); e != nil {
+	if e := f.find(key, from); e != nil {
 		return e
 	}
-	e := &Form{of: f, key: key, bytes: encode(), next: f.first.Load()}
+	e := &Form{of: f, key: key, from: from, bytes: encode(), next: f.first.Load()}
 	f.size += len(e.bytes)
 	if f.holders.Load() > 0 {
 		Add(len(e.bytes))
@@ -44,9 +50,9 @@ func (f *Forms) Form(key any, encode func() []byte) *Form {
 	return e
 }
 
-func (f *Forms) find(key any) *Form {
+func (f *Forms) find(key *Key, from *Form) *Form {
 	for e := f.first.Load(); e != nil; e = e.next {
-		if e.key == key {
+		if e.key == key && e.from == from {
 			return e
 		}
 	}
@@ -88,14 +94,9 @@ func (f *Forms) release() {
 // one. It is known by its address.
 type Transform struct {
 	Append func(dst, src []byte) []byte
-}
-
-// derived is the key of a form that was made of another.
-type derived struct {
-	from *Form
-	by   *Transform
+	key    Key
 }
 
 func (e *Form) transformed(by *Transform) *Form {
-	return e.of.Form(derived{e, by}, func() []byte { return by.Append(nil, e.bytes) })
+	return e.of.form(&by.key, e, func() []byte { return by.Append(nil, e.bytes) })
 }

@@ -117,7 +117,8 @@ func TestForms(t *testing.T) {
 	limited(t, 1000)
 	var f Forms
 	made := 0
-	get := func() *Form { return f.Form("key", func() []byte { made++; return make([]byte, 100) }) }
+	var key Key
+	get := func() *Form { return f.Form(&key, func() []byte { made++; return make([]byte, 100) }) }
 	var p, q Pieces
 	p.AppendForm(get())
 	if Used() != 100 {
@@ -148,12 +149,13 @@ func TestForms(t *testing.T) {
 func TestFormsOfManyGoroutines(t *testing.T) {
 	limited(t, 1<<20)
 	var f Forms
+	var keys [3]Key
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			var p Pieces
 			for n := range 1000 {
-				p.AppendForm(f.Form(n%3, func() []byte { return make([]byte, 10) }))
+				p.AppendForm(f.Form(&keys[n%3], func() []byte { return make([]byte, 10) }))
 				if i%2 == 0 {
 					p.Advance(10)
 				}
@@ -175,6 +177,7 @@ func FuzzPieces(f *testing.F) {
 		var p, q Pieces
 		var want []byte
 		var forms Forms
+		var keys [256]Key
 		for ; len(script) >= 2; script = script[2:] {
 			n := int(script[1])
 			switch script[0] % 6 {
@@ -182,7 +185,7 @@ func FuzzPieces(f *testing.F) {
 				p.Bytes, want = append(p.Bytes, text[:n]...), append(want, text[:n]...)
 			case 1:
 				n = max(n, 1)
-				p.AppendForm(forms.Form(n, func() []byte { return text[:n] }))
+				p.AppendForm(forms.Form(&keys[n], func() []byte { return text[:n] }))
 				want = append(want, text[:n]...)
 			case 2:
 				n = min(n, p.Len())
