@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,7 +45,19 @@ func underLimit(t *testing.T, limit int64) *process {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, "serve", "--config", file)
+	cmd := exec.Command(binaryFile(t), "serve", "--config", file)
+	cmd.Env = []string{}
+	return startCommand(t, cmd)
+}
+
+// binaryFile is the command built as users have it: the race detector takes memory.
+func binaryFile(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "switchback")
+	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return name
 }
 
 func (p *process) dial(t *testing.T, request string) (net.Conn, *bufio.Reader) {
@@ -201,5 +214,57 @@ func TestUnfinishedMessagesStayWithinMemory(t *testing.T) {
 				t.Error("nobody was told that the server is out of memory")
 			}
 		})
+	}
+}
+
+// A publisher that is faster than its room waits: who reads late gets every message, in
+// order, and memory is within the limit meanwhile.
+func TestPublisherWaitsWithinMemory(t *testing.T) {
+	const limit, clients, messages = 64 << 20, 30, 40
+	p := underLimit(t, limit)
+	var readers, open sync.WaitGroup
+	var wrong atomic.Int32
+	begin := make(chan struct{})
+	for range clients {
+		_, r := p.webSocket(t, "/broadcast")
+		readers.Go(func() {
+			<-begin
+			r := bufio.NewReaderSize(r, 64<<10)
+			for i := range messages {
+				for range 1 + min(i, 1) { // the end of the one before, and its beginning
+					for err := bufio.ErrBufferFull; err == bufio.ErrBufferFull; {
+						_, err = r.ReadSlice('"')
+					}
+				}
+				if number, _ := r.Peek(2); string(number) != fmt.Sprintf("%02d", i) {
+					wrong.Add(1)
+					return
+				}
+			}
+		})
+	}
+	sender, sent := p.dial(t, "GET /broadcast/websocket"+webSocketRequest)
+	if res, err := http.ReadResponse(sent, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %v, %v", res, err)
+	}
+	go io.Copy(io.Discard, sent) // its own copies
+	idle, _ := rss(t, p.cmd.Process.Pid)
+	open.Go(func() {
+		for i := range messages {
+			message := append(fmt.Appendf(nil, "%02d", i), bytes.Repeat([]byte{1}, 500<<10)...)
+			sender.Write(maskedFrame(message, len(message)))
+		}
+	})
+	time.Sleep(time.Second) // nobody reads
+	close(begin)
+	readers.Wait()
+	open.Wait()
+	_, peak := rss(t, p.cmd.Process.Pid)
+	t.Logf("%d messages of 3 MiB to %d clients that read late, limit %d MiB: RSS %d MiB idle, %d MiB at most", messages, clients, limit>>20, idle>>20, peak>>20)
+	if wrong.Load() > 0 {
+		t.Errorf("%d of %d readers have not got all", wrong.Load(), clients)
+	}
+	if most := idle + limit*13/10; peak > most {
+		t.Errorf("resident memory was %d MiB, want at most %d", peak>>20, most>>20)
 	}
 }

@@ -63,11 +63,11 @@ func tidy(ctx context.Context, sessions func() int64) {
 }
 
 // runtimeLimit is how much memory the Go runtime may take before it collects garbage
-// whatever else its pace says: what may be held for clients and an eighth of that, what
-// sessions cost, and itself. To set it is cheap.
+// whatever else its pace says: what may be held for clients and a sixteenth of that, what
+// sessions cost, and itself with the ballast. To set it is cheap.
 func runtimeLimit(sessions int64) int64 {
 	const itself, session = 24 << 20, 3 << 10
-	return memory.Limit()*9/8 + itself + session*sessions
+	return memory.Limit()*17/16 + itself + session*sessions
 }
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what

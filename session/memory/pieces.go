@@ -164,6 +164,7 @@ func (p *Pieces) Advance(n int) {
 		n -= run
 		if p.begun == len(e.bytes) {
 			p.begun = 0
+			p.forms[0] = placed{} // or the array would keep it
 			p.forms = p.forms[1:]
 			e.of.release()
 		}
