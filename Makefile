@@ -2,6 +2,7 @@
 # make run    the demo page at http://127.0.0.1:8081/
 # make short  what needs no browser, no Node and no comparison, in seconds
 # make test   every test, with what they need
+# make soak   the loads that are too long for that
 # make check  what a change must pass beside the tests
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -10,7 +11,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint vuln check build run short test race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
+.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
 
 all: fmt vet lint test
 
@@ -43,6 +44,10 @@ short:
 
 test: client stomp-clients chromium
 	$(GO) test $(RACE) -timeout 12m ./...
+
+# Attackers and outages at their full size, with what they took.
+soak:
+	SOAK=1 $(GO) test -count 1 -timeout 60m -v -run 'WithinMemory' ./cmd/switchback
 
 race:
 	$(GO) test -race -count 5 ./session/... ./handler/... ./transport/internal/... ./transport
