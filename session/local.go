@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"switchback/session/memory"
@@ -49,7 +50,7 @@ type Local struct {
 	counted       int      // bytes that are counted as held
 	waiters       *waiters // nil while nobody waits
 	conversation
-	context *sessionContext // nil until Context is called
+	context *sessionContext // nil until somebody asks it for something
 }
 
 // A conversation is what a session is beyond this process: plain data, from which
@@ -124,7 +125,19 @@ func cut(reason string) string {
 	return reason[:n]
 }
 
-func (s *Local) Context() context.Context {
+func (s *Local) Context() context.Context { return (*localContext)(s) }
+
+// A localContext is a session's Context, which takes memory only once somebody asks it
+// for something: most are handed on and never asked.
+type localContext Local
+
+func (c *localContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c *localContext) Done() <-chan struct{}       { return (*Local)(c).made().Done() }
+func (c *localContext) Err() error                  { return (*Local)(c).made().Err() }
+func (c *localContext) Value(key any) any           { return (*Local)(c).made().Value(key) }
+
+// made returns the context behind a localContext.
+func (s *Local) made() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.context == nil {

@@ -43,8 +43,8 @@ type conn struct {
 	broker       *Broker
 	session      session.Session
 	client       Client // changed by CONNECT only, before anybody else knows it
-	decoder      frame.Decoder
-	held         int    // bytes of the decoder that are counted in the broker's memory
+	decoder      *frame.Decoder // while frames are decoded, and while one is incomplete; otherwise nil
+	held         int            // bytes of the decoder that are counted in the broker's memory
 	binary       bool   // the session carries binary messages
 	known        bool   // to users and Events
 	numbers      uint64 // of subscriptions, so far
@@ -67,7 +67,6 @@ func (c *conn) OnOpen(s session.Session) error {
 	c.session = s
 	c.client.ID, c.client.Peer = s.ID(), s.Peer()
 	c.binary = s.Peer().Binary
-	c.decoder.Limits = &c.broker.connectLimits
 	c.pulse.alarm.owner = c
 	c.broker.clock.set(&c.pulse.alarm, c.broker.clock.now()+c.broker.options.ConnectTimeout)
 	return nil
@@ -77,7 +76,7 @@ func (c *conn) OnMessage(_ session.Session, text []byte) error {
 	if c.at() >= leaving {
 		return nil
 	}
-	c.decoder.FeedText(text)
+	c.decode().FeedText(text)
 	return c.receive()
 }
 
@@ -85,7 +84,7 @@ func (c *conn) OnBinary(_ session.Session, data []byte) error {
 	if c.at() >= leaving {
 		return nil
 	}
-	c.decoder.Feed(data)
+	c.decode().Feed(data)
 	return c.receive()
 }
 
@@ -104,7 +103,7 @@ func (c *conn) OnClose(_ session.Session, err error) {
 // release gives back what the session holds, and returns the subscriptions that
 // it had. The session is leaving or ended.
 func (c *conn) release() []*subscription {
-	c.decoder = frame.Decoder{}
+	c.decoder = nil
 	c.broker.received.give(c.held)
 	c.held = 0
 	c.rollback()
@@ -123,6 +122,26 @@ func (c *conn) enter(p phase) (was phase) {
 }
 
 func (c *conn) at() phase { return phase(c.phase.Load()) }
+
+// decoders are for sessions that have something to decode.
+var decoders = sync.Pool{New: func() any { return new(frame.Decoder) }}
+
+// decode returns the decoder.
+func (c *conn) decode() *frame.Decoder {
+	if c.decoder == nil {
+		c.decoder = decoders.Get().(*frame.Decoder)
+		c.limit()
+	}
+	return c.decoder
+}
+
+// limit sets the limits of the frames to come.
+func (c *conn) limit() {
+	c.decoder.Version, c.decoder.Limits = c.client.Version, &c.broker.limits
+	if !c.known {
+		c.decoder.Limits = &c.broker.connectLimits
+	}
+}
 
 // frames are frames for decoding.
 var frames = sync.Pool{New: func() any { return new(frame.Frame) }}
@@ -157,9 +176,15 @@ func (c *conn) receive() (err error) {
 	return nil
 }
 
-// account brings the broker's count of memory up to date.
+// account brings the broker's count of memory up to date, and gives back a decoder that
+// holds nothing.
 func (c *conn) account() error {
 	held := c.decoder.Held()
+	if held == 0 {
+		*c.decoder = frame.Decoder{}
+		decoders.Put(c.decoder)
+		c.decoder = nil
+	}
 	if held == c.held {
 		return nil
 	}

@@ -21,13 +21,13 @@ func (c *conn) connect(f *frame.Frame) error {
 	if err := c.login(f.Headers); err != nil {
 		return err
 	}
-	c.client.Version, c.decoder.Version = version, version
-	c.decoder.Limits = &c.broker.limits
+	c.client.Version = version
 	answer := c.agree(f.Headers)
 	if c.enter(connected) != opening {
 		return nil // too late
 	}
 	c.known = true
+	c.limit()
 	c.broker.stats.Connects.Add(1)
 	c.broker.options.Events.connect(&c.client)
 	c.broker.users.add(c)

@@ -70,8 +70,12 @@ type turn chan struct{}
 func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s handler.Subscriber) error {
 	select {
 	case t <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	default: // only who has to wait asks the context, which takes memory then
+		select {
+		case t <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	defer func() { <-t }()
 	return hub.Subscribe(context.WithoutCancel(ctx), key, s)
