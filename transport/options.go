@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"switchback/option"
 	"switchback/session"
 )
 
@@ -27,16 +29,16 @@ type Options struct {
 	// heartbeat after a ping. The default is 25 seconds. A negative value
 	// turns heartbeats off, and with them the detection of WebSocket peers
 	// that have vanished.
-	HeartbeatDelay time.Duration
+	HeartbeatDelay time.Duration `default:"25s" negative:"off"`
 
 	// DisconnectDelay is how long a session outlives its last receiver. The
 	// default is 5 seconds.
-	DisconnectDelay time.Duration
+	DisconnectDelay time.Duration `default:"5s"`
 
 	// ResponseLimit is the number of bytes after which a stream ends, so that
 	// the browser can free them; the client opens the next one at once. The
 	// default is 128 KiB.
-	ResponseLimit int
+	ResponseLimit int `default:"128KiB" unit:"bytes"`
 
 	// DisabledTransports are not served: "websocket" (native WebSocket
 	// included), "xhr-streaming", "xhr-polling", "eventsource", "htmlfile",
@@ -77,7 +79,7 @@ type Options struct {
 	// "x-forwarded", "forwarded" (RFC 7239), or "either", which reads
 	// Forwarded where there is no X-Forwarded-For. The other kind, which the
 	// client may have sent, is not read. The default is "either".
-	Forwarded string
+	Forwarded string `default:"either"`
 
 	// Hosts are the names and addresses that are the server's own, without a
 	// port: a request for any other host is as one from a foreign page, whether
@@ -90,20 +92,20 @@ type Options struct {
 
 	// MessageLimit is the size of a message from the client, in bytes, over
 	// which it is refused (1009, 413). The default is 512 KiB.
-	MessageLimit int
+	MessageLimit int `default:"512KiB" unit:"bytes"`
 
 	// BodyLimit is the same for a request's body and for one WebSocket
 	// message of a SockJS session, either of which can hold many messages.
 	// The default is 1 MiB.
-	BodyLimit int
+	BodyLimit int `default:"1MiB" unit:"bytes"`
 
 	// BatchLimit is the number of messages that one body may hold (413,
 	// 1009). The default is 16,384.
-	BatchLimit int
+	BatchLimit int `default:"16384"`
 
 	// SessionLimit is the number of sessions of the endpoint (503). The
 	// default is 1,000,000.
-	SessionLimit int
+	SessionLimit int `default:"1000000"`
 
 	// AddressLimit is the number of sessions of one peer address, of IPv6 of
 	// one /64 (503). The default is no limit: offices and proxies share an
@@ -115,37 +117,37 @@ type Options struct {
 	// nothing waits before it. What many sessions hold together, as large
 	// messages to a topic, does not count: for that see package memory. The
 	// default is 1 MiB.
-	QueueLimit int
+	QueueLimit int `default:"1MiB" unit:"bytes"`
 
 	// InboxLimit is the number of bytes that may wait for a session's
 	// handler; over it the client waits. The default is 64 KiB.
-	InboxLimit int
+	InboxLimit int `default:"64KiB" unit:"bytes"`
 
 	// BodyTimeout is how long nothing may come of a request's body, or of a
 	// WebSocket message that has begun (408, 1008). The default is 15 seconds.
 	// One that brings less than 500 bytes a second for 30 seconds, or takes more
 	// than 10 minutes, is given up in the same way.
-	BodyTimeout time.Duration
+	BodyTimeout time.Duration `default:"15s"`
 
 	// WriteTimeout is the time in which the client must take some of what is
 	// written to it: over plain HTTP on Linux any of it, elsewhere the next 64
 	// KiB. After three such times a client is given up that has not acknowledged
 	// what its socket took. The default is 10 seconds.
-	WriteTimeout time.Duration
+	WriteTimeout time.Duration `default:"10s"`
 
 	// HandshakeTimeout is the time in which a Hixie-76 handshake must be
 	// complete, whose last part comes after its answer. The default is 10
 	// seconds.
-	HandshakeTimeout time.Duration
+	HandshakeTimeout time.Duration `default:"10s"`
 
 	// CloseTimeout is how long the server waits for a WebSocket peer's close
 	// frame after its own, before it closes the connection. The default is 5
 	// seconds.
-	CloseTimeout time.Duration
+	CloseTimeout time.Duration `default:"5s"`
 
 	// InboxTimeout is how long a client waits for a busy handler before the
 	// session is closed (1013). The default is 30 seconds.
-	InboxTimeout time.Duration
+	InboxTimeout time.Duration `default:"30s"`
 
 	// Opened is called before a session's handler hears of it, and Closed after that
 	// has heard of its end, with what it was told or with the *session.PanicError of
@@ -169,25 +171,9 @@ const DefaultClientURL = "https://cdn.jsdelivr.net/npm/sockjs-client@1.6.1/dist/
 // Complete returns the options with their defaults filled in. An error says
 // which of them is wrong and what it may be.
 func (o Options) Complete() (Options, error) {
-	def(&o.ClientURL, DefaultClientURL)
-	def(&o.HeartbeatDelay, 25*time.Second)
-	def(&o.Forwarded, either)
-	def(&o.DisconnectDelay, 5*time.Second)
-	def(&o.ResponseLimit, 128<<10)
-	def(&o.MessageLimit, 512<<10)
-	def(&o.BodyLimit, 1<<20)
-	def(&o.BatchLimit, 16384)
-	def(&o.SessionLimit, 1_000_000)
-	def(&o.QueueLimit, 1<<20)
-	def(&o.InboxLimit, 64<<10)
-	def(&o.BodyTimeout, 15*time.Second)
-	def(&o.WriteTimeout, 10*time.Second)
-	def(&o.HandshakeTimeout, 10*time.Second)
-	def(&o.CloseTimeout, 5*time.Second)
-	def(&o.InboxTimeout, 30*time.Second)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	option.SetDefaults(&o)
+	o.ClientURL = cmp.Or(o.ClientURL, DefaultClientURL)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return o, o.check()
 }
 
@@ -217,28 +203,8 @@ func (o Options) check() error {
 	if u, err := url.Parse(o.ClientURL); err != nil || u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(o.ClientURL, "/") {
 		return fmt.Errorf("transport: ClientURL: %q: must begin with http://, https:// or /", o.ClientURL)
 	}
-	for _, n := range []struct {
-		name  string
-		value int64
-	}{
-		{"DisconnectDelay", int64(o.DisconnectDelay)}, {"ResponseLimit", int64(o.ResponseLimit)},
-		{"MessageLimit", int64(o.MessageLimit)}, {"BodyLimit", int64(o.BodyLimit)}, {"BatchLimit", int64(o.BatchLimit)},
-		{"SessionLimit", int64(o.SessionLimit)}, {"AddressLimit", int64(o.AddressLimit)},
-		{"QueueLimit", int64(o.QueueLimit)}, {"InboxLimit", int64(o.InboxLimit)},
-		{"BodyTimeout", int64(o.BodyTimeout)}, {"WriteTimeout", int64(o.WriteTimeout)},
-		{"HandshakeTimeout", int64(o.HandshakeTimeout)}, {"CloseTimeout", int64(o.CloseTimeout)}, {"InboxTimeout", int64(o.InboxTimeout)},
-	} {
-		if n.value < 0 {
-			return fmt.Errorf("transport: %s: must not be negative", n.name)
-		}
+	if name, _ := option.Negative(o); name != "" {
+		return fmt.Errorf("transport: %s: must not be negative", name)
 	}
 	return nil
-}
-
-// def sets *v to d where it has its zero value.
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

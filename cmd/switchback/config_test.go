@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"go.uber.org/zap/zapcore"
 
@@ -82,35 +81,6 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 	if got := mustRead(t, "config/full.yaml"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-}
-
-// The file of the test above sets each option to what is not its default, so
-// an option without a key is seen here.
-func TestEveryOptionHasAKeyOfItsName(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/config/full.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[transport.Options]()) {
-		if k := field.Type.Kind(); k == reflect.Func || k == reflect.Pointer { // for programs in Go
-			continue
-		}
-		if key := snakeCase(field.Name); !strings.Contains(string(text), "\n    "+key+":") {
-			t.Errorf("full.yaml has no %s for Options.%s", key, field.Name)
-		}
-	}
-}
-
-func snakeCase(name string) string {
-	name = strings.NewReplacer("URL", "Url", "WebSocket", "Websocket").Replace(name)
-	var b strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
 }
 
 func TestEndpointsShareSettingsByAnchor(t *testing.T) {

@@ -52,9 +52,13 @@
 //	    hosts: [chat.example.com] # default: any that cannot be another's
 //	    heartbeat_delay: 25s      # default; or off
 //
-// The endpoints whose handler is stomp have one broker, which takes the fields
-// of [switchback/handler/stomp.Options] that are text, numbers or lists, in the
-// same way:
+// Under endpoints, a key is the name of a field of [switchback/transport.Options] in
+// snake case: client_url for ClientURL, raw_websocket for RawWebSocket. Every field that
+// is a text, a number, a duration, true or false, or a list has one. What it means and
+// its default are there.
+//
+// The endpoints whose handler is stomp have one broker. Its keys are those of
+// [switchback/handler/stomp.Options], in the same way, and logins:
 //
 //	stomp:
 //	  topics: [/topic, /queue]    # default: each message to all who subscribed
@@ -70,14 +74,6 @@
 // not given, let the largest frame through. What is seldom meant is a warning in
 // the log at start: apps, which have no functions here, and an endpoint that lets
 // every page publish ("*" or null in allowed_origins, say, and no logins).
-//
-// An endpoint takes every field of [switchback/transport.Options] under its
-// name in snake case: client_url, heartbeat_delay, disconnect_delay,
-// response_limit, disabled_transports, raw_websocket, hixie76, cookie_needed,
-// allowed_origins, trusted_proxies, forwarded, hosts, message_limit, body_limit,
-// batch_limit, session_limit, address_limit, queue_limit, inbox_limit,
-// body_timeout, write_timeout, handshake_timeout, close_timeout and
-// inbox_timeout; the defaults and the meaning are there.
 //
 // A file that lists no endpoints leaves the page, /echo and /broadcast as they
 // are without one. A file that lists some gets the page only with page: true.

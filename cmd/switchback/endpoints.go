@@ -58,41 +58,21 @@ func endpoints(dst *[]endpointConfig) setting {
 	}}
 }
 
-// settings are the keys of an endpoint.
+// settings are the keys of an endpoint: its own, and the fields of its options.
 func (e *endpointConfig) settings() setting {
 	o := &e.options
-	return mapping(map[string]setting{
+	return mapping(withFields(o, map[string]setting{
 		"path":           required(scalar(&e.path, pathKind)),
 		"handler":        required(scalar(&e.handler, handlerKind)),
 		"implementation": scalar(&e.implementation, nameIn(implementations)),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
 		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
-		"disconnect_delay":    scalar(&o.DisconnectDelay, durationKind),
-		"response_limit":      scalar(&o.ResponseLimit, sizeKind),
 		"disabled_transports": list(&o.DisabledTransports, transportKind),
-		"raw_websocket":       scalar(&o.RawWebSocket, boolKind),
-		"hixie76":             scalar(&o.Hixie76, boolKind),
-		"cookie_needed":       scalar(&o.CookieNeeded, boolKind),
 		"allowed_origins":     list(&o.AllowedOrigins, originKind),
-		"trusted_proxies":     list(&o.TrustedProxies, prefixKind),
-		"hosts":               list(&o.Hosts, hostKind),
 		"forwarded":           scalar(&o.Forwarded, oneOf("either", "x-forwarded", "forwarded")),
-
-		"message_limit": scalar(&o.MessageLimit, sizeKind),
-		"body_limit":    scalar(&o.BodyLimit, sizeKind),
-		"batch_limit":   scalar(&o.BatchLimit, countKind),
-		"session_limit": scalar(&o.SessionLimit, countKind),
-		"address_limit": scalar(&o.AddressLimit, countKind),
-		"queue_limit":   scalar(&o.QueueLimit, sizeKind),
-		"inbox_limit":   scalar(&o.InboxLimit, sizeKind),
-
-		"body_timeout":      scalar(&o.BodyTimeout, durationKind),
-		"write_timeout":     scalar(&o.WriteTimeout, durationKind),
-		"handshake_timeout": scalar(&o.HandshakeTimeout, durationKind),
-		"close_timeout":     scalar(&o.CloseTimeout, durationKind),
-		"inbox_timeout":     scalar(&o.InboxTimeout, durationKind),
-	})
+		"hosts":               list(&o.Hosts, hostKind),
+	}))
 }
 
 // handlerKind is a handler. How it is spoken to is not among them.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"maps"
-	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"switchback/option"
 	"switchback/transport"
 )
 
@@ -32,7 +32,7 @@ var (
 	boolKind      = kind[bool]{"true or false", parseBool}
 	durationKind  = kind[time.Duration]{"a duration such as 10s or 1m30s", parseDuration}
 	heartbeatKind = kind[time.Duration]{"a duration such as 25s, or off", parseHeartbeat}
-	countKind     = kind[int]{"a whole number from 1", parseCount[int]}
+	countKind     = kind[int]{"a whole number from 1", parseCount}
 	sizeKind      = kind[int]{wantSize, parseSize[int]}
 	bigSizeKind   = kind[int64]{wantSize, parseSize[int64]}
 	prefixKind    = kind[netip.Prefix]{"an address or a range such as 10.0.0.0/8", parsePrefix}
@@ -109,26 +109,14 @@ func parseHeartbeat(text string) (time.Duration, bool) {
 }
 
 // parseCount refuses zero: it would stand for the default.
-func parseCount[T int | int64](text string) (T, bool) {
-	n, err := strconv.ParseInt(text, 0, 64)
-	return T(n), err == nil && n > 0 && int64(T(n)) == n
+func parseCount(text string) (int, bool) {
+	n, err := strconv.ParseInt(text, 0, strconv.IntSize)
+	return int(n), err == nil && n > 0
 }
 
-var sizeUnits = map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
 func parseSize[T int | int64](text string) (T, bool) {
-	number, unit := text, int64(1)
-	for name, size := range sizeUnits {
-		if before, found := strings.CutSuffix(text, name); found {
-			number, unit = strings.TrimSpace(before), size
-		}
-	}
-	n, ok := parseCount[int64](number)
-	if !ok || n > math.MaxInt64/unit {
-		return 0, false
-	}
-	n *= unit
-	return T(n), int64(T(n)) == n
+	n, err := option.ParseSize(text)
+	return T(n), err == nil && int64(T(n)) == n
 }
 
 // parsePrefix takes a single address as the range of itself.

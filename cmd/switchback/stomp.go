@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp"
+	"switchback/option"
 	"switchback/transport"
 )
 
@@ -33,36 +35,15 @@ type place struct {
 // can hold, and who may log in.
 func (c *stompConfig) settings() setting {
 	o := &c.options
-	keys := mapping(map[string]setting{
-		"topics":      c.prefixes("Topics", &o.Topics),
-		"queues":      c.prefixes("Queues", &o.Queues),
-		"apps":        c.prefixes("Apps", &o.Apps),
-		"user_prefix": scalar(&o.UserPrefix, userPrefixKind),
-		"separator":   scalar(&o.Separator, oneOf("/", ".")),
-		"strict":      scalar(&o.Strict, boolKind),
-		"logins":      logins(&c.logins),
-
-		"heartbeat_send":     scalar(&o.HeartbeatSend, durationKind),
-		"heartbeat_receive":  scalar(&o.HeartbeatReceive, durationKind),
-		"connect_timeout":    scalar(&o.ConnectTimeout, durationKind),
-		"disconnect_timeout": scalar(&o.DisconnectTimeout, durationKind),
-		"queue_idle":         scalar(&o.QueueIdle, durationKind),
-
-		"destination_limit":       scalar(&o.DestinationLimit, sizeKind),
-		"frame_limit":             scalar(&o.FrameLimit, sizeKind),
-		"body_limit":              scalar(&o.BodyLimit, sizeKind),
-		"header_limit":            scalar(&o.HeaderLimit, sizeKind),
-		"header_count_limit":      scalar(&o.HeaderCountLimit, countKind),
-		"subscription_limit":      scalar(&o.SubscriptionLimit, countKind),
-		"pattern_limit":           scalar(&o.PatternLimit, patternsKind),
-		"transaction_limit":       scalar(&o.TransactionLimit, countKind),
-		"transaction_frame_limit": scalar(&o.TransactionFrameLimit, countKind),
-		"transaction_byte_limit":  scalar(&o.TransactionByteLimit, sizeKind),
-		"queue_count_limit":       scalar(&o.QueueCountLimit, countKind),
-		"queue_limit":             scalar(&o.QueueLimit, countKind),
-		"queue_byte_limit":        scalar(&o.QueueByteLimit, sizeKind),
-		"unacked_limit":           scalar(&o.UnackedLimit, countKind),
-	})
+	keys := mapping(withFields(o, map[string]setting{
+		"topics":        c.prefixes("Topics", &o.Topics),
+		"queues":        c.prefixes("Queues", &o.Queues),
+		"apps":          c.prefixes("Apps", &o.Apps),
+		"user_prefix":   scalar(&o.UserPrefix, userPrefixKind),
+		"separator":     scalar(&o.Separator, oneOf("/", ".")),
+		"pattern_limit": scalar(&o.PatternLimit, patternsKind),
+		"logins":        logins(&c.logins),
+	}))
 	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
 		before := len(s.faults)
 		if keys.read(s, key, n); len(s.faults) == before {
@@ -142,7 +123,7 @@ var patternsKind = kind[int]{"a whole number from 1, or off", func(text string) 
 	if text == "off" {
 		return -1, true
 	}
-	return parseCount[int](text)
+	return parseCount(text)
 }}
 
 var wordKind = kind[string]{"a text that is not empty", func(text string) (string, bool) { return text, text != "" }}
@@ -162,19 +143,13 @@ func (c *stompConfig) broker(hub *handler.Hub, log *slog.Logger) (*stomp.Broker,
 // given let the broker's largest frame through. In JSON a byte of it may be an
 // escape of six.
 func (c *stompConfig) endpoint(o transport.Options) transport.Options {
-	frame := max(c.options.FrameLimit, 64<<10)
-	atLeast(&o.MessageLimit, frame, 512<<10)
-	atLeast(&o.BodyLimit, 6*frame+1<<10, 1<<20)
-	atLeast(&o.QueueLimit, 4*frame, 1<<20)
+	broker, usual := c.options, transport.Options{}
+	option.SetDefaults(&broker)
+	option.SetDefaults(&usual)
+	o.MessageLimit = cmp.Or(o.MessageLimit, max(usual.MessageLimit, broker.FrameLimit))
+	o.BodyLimit = cmp.Or(o.BodyLimit, max(usual.BodyLimit, 6*broker.FrameLimit+1<<10))
+	o.QueueLimit = cmp.Or(o.QueueLimit, max(usual.QueueLimit, 4*broker.FrameLimit))
 	return o
-}
-
-// atLeast sets *v, where it is not given, to n or to the default that it has
-// otherwise, whichever is more.
-func atLeast(v *int, n, otherwise int) {
-	if *v == 0 {
-		*v = max(n, otherwise)
-	}
 }
 
 // admitsAnyPage tells whether pages that the file does not name may use the endpoint:

@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
+	"switchback/option"
 )
 
 // Options are the settings of a broker. The zero value is Spring's simple broker,
@@ -50,11 +52,11 @@ type Options struct {
 	// "/user". It may be one of Topics, too, or lie within one, or hold some:
 	// such a destination is both, as in Spring, where some applications make up
 	// their own destinations of users.
-	UserPrefix string
+	UserPrefix string `default:"/user"`
 
 	// Separator stands between the segments of a destination in patterns. The
 	// default is "/"; "." is the other one in use.
-	Separator string
+	Separator string `default:"/"`
 
 	// Hub carries the topics. The default is one for this node alone, which
 	// the broker owns. A Hub that is given is not closed with the broker. An
@@ -114,70 +116,70 @@ type Options struct {
 
 	// ConnectTimeout is the time for CONNECT, after which the session is closed
 	// with 4500. The default is 60 seconds.
-	ConnectTimeout time.Duration
+	ConnectTimeout time.Duration `default:"60s"`
 
 	// DisconnectTimeout is how long a client that got the RECEIPT of its
 	// DISCONNECT may take to close, before the broker does. The default is 5
 	// seconds.
-	DisconnectTimeout time.Duration
+	DisconnectTimeout time.Duration `default:"5s"`
 
 	// FrameLimit is the size of a frame in bytes. The default is 64 KiB. The
 	// transport's limit on messages has to let it through.
-	FrameLimit int
+	FrameLimit int `default:"64KiB" unit:"bytes"`
 
 	// BodyLimit is the size of a frame's body in bytes. The default is
 	// FrameLimit.
-	BodyLimit int
+	BodyLimit int `unit:"bytes"`
 
 	// HeaderLimit is the size of a frame's command and headers in bytes, and of
 	// all of CONNECT. The default is 16 KiB, or FrameLimit where that is less.
-	HeaderLimit int
+	HeaderLimit int `unit:"bytes"`
 
 	// HeaderCountLimit is the number of headers of a frame. The default is 100.
-	HeaderCountLimit int
+	HeaderCountLimit int `default:"100"`
 
 	// SubscriptionLimit is the number of subscriptions of a session. The
 	// default is 1,000.
-	SubscriptionLimit int
+	SubscriptionLimit int `default:"1000"`
 
 	// PatternLimit is the number of those that may be patterns. The default is
 	// 100; -1 allows none. A pattern has at most 200 bytes, and {name} but no
 	// regular expressions.
-	PatternLimit int
+	PatternLimit int `default:"100" negative:"off"`
 
 	// DestinationLimit is the length of the destination of a SEND or SUBSCRIBE
 	// in bytes. The default is 1 KiB.
-	DestinationLimit int
+	DestinationLimit int `default:"1KiB" unit:"bytes"`
 
 	// TransactionLimit is the number of open transactions of a session. The
 	// default is 10.
-	TransactionLimit int
+	TransactionLimit int `default:"10"`
 
 	// TransactionFrameLimit and TransactionByteLimit are what the open
 	// transactions of a session may hold. The defaults are 1,000 frames and
 	// 1 MiB.
-	TransactionFrameLimit int
-	TransactionByteLimit  int
+	TransactionFrameLimit int `default:"1000"`
+	TransactionByteLimit  int `default:"1MiB" unit:"bytes"`
 
 	// QueueCountLimit is the number of queues. The default is 10,000.
-	QueueCountLimit int
+	QueueCountLimit int `default:"10000"`
 
 	// QueueLimit and QueueByteLimit are what a queue may hold, unacknowledged
 	// messages included. The defaults are 10,000 messages and 16 MiB.
-	QueueLimit     int
-	QueueByteLimit int
+	QueueLimit     int `default:"10000"`
+	QueueByteLimit int `default:"16MiB" unit:"bytes"`
 
 	// QueueIdle is how long a queue without subscribers keeps its messages: when
 	// none has come for so long, and none has been given back, the queue is
 	// dropped with all it has, within a tenth of that time more. Otherwise
 	// queues that nobody reads would hold QueueCountLimit and memory for
 	// good. The default is 1 hour.
-	QueueIdle time.Duration
+	QueueIdle time.Duration `default:"1h"`
 
 	// UnackedLimit is the number of messages of a queue that a subscription may
 	// have unacknowledged: it gets no more until it acknowledges some. The
 	// default is 1,000.
-	UnackedLimit int
+	UnackedLimit int `default:"1000"`
 }
 
 // A LoginFunc decides over a CONNECT, by its headers: login, passcode and
@@ -192,65 +194,24 @@ type LoginFunc func(ctx context.Context, c *Client, h Headers) (user string, err
 // Complete returns the options with their defaults filled in. An error is an
 // *OptionError.
 func (o Options) Complete() (Options, error) {
-	def(&o.UserPrefix, "/user")
+	option.SetDefaults(&o)
 	if len(o.UserPrefix) > 1 {
 		o.UserPrefix = strings.TrimSuffix(o.UserPrefix, "/")
 	}
-	def(&o.Separator, "/")
 	o.defaultPrefixes()
-	def(&o.ConnectTimeout, 60*time.Second)
-	def(&o.DisconnectTimeout, 5*time.Second)
-	def(&o.FrameLimit, 64<<10)
-	def(&o.BodyLimit, o.FrameLimit)
-	def(&o.HeaderLimit, min(16<<10, o.FrameLimit))
-	def(&o.HeaderCountLimit, 100)
-	def(&o.SubscriptionLimit, 1000)
-	def(&o.PatternLimit, 100)
-	def(&o.DestinationLimit, 1<<10)
-	def(&o.TransactionLimit, 10)
-	def(&o.TransactionFrameLimit, 1000)
-	def(&o.TransactionByteLimit, 1<<20)
-	def(&o.QueueCountLimit, 10_000)
-	def(&o.QueueLimit, 10_000)
-	def(&o.QueueByteLimit, 16<<20)
-	def(&o.QueueIdle, time.Hour)
-	def(&o.UnackedLimit, 1000)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
+	o.BodyLimit = cmp.Or(o.BodyLimit, o.FrameLimit)
+	o.HeaderLimit = cmp.Or(o.HeaderLimit, min(16<<10, o.FrameLimit))
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return o, o.check()
 }
 
 // check returns what is wrong with options, defaults filled in.
 func (o Options) check() error {
-	for _, n := range []struct {
-		name  string
-		value int64
-	}{
-		{"HeartbeatSend", int64(o.HeartbeatSend)}, {"HeartbeatReceive", int64(o.HeartbeatReceive)},
-		{"ConnectTimeout", int64(o.ConnectTimeout)}, {"DisconnectTimeout", int64(o.DisconnectTimeout)},
-		{"FrameLimit", int64(o.FrameLimit)}, {"BodyLimit", int64(o.BodyLimit)},
-		{"HeaderLimit", int64(o.HeaderLimit)}, {"HeaderCountLimit", int64(o.HeaderCountLimit)},
-		{"SubscriptionLimit", int64(o.SubscriptionLimit)}, {"DestinationLimit", int64(o.DestinationLimit)},
-		{"TransactionLimit", int64(o.TransactionLimit)}, {"TransactionFrameLimit", int64(o.TransactionFrameLimit)},
-		{"TransactionByteLimit", int64(o.TransactionByteLimit)}, {"QueueCountLimit", int64(o.QueueCountLimit)},
-		{"QueueLimit", int64(o.QueueLimit)}, {"QueueByteLimit", int64(o.QueueByteLimit)},
-		{"QueueIdle", int64(o.QueueIdle)}, {"UnackedLimit", int64(o.UnackedLimit)},
-	} {
-		if n.value < 0 {
-			return &OptionError{n.name, -1, strconv.FormatInt(n.value, 10), "not be negative"}
-		}
+	if name, value := option.Negative(o); name != "" {
+		return &OptionError{name, -1, strconv.FormatInt(value, 10), "not be negative"}
 	}
 	if o.PatternLimit < -1 {
 		return &OptionError{"PatternLimit", -1, strconv.Itoa(o.PatternLimit), "be -1 or more"}
 	}
 	return o.checkPrefixes()
-}
-
-// def sets *v to d where it has its zero value.
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"switchback/option"
 )
 
 // Options are the settings of a session. A zero number or duration stands for
@@ -50,26 +52,27 @@ type Options struct {
 	// FrameLimit is the size of a frame or a native WebSocket message from
 	// the server, in bytes, over which the session ends with 1009. The default
 	// is 4 MiB.
-	FrameLimit int
+	FrameLimit int `default:"4MiB" unit:"bytes"`
 
 	// QueueLimit is the number of bytes that may wait for the request ahead
 	// of them, where messages are sent by requests; over it Send waits. A
 	// single message of any size passes when nothing waits before it. The
 	// default is 256 KiB.
-	QueueLimit int
+	QueueLimit int `default:"256KiB" unit:"bytes"`
 
 	// SendTimeout is the time in which the server must take what is sent to
 	// it. The default is 60 seconds.
-	SendTimeout time.Duration
+	SendTimeout time.Duration `default:"60s"`
 
 	// CloseTimeout is how long Close waits for what is queued to be sent, and
 	// a WebSocket for the server's close frame. The default is 5 seconds.
-	CloseTimeout time.Duration
+	CloseTimeout time.Duration `default:"5s"`
 }
 
 var defaultTransports = []string{"websocket", "xhr-streaming", "eventsource", "xhr-polling"}
 
 func (o Options) withDefaults() Options {
+	option.SetDefaults(&o)
 	if len(o.Transports) == 0 {
 		o.Transports = defaultTransports
 	}
@@ -83,19 +86,7 @@ func (o Options) withDefaults() Options {
 	if o.Header == nil {
 		o.Header = http.Header{}
 	}
-	def(&o.FrameLimit, 4<<20)
-	def(&o.QueueLimit, 256<<10)
-	def(&o.SendTimeout, time.Minute)
-	def(&o.CloseTimeout, 5*time.Second)
 	return o
-}
-
-// def sets *v to d where it has its zero value.
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // sharedClient makes the requests of sessions without a client of their own.

@@ -48,7 +48,7 @@
 //   - Hixie76 has no effect.
 //   - An answer that refuses a request carries no CORS headers.
 //
-// NewEndpoint refuses options that have no equivalent: BatchLimit, QueueLimit,
-// InboxLimit, CloseTimeout, InboxTimeout, Opened and Closed must be zero, and zero
-// stands for no such limit here, not for the default of transport.Options.
+// NewEndpoint refuses options that have no equivalent, by name: QueueLimit and Opened,
+// say, must be zero, and zero stands for no such limit here, not for the default of
+// transport.Options.
 package igm

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,6 +26,8 @@ func TestOptionsThatIgmHasNotAreRefused(t *testing.T) {
 		"InboxLimit":             {InboxLimit: 1},
 		"CloseTimeout":           {CloseTimeout: 1},
 		"InboxTimeout":           {InboxTimeout: 1},
+		"Opened":                 {Opened: func(session.Session) {}},
+		"Closed":                 {Closed: func(session.Session, error) {}},
 		"QueueLimit, InboxLimit": {QueueLimit: 1, InboxLimit: 1},
 		"ResponseLimit":          {ResponseLimit: math.MaxInt},
 		"SessionLimit":           {SessionLimit: -1},
@@ -39,6 +43,18 @@ func TestOptionsThatIgmHasNotAreRefused(t *testing.T) {
 		if _, err := igm.NewEndpoint(prefix, session.Shared(newProbe()), transport.Options{}); err == nil {
 			t.Errorf("prefix %q is taken", prefix)
 		}
+	}
+}
+
+func TestOptionsThatIgmHasAreTaken(t *testing.T) {
+	_, err := igm.NewEndpoint("/echo", session.Shared(newProbe()), transport.Options{
+		ClientURL: "/client.js", HeartbeatDelay: 1, DisconnectDelay: 1, ResponseLimit: 1, DisabledTransports: []string{"websocket"},
+		RawWebSocket: true, Hixie76: true, CookieNeeded: true, AllowedOrigins: []string{"*"}, TrustedProxies: []netip.Prefix{},
+		Forwarded: "either", Hosts: []string{"localhost"}, MessageLimit: 1, BodyLimit: 1, SessionLimit: 1, AddressLimit: 1,
+		BodyTimeout: 1, WriteTimeout: 1, HandshakeTimeout: 1, Logger: slog.Default(),
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/websocket"
@@ -24,23 +26,20 @@ func complete(o transport.Options) (transport.Options, error) {
 	return o.Complete()
 }
 
-// unavailable returns the names of the options in o that igm has not.
-func unavailable(o transport.Options) []string {
-	var names []string
-	for _, option := range []struct {
-		name string
-		set  bool
-	}{
-		{"BatchLimit", o.BatchLimit != 0},
-		{"QueueLimit", o.QueueLimit != 0},
-		{"InboxLimit", o.InboxLimit != 0},
-		{"CloseTimeout", o.CloseTimeout != 0},
-		{"InboxTimeout", o.InboxTimeout != 0},
-		{"Opened", o.Opened != nil},
-		{"Closed", o.Closed != nil},
-	} {
-		if option.set {
-			names = append(names, option.name)
+// honoured are the options that igm has, those that are seen to before it, and
+// Hixie76, which has no effect.
+var honoured = []string{
+	"ClientURL", "HeartbeatDelay", "DisconnectDelay", "ResponseLimit", "DisabledTransports", "RawWebSocket", "Hixie76",
+	"CookieNeeded", "AllowedOrigins", "TrustedProxies", "Forwarded", "Hosts", "MessageLimit", "BodyLimit", "SessionLimit",
+	"AddressLimit", "BodyTimeout", "WriteTimeout", "HandshakeTimeout", "Logger",
+}
+
+// unavailable returns the names of the options in o that igm has not: whatever is not
+// known to be honoured, so that none is taken and then ignored.
+func unavailable(o transport.Options) (names []string) {
+	for field, value := range reflect.ValueOf(o).Fields() {
+		if !value.IsZero() && !slices.Contains(honoured, field.Name) {
+			names = append(names, field.Name)
 		}
 	}
 	return names
