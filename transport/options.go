@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"switchback/option"
 	"switchback/session"
+	"switchback/session/option"
 )
 
 // Options are the settings of an endpoint. The zero value is SockJS as it is

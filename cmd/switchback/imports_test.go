@@ -10,20 +10,20 @@ import (
 // imports are the packages of this module, and of others, that a package may
 // import. Handlers and transports never meet.
 var imports = map[string][]string{
-	"option":                     {},
+	"session/option":             {},
 	"session/frame":              {},
 	"session/memory":             {},
 	"session":                    {"session/frame", "session/memory"},
 	"session/sessiontest":        {"session"},
-	"transport":                  {"option", "session", "session/frame", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
+	"transport":                  {"session", "session/option", "session/frame", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
 	"transport/internal/http1":   {"session/memory", "transport/internal/netpoll"},
 	"transport/internal/netpoll": {"session/memory", "golang.org/x/sys/unix"},
-	"transport/client":           {"option", "session/frame", "github.com/gorilla/websocket"},
+	"transport/client":           {"session/option", "session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session", "session/memory"},
 	"handler/stomp/frame":        {},
 	"handler/stomp/antpath":      {},
-	"handler/stomp":              {"option", "session", "session/memory", "handler", "handler/stomp/frame", "handler/stomp/antpath"},
+	"handler/stomp":              {"session", "session/option", "session/memory", "handler", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 }
 
@@ -64,5 +64,5 @@ func TestWhoImportsWhom(t *testing.T) {
 // own among them.
 func outside(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
-	return strings.Contains(first, ".") || slices.Contains([]string{"option", "session", "transport", "handler", "web", "cmd"}, first)
+	return strings.Contains(first, ".") || slices.Contains([]string{"session", "transport", "handler", "web", "cmd"}, first)
 }

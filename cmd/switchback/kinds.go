@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
-	"switchback/option"
+	"switchback/session/option"
 	"switchback/transport"
 )
 

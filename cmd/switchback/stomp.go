@@ -14,7 +14,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp"
-	"switchback/option"
+	"switchback/session/option"
 	"switchback/transport"
 )
 

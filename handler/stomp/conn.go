@@ -42,14 +42,14 @@ const (
 type conn struct {
 	broker       *Broker
 	session      session.Session
-	client       Client // changed by CONNECT only, before anybody else knows it
+	client       Client         // changed by CONNECT only, before anybody else knows it
 	decoder      *frame.Decoder // while frames are decoded, and while one is incomplete; otherwise nil
 	held         int            // bytes of the decoder that are counted in the broker's memory
-	binary       bool   // the session carries binary messages
-	known        bool   // to users and Events
-	numbers      uint64 // of subscriptions, so far
-	asked        bool   // the application by SUBSCRIBE, which leaves no subscription
-	followed     bool   // a topic
+	binary       bool           // the session carries binary messages
+	known        bool           // to users and Events
+	numbers      uint64         // of subscriptions, so far
+	asked        bool           // the application by SUBSCRIBE, which leaves no subscription
+	followed     bool           // a topic
 	transactions *transactions
 	pulse        pulse
 	phase        atomic.Uint32

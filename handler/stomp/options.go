@@ -11,7 +11,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
-	"switchback/option"
+	"switchback/session/option"
 )
 
 // Options are the settings of a broker. The zero value is Spring's simple broker,

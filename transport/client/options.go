@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"switchback/option"
+	"switchback/session/option"
 )
 
 // Options are the settings of a session. A zero number or duration stands for
