@@ -16,8 +16,8 @@ func (b Broadcast) OnOpen(s session.Session) error {
 	return b.Hub.Subscribe(context.Background(), b.Topic, ForSession(s))
 }
 
-func (b Broadcast) OnMessage(_ session.Session, text []byte) error {
-	return b.Hub.Publish(context.Background(), b.Topic, text)
+func (b Broadcast) OnMessage(s session.Session, text []byte) error {
+	return b.Hub.Publish(s.Context(), b.Topic, text)
 }
 
 func (b Broadcast) OnClose(s session.Session, _ error) {

@@ -119,6 +119,7 @@ func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) e
 		return err
 	}
 	defer memory.Add(-size)
+	p.prepared = nil
 	p.Origin = h.origin
 	if !h.alone {
 		if err := h.carry(ctx, p, topics); err != nil {
@@ -131,8 +132,9 @@ func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) e
 	return nil
 }
 
-// encodings is how much larger than a text all its encodings are together, at most: in
-// JSON a byte becomes \u0001, and natively it stays.
+// encodings is how much larger than a text its usual encodings are together, at most: in
+// JSON a byte becomes \u0001, and natively it stays. What old transports make of that is
+// counted once it is there.
 const encodings = 7
 
 // buffers are memory for what engines are given.

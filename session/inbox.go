@@ -178,11 +178,15 @@ func (s *Local) run() {
 		s.mu.Lock()
 		switch {
 		case s.inbox != nil:
+			s.delivering = s.inbox.size
 			events := s.takeInbox()
 			s.unlock(effects{})
 			for _, e := range events {
 				s.deliver(e)
 			}
+			s.mu.Lock()
+			s.delivering = 0
+			s.unlock(effects{})
 		case s.state != open && !s.onCloseCalled:
 			s.onCloseCalled = true
 			s.mu.Unlock()

@@ -48,6 +48,7 @@ type Local struct {
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
 	counted       int      // bytes that are counted as held
+	delivering    int      // bytes of events that are being delivered, of what was an inbox
 	waiters       *waiters // nil while nobody waits
 	conversation
 	context *sessionContext // nil until somebody asks it for something

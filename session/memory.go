@@ -14,6 +14,7 @@ const uncounted = 512
 // it is written, and what it holds together with others once for all. s.mu is held.
 func (s *Local) counts() int {
 	held := s.queue.own()
+	held += s.delivering
 	if s.inbox != nil {
 		held += s.inbox.size
 	}
@@ -42,16 +43,12 @@ func (s *Local) overMemory() bool {
 // Most messages are smaller.
 const smallMessage = 16 << 10
 
-// encoded is how much larger than the text an encoding is at most: a byte becomes
-// \u0001 in JSON.
-const encoded = 6
-
 // reserve has room for a text that is to be encoded for this session alone, until
 // memory.Add gives the bytes back. s.mu is held.
 func (s *Local) reserve(text []byte) (bytes int, err error) {
 	switch {
 	case len(text) > smallMessage:
-		bytes = encoded * len(text)
+		bytes = s.framing.Size(text)
 		err = memory.TryReserve(bytes)
 	case s.waiting() > 0 && memory.Over():
 		err = memory.ErrFull

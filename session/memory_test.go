@@ -18,7 +18,7 @@ import (
 func (s *Local) held() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n = s.queue.own()
+	n = s.queue.own() + s.delivering
 	if s.inbox != nil {
 		for _, e := range s.inbox.events {
 			n += len(e.data) + eventCost
@@ -46,6 +46,7 @@ func TestMemoryIsWhatSessionsHold(t *testing.T) {
 		bubble(t, Shared(h), c, func(t *testing.T, g *Registry) {
 			gate = make(chan struct{})
 			receivers := make(map[*Local]*receiver)
+			var ever []*Local // a handler may be busy with what a session that is gone has brought
 			for step := range 200 {
 				if len(receivers) < 4 {
 					key, r := "", new(receiver)
@@ -57,6 +58,7 @@ func TestMemoryIsWhatSessionsHold(t *testing.T) {
 						t.Fatal(err)
 					}
 					receivers[s] = r
+					ever = append(ever, s)
 				}
 				all := g.Sessions()
 				s := all[rnd.IntN(len(all))]
@@ -90,7 +92,7 @@ func TestMemoryIsWhatSessionsHold(t *testing.T) {
 				}
 				synctest.Wait()
 				sum := 0
-				for _, s := range g.Sessions() {
+				for _, s := range ever {
 					sum += s.held()
 				}
 				if got := int(g.Stats().Memory.Load()); got != sum {
@@ -240,6 +242,53 @@ func TestMessageAroundABody(t *testing.T) {
 		}
 		if err := s.SendPrepared(PrepareBinary([]byte("x"))); err != ErrText {
 			t.Errorf("binary: %v", err)
+		}
+	})
+}
+
+// While publishers have to wait, a session is closed that alone holds much of what was sent
+// to many; those who hold it together are not.
+func TestHoardersAreClosedUnderPressure(t *testing.T) {
+	const limit = 16 << 20
+	limitMemory(t, limit)
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		var receivers []*receiver
+		var sessions []*Local
+		for range 4 {
+			s, r := open1(t, g, "")
+			r.take(s)
+			sessions, receivers = append(sessions, s), append(receivers, r)
+		}
+		send := func(size int, to ...*Local) {
+			m := Prepare(make([]byte, size))
+			for _, s := range to {
+				s.SendPrepared(m)
+			}
+		}
+		send(400_000, sessions...) // 2.4 MB in JSON, of which each holds its part
+		send(400_000, sessions[0]) // one holds that alone
+		send(20_000, sessions[1])  // and another less
+		reserved := make(chan error)
+		go func() { reserved <- memory.Reserve(context.Background(), limit-1<<20) }()
+		time.Sleep(4 * time.Second)
+		if sessions[0].Closing() {
+			t.Error("closed although publishers have not waited for long")
+		}
+		time.Sleep(2 * time.Second)
+		for i, s := range sessions {
+			if s.Closing() != (i == 0) {
+				t.Errorf("session %d: closing: %v", i, s.Closing())
+			}
+		}
+		for i, s := range sessions {
+			receivers[i].take(s)
+		}
+		if err := <-reserved; err != nil {
+			t.Error(err)
+		}
+		memory.Add(-(limit - 1<<20))
+		if n := g.Stats().Slow.Load(); n != 1 {
+			t.Errorf("%d sessions are counted as slow", n)
 		}
 	})
 }

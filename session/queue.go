@@ -32,6 +32,14 @@ func (q *queue) own() int {
 	return q.pieces.Own()
 }
 
+// alone is what nobody else holds with it of what the queue does not take itself.
+func (q *queue) alone() int {
+	if q.pieces == nil {
+		return 0
+	}
+	return q.pieces.Alone()
+}
+
 // begin returns the queue's memory with a separator where one is needed.
 func (q *queue) begin(e *Encoding) *memory.Pieces {
 	if q.pieces == nil {

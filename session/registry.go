@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"switchback/session/memory"
 )
 
 // A Config sets the times and limits of a registry's sessions. All must be
@@ -83,7 +85,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		step = min(step, config.HeartbeatDelay/16)
 	}
 	step = min(max(step, time.Millisecond), 250*time.Millisecond) // an idle machine is woken four times a second at most
-	g.wheel = newWheel(step)
+	g.wheel = newWheel(step, g.shed)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
 	g.heartbeat = 1 << 40 // never
 	if config.HeartbeatDelay > 0 {
@@ -298,6 +300,24 @@ func (g *Registry) CloseIf(match func(s *Local) bool, code int, reason string) (
 	return closed, nil
 }
 
+// shed closes the session in whose queue publishers wait for most that nobody else holds,
+// where that is more than memory.Alone. It is one at a time, since its part of what it
+// held with others is theirs then.
+func (g *Registry) shed() {
+	var slowest *Local
+	most := memory.Alone
+	for _, s := range g.Sessions() {
+		s.mu.Lock()
+		if n := s.queue.alone(); n > most {
+			slowest, most = s, n
+		}
+		s.mu.Unlock()
+	}
+	if slowest != nil && slowest.lockOpen() == nil {
+		slowest.unlock(slowest.tooSlow())
+	}
+}
+
 // Shutdown refuses new sessions, tells handlers that are Drainers, closes every
 // session with 1001, and returns when all receivers have taken the close frame and
 // all handlers have returned. A session with something queued and no receiver is
@@ -324,6 +344,7 @@ func (g *Registry) Shutdown(ctx context.Context) error {
 			t.Stop()
 			for _, s := range g.Sessions() {
 				s.close(Ending(goingAway))
+				s.abandon()
 			}
 			return ctx.Err()
 		case <-t.C:
@@ -358,6 +379,16 @@ func (s *Local) drain() {
 // queued, or for the close frame behind it. s.mu is held.
 func (s *Local) awaitsFetch() bool {
 	return s.state == closing && s.key != "" && !s.closeSent && (s.queue.len() > 0 || s.fetched)
+}
+
+// abandon ends a session for whose client nobody waits any more.
+func (s *Local) abandon() {
+	s.mu.Lock()
+	var e effects
+	if s.state == closing && s.receiver == nil {
+		s.setClosed(&e)
+	}
+	s.unlock(e)
 }
 
 // active tells whether Shutdown has to wait for a session.

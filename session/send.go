@@ -53,9 +53,14 @@ func (s *Local) queued(waiting int) (effects, error) {
 	if waiting == 0 || s.waiting() <= s.registry.config.QueueLimit {
 		return effects{wake: s.takeWake()}, nil
 	}
+	return s.tooSlow(), ErrSlow
+}
+
+// tooSlow closes the session, whose client is told no more but that. s.mu is held.
+func (s *Local) tooSlow() effects {
 	s.queue.drop()
 	s.registry.stats.Slow.Add(1)
-	return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow}), ErrSlow
+	return s.setClosing(&CloseError{Code: CodeTryLater, Reason: "Client is too slow", Err: ErrSlow})
 }
 
 // takeWake returns the receiver if it has to be woken, once. s.mu is held.

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"switchback/session/memory"
 )
 
 // A tick is a time of a wheel: a number of its steps since it was made.
@@ -24,6 +26,8 @@ const wheelSlots = 512
 type wheel struct {
 	start  time.Time
 	step   time.Duration
+	shed   func()       // called about once a second while publishers have waited for long
+	sheds  tick         // when it was; the clock's goroutine's
 	coarse atomic.Int64 // what now returns: as of the last step
 
 	mu    sync.Mutex // guards the rest, and the timer of each session
@@ -49,7 +53,9 @@ const (
 	removed
 )
 
-func newWheel(step time.Duration) *wheel { return &wheel{start: time.Now(), step: step} }
+func newWheel(step time.Duration, shed func()) *wheel {
+	return &wheel{start: time.Now(), step: step, shed: shed}
+}
 
 // ticks is a duration in steps: rounded up, and one more, since now is rounded down.
 func (w *wheel) ticks(d time.Duration) tick { return tick((d+w.step-1)/w.step) + 1 }
@@ -128,6 +134,10 @@ func (w *wheel) turn() {
 	w.coarse.Store(int64(now))
 	for _, s := range w.takeDue(now) {
 		s.expire(now)
+	}
+	if memory.Pressed() && time.Duration(now-w.sheds)*w.step >= time.Second {
+		w.sheds = now
+		w.shed()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -73,6 +73,15 @@ func (b *body) room(left int) ([]byte, error) {
 	return b.bytes[n:size], nil
 }
 
+// messages has the list of the messages in the body counted, which may be much larger.
+func (b *body) messages(n int) error {
+	const each = 24
+	if n*each <= uncounted {
+		return nil
+	}
+	return b.count(b.counted + n*each)
+}
+
 func (b *body) came(n int) { b.bytes = b.bytes[:len(b.bytes)+n] }
 
 // append appends what has come, which is no more than a netpoll.Buffer holds.

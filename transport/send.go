@@ -91,6 +91,9 @@ func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payl
 	if err == nil {
 		err = e.checkSizes(messages)
 	}
+	if err == nil {
+		err = b.messages(len(messages))
+	}
 	if err != nil {
 		e.refuseBody(w, r, err)
 		return

@@ -90,6 +90,9 @@ func (v *served) write(frame *memory.Pieces) error {
 	return v.put(b)
 }
 
+// errHoards is why a session closes for which alone much is held while publishers wait.
+var errHoards = &session.CloseError{Code: session.CodeTryLater, Reason: "Client is too slow", Err: session.ErrSlow}
+
 // fits is what any socket's buffer takes at once when it is empty, as it is when
 // a client asks for its next answer.
 const fits = 8 << 10
@@ -108,6 +111,9 @@ func (v *served) put(p *memory.Pieces) error {
 	}
 	v.limited = v.limited || !v.carrier.poll || p.Len() > fits
 	for piece := range p.Chunks(pieceSize) {
+		if memory.Pressed() && p.Alone() > memory.Alone {
+			return errHoards
+		}
 		if v.limited {
 			rc.SetWriteDeadline(time.Now().Add(v.service.options.WriteTimeout))
 		}

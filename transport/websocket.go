@@ -170,7 +170,7 @@ func (k *socket) readMessage() error {
 	if err != nil || k.closing.Load() {
 		return err
 	}
-	if err := k.receive(binary, b.bytes); !errors.Is(err, session.ErrClosed) {
+	if err := k.receive(binary, b); !errors.Is(err, session.ErrClosed) {
 		return err
 	}
 	return nil
@@ -253,7 +253,8 @@ const lingerLimit = 32 << 20
 var errLinger = errors.New("transport: peer goes on sending after the close frame")
 
 // receive brings the session what a message holds.
-func (k *socket) receive(binary bool, data []byte) error {
+func (k *socket) receive(binary bool, b *body) error {
+	data := b.bytes
 	k.works.Store(true)
 	defer k.works.Store(false)
 	k.direct.Store(true)
@@ -272,9 +273,14 @@ func (k *socket) receive(binary bool, data []byte) error {
 	if err == nil {
 		err = k.service.checkSizes(messages)
 	}
+	if err == nil {
+		err = b.messages(len(messages))
+	}
 	switch {
 	case errors.Is(err, errTooLarge), errors.Is(err, frame.ErrMany):
 		return tooBig
+	case err == outOfMemory:
+		return err
 	case errors.Is(err, frame.ErrStrings):
 		return &session.CloseError{Code: session.CodeInvalid, Reason: "Payload must be an array of strings"}
 	case err != nil:

@@ -29,7 +29,7 @@
 //	                              # at all but debug: at most 100 lines of a message a minute
 //	shutdown_timeout: 10s         # default
 //	memory_limit: 1GiB            # default: of what clients have it hold, over all endpoints;
-//	                              # half of it for what they send and is not whole, half for queues of STOMP
+//	                              # a quarter of it for what they send and is not whole, one for queues of STOMP
 //	page: false                   # the test page at /, which uses /echo and /broadcast
 //	client_url: /sockjs.min.js    # for all endpoints that have none of their own
 //

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -41,16 +42,17 @@ func tidy(ctx context.Context, sessions func() int64) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	var t tidier
+	var h heap
 	for percent := 0; ; {
 		if limited {
-			debug.SetMemoryLimit(runtimeLimit(sessions()))
+			debug.SetMemoryLimit(runtimeLimit(sessions(), int64(h.live)))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		h := readHeap(len(ballast))
+		h = readHeap(len(ballast))
 		made, due := t.look(h, sessions())
 		if p := pace(made, h); paced && p != percent {
 			debug.SetGCPercent(p) // which stops the world
@@ -64,10 +66,12 @@ func tidy(ctx context.Context, sessions func() int64) {
 
 // runtimeLimit is how much memory the Go runtime may take before it collects garbage
 // whatever else its pace says: what may be held for clients and a sixteenth of that, what
-// sessions cost, and itself with the ballast. To set it is cheap.
-func runtimeLimit(sessions int64) int64 {
+// sessions cost, and itself with the ballast. What is live beside that, over TLS for one,
+// may have as much garbage: else it would be collected all the time. To set it is cheap.
+func runtimeLimit(sessions, live int64) int64 {
 	const itself, session = 24 << 20, 3 << 10
-	return memory.Limit()*17/16 + itself + session*sessions
+	limit := min(memory.Limit(), math.MaxInt64/4)
+	return limit/16*17 + itself + max(session*sessions, 2*(live-memory.Used()))
 }
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what

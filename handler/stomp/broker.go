@@ -45,7 +45,8 @@ type Broker struct {
 	requests routes // of SUBSCRIBE
 	failures failures
 	dropped  noted
-	kept     budget // queues, transactions and subscriptions
+	kept     budget // transactions and subscriptions
+	queued   budget // messages in queues
 	received budget // incomplete frames
 	stats    Stats
 }
@@ -75,6 +76,7 @@ func New(o Options) (*Broker, error) {
 	b.connectLimits = b.limits
 	b.connectLimits.Frame = min(o.FrameLimit, o.HeaderLimit+1)
 	b.kept = budget{&memory.Kept, &b.stats.Memory}
+	b.queued = budget{&memory.Queued, &b.stats.Memory}
 	b.received = budget{&memory.Received, &b.stats.Memory}
 	b.users.init(&b.stats.Clients)
 	b.topics.init(b)
@@ -113,9 +115,10 @@ func (b *Broker) Subprotocols() []string { return []string{"v12.stomp", "v11.sto
 // Close ends what the broker does of itself: heart-beats, timeouts and, where it
 // has no other owner, its Hub. It is called when all sessions have closed.
 func (b *Broker) Close() error {
-	b.queues.end()
+	b.clock.end(&b.queues.patrol)
 	b.clock.stop()
 	b.calls.Wait()
+	b.queues.end()
 	if b.ownsHub {
 		return b.hub.Close()
 	}

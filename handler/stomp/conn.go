@@ -160,13 +160,22 @@ func (c *conn) receive() (err error) {
 	defer session.Recovered(&err)
 	f := frames.Get().(*frame.Frame)
 	defer freeFrame(f)
+	if err := c.account(); err != nil {
+		return err
+	}
 	for c.at() < leaving {
 		ok, err := c.decoder.Next(f)
 		if err != nil {
 			return c.refuse(c.broken(err), nil)
 		}
 		if !ok {
-			return c.account()
+			err := c.account()
+			if c.decoder != nil && c.decoder.Held() == 0 {
+				*c.decoder = frame.Decoder{}
+				decoders.Put(c.decoder)
+				c.decoder = nil
+			}
+			return err
 		}
 		c.broker.stats.Frames.Add(1)
 		if err := c.handle(f); err != nil {
@@ -176,15 +185,9 @@ func (c *conn) receive() (err error) {
 	return nil
 }
 
-// account brings the broker's count of memory up to date, and gives back a decoder that
-// holds nothing.
+// account brings the broker's count of memory up to date.
 func (c *conn) account() error {
 	held := c.decoder.Held()
-	if held == 0 {
-		*c.decoder = frame.Decoder{}
-		decoders.Put(c.decoder)
-		c.decoder = nil
-	}
 	if held == c.held {
 		return nil
 	}

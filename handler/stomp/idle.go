@@ -23,9 +23,8 @@ func (g *queues) ring(now time.Duration) time.Duration {
 	return now + g.round()
 }
 
-// end stops that, and forgets all queues. What is in them is lost, which is logged.
+// end forgets all queues. What is in them is lost, which is logged.
 func (g *queues) end() {
-	g.broker.clock.end(&g.patrol)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	lost := 0
@@ -33,8 +32,8 @@ func (g *queues) end() {
 		q.mu.Lock()
 		lost += q.count
 		q.broker.stats.Queued.Add(int64(-q.count))
-		q.broker.kept.give(q.bytes)
-		q.waiting, q.count, q.bytes = nil, 0, 0
+		q.broker.queued.give(q.bytes)
+		q.waiting, q.count, q.bytes, q.ended = nil, 0, 0, true
 		g.forget(q)
 		q.mu.Unlock()
 	}

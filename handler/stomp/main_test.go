@@ -68,7 +68,7 @@ func beginUnit(dst []byte, kind byte, size int) []byte {
 // limitMemory has all brokers keep, and receive, so many bytes each, until the end of a
 // test.
 func limitMemory(t *testing.T, bytes int64) {
-	before := memory.SetLimit(2 * bytes)
+	before := memory.SetLimit(4 * bytes)
 	t.Cleanup(func() { memory.SetLimit(before) })
 }
 

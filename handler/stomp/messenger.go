@@ -25,7 +25,8 @@ type Messenger interface {
 
 // Send sends a message to a destination, see [Messenger]. It returns
 // ErrDestination for one of no prefix of Topics, Queues or UserPrefix, ErrQueueFull or ErrMemory where a queue
-// does not take it, and the engine's errors. It does not wait for clients.
+// does not take it, and the engine's errors. At the limit of package memory it waits as handler.Hub.PublishTo
+// does.
 func (b *Broker) Send(ctx context.Context, destination string, payload any) error {
 	h, body, err := encode(payload)
 	if err != nil {

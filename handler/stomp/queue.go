@@ -40,6 +40,7 @@ type queue struct {
 	count     int // letters: waiting, on their way and unacknowledged
 	bytes     int
 	busy      bool          // a goroutine is sending
+	ended     bool          // its broker has closed
 	touched   time.Duration // when it last got a letter, or one back
 }
 
@@ -105,7 +106,7 @@ func (g *queues) send(name string, h frame.Headers, body []byte) error {
 	f := (&frame.Frame{Headers: h, Body: body}).Clone()
 	l := &letter{headers: f.Headers, body: f.Body, content: contentOf(f.Headers, f.Body), size: f.Size() + letterCost}
 	l.size += len(l.content.valid)
-	if !g.broker.kept.take(l.size) {
+	if !g.broker.queued.take(l.size) {
 		return ErrMemory
 	}
 	pushed := false
@@ -115,7 +116,7 @@ func (g *queues) send(name string, h frame.Headers, body []byte) error {
 		q.dispatch()
 	}
 	if !pushed {
-		g.broker.kept.give(l.size)
+		g.broker.queued.give(l.size)
 		return ErrQueueFull
 	}
 	return nil
@@ -139,10 +140,13 @@ func (q *queue) push(l *letter) bool {
 
 // done forgets a letter. q.mu is held.
 func (q *queue) done(l *letter) {
+	if q.ended {
+		return
+	}
 	q.count--
 	q.bytes -= l.size
 	q.broker.stats.Queued.Add(-1)
-	q.broker.kept.give(l.size)
+	q.broker.queued.give(l.size)
 }
 
 // back puts letters back to their places. q.mu is held.

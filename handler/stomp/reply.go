@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -143,22 +144,29 @@ func newReply(payload any, err error) (*reply, error) {
 	return &reply{h, body}, err
 }
 
-// answer sends a reply to its destinations.
-func (c *conn) answer(r *Request, answer *reply, reply Reply) {
-	to, toUser, err := reply.destinations(r)
-	if err != nil {
-		c.logFailure(r, err)
+// answer sends a reply to its destinations. Where one does not take it that is logged;
+// where memory is the reason the client is told, too.
+func (c *conn) answer(r *Request, answer *reply, reply Reply) (err error) {
+	lost := func(destination string, failed error) {
+		switch {
+		case failed == nil:
+		case errors.Is(failed, ErrMemory):
+			err = c.outOfMemory()
+		default:
+			c.logFailure(r, fmt.Errorf("%w: %s", failed, destination))
+		}
+	}
+	to, toUser, failed := reply.destinations(r)
+	if failed != nil {
+		c.logFailure(r, failed)
 	}
 	for _, destination := range to {
-		if err := c.broker.sendReply(c.session.Context(), destination, answer); err != nil {
-			c.logFailure(r, fmt.Errorf("%w: %s", err, destination))
-		}
+		lost(destination, c.broker.sendReply(c.session.Context(), destination, answer))
 	}
 	for _, destination := range toUser {
-		if err := c.answerUser(rooted(destination), answer, reply.Session); err != nil {
-			c.logFailure(r, fmt.Errorf("%w: %s", err, destination))
-		}
+		lost(destination, c.answerUser(rooted(destination), answer, reply.Session))
 	}
+	return err
 }
 
 // answerUser sends a reply to the client's user, or to its session alone.
@@ -177,13 +185,18 @@ func (b *Broker) sendReply(ctx context.Context, destination string, answer *repl
 }
 
 // answerDirectly sends a reply as a MESSAGE of a subscription.
-func (c *conn) answerDirectly(s *subscription, answer *reply) {
+func (c *conn) answerDirectly(s *subscription, answer *reply) error {
 	h, body := answer.headers, answer.body
 	h[0].Value = s.destination
 	d := frame.Delivery{Subscription: s.id, MessageID: c.broker.messageID()}
-	if c.deliver(d, h, body, contentOf(h, body)) == nil {
+	err := c.deliver(d, h, body, contentOf(h, body))
+	if errors.Is(err, ErrMemory) {
+		return c.outOfMemory()
+	}
+	if err == nil {
 		c.broker.stats.Messages.Add(1)
 	}
+	return nil
 }
 
 // isNil tells whether a reply is a nil pointer or nil itself.

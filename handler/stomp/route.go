@@ -170,8 +170,7 @@ func (c *conn) call(f *frame.Frame, destination, path string) error {
 	if answer == nil {
 		return nil
 	}
-	c.answer(r, answer, to)
-	return nil
+	return c.answer(r, answer, to)
 }
 
 // request answers a SUBSCRIBE to the application.
@@ -188,9 +187,9 @@ func (c *conn) request(f *frame.Frame, s *subscription, path string) error {
 	switch {
 	case answer == nil:
 	case to.isZero():
-		c.answerDirectly(s, answer)
+		return c.answerDirectly(s, answer)
 	default:
-		c.answer(r, answer, to)
+		return c.answer(r, answer, to)
 	}
 	return nil
 }

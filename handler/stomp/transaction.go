@@ -57,7 +57,7 @@ func (c *conn) transactionLimit(message string) error {
 	return &Error{Message: message, counter: &c.broker.stats.TransactionLimit}
 }
 
-// take ends a transaction and returns its frames.
+// take ends a transaction and returns its frames, which the caller has to forget.
 func (c *conn) take(name string) ([]*frame.Frame, error) {
 	if c.transactions == nil {
 		return nil, &Error{Message: "Unknown transaction: " + name}
@@ -68,19 +68,22 @@ func (c *conn) take(name string) ([]*frame.Frame, error) {
 		return nil, &Error{Message: "Unknown transaction: " + name}
 	}
 	delete(t.frames, name)
-	c.forget(name, frames)
+	t.count -= len(frames)
+	t.bytes -= weigh(frames)
 	return frames, nil
 }
 
-// forget gives back what a transaction and its frames hold.
-func (c *conn) forget(name string, frames []*frame.Frame) {
-	bytes := 0
+// weigh is what the frames of a transaction take, in bytes.
+func weigh(frames []*frame.Frame) (bytes int) {
 	for _, f := range frames {
 		bytes += f.Size() + frameCost
 	}
-	c.transactions.count -= len(frames)
-	c.transactions.bytes -= bytes
-	c.broker.kept.give(bytes + len(name) + frameCost)
+	return bytes
+}
+
+// forget gives back what a transaction and its frames hold.
+func (b *Broker) forget(name string, frames []*frame.Frame) {
+	b.kept.give(weigh(frames) + len(name) + frameCost)
 }
 
 // postpone keeps a frame until its transaction is committed.
@@ -115,6 +118,7 @@ func (c *conn) commit(f *frame.Frame, name string) error {
 	if err != nil {
 		return err
 	}
+	defer c.broker.forget(name, frames)
 	for _, f := range frames {
 		if err := c.perform(f); err != nil {
 			return err
@@ -125,9 +129,11 @@ func (c *conn) commit(f *frame.Frame, name string) error {
 }
 
 func (c *conn) abort(f *frame.Frame, name string) error {
-	if _, err := c.take(name); err != nil {
+	frames, err := c.take(name)
+	if err != nil {
 		return err
 	}
+	c.broker.forget(name, frames)
 	c.receipt(f)
 	return nil
 }
@@ -138,7 +144,7 @@ func (c *conn) rollback() {
 		return
 	}
 	for name, frames := range c.transactions.frames {
-		c.forget(name, frames)
+		c.broker.forget(name, frames)
 	}
 	c.transactions = nil
 }

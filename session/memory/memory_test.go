@@ -41,31 +41,55 @@ func TestLimit(t *testing.T) {
 	Add(-101)
 }
 
-// No kind of what is held gets more than half.
+// No kind gets more than a quarter, and all together leave something for publishers.
 func TestShare(t *testing.T) {
 	limited(t, 100)
-	if !Kept.Take(50) || Kept.Take(1) || Kept.Used() != 50 || Used() != 50 {
-		t.Errorf("%d of a kind, %d of all; want 50", Kept.Used(), Used())
+	for _, s := range []*Share{&Received, &Kept, &Queued} {
+		if s.Scarce() || !s.Take(25) || s.Take(1) || s.Used() != 25 || !s.Scarce() {
+			t.Errorf("%d of a kind, want 25", s.Used())
+		}
 	}
-	if !Received.Take(40) || Received.Take(11) {
-		t.Error("another kind has the rest")
+	if err := TryReserve(25); err != nil || TryReserve(1) != ErrFull || Kept.Take(0) != true {
+		t.Errorf("the rest: %v", err)
 	}
-	Kept.Give(50)
-	Received.Give(40)
+	for _, s := range []*Share{&Received, &Kept, &Queued} {
+		s.Give(25)
+	}
+	Add(-25)
 }
 
-// Publishers wait in the order in which they came.
-func TestReserveWaits(t *testing.T) {
+// Nobody is refused for what another was refused.
+func TestRefusalsRefuseNobodyElse(t *testing.T) {
 	limited(t, 100)
+	var all sync.WaitGroup
+	for _, size := range []int{101, 10, 10} {
+		all.Go(func() {
+			for range 20_000 {
+				if err := TryReserve(size); err == nil {
+					Add(-size)
+				} else if size <= 100 {
+					t.Errorf("%d bytes of 100 are refused", size)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Publishers wait in the order in which they came, but small ones for nobody else.
+func TestReserveWaits(t *testing.T) {
+	const unit = 1 << 20
+	limited(t, 100*unit)
 	synctest.Test(t, func(t *testing.T) {
-		Add(80)
+		Add(80 * unit)
 		var mu sync.Mutex
 		var order []int
 		var all sync.WaitGroup
 		for i, size := range []int{90, 10, 5} {
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				if err := Reserve(context.Background(), size); err != nil {
+				if err := Reserve(context.Background(), size*unit); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -78,14 +102,25 @@ func TestReserveWaits(t *testing.T) {
 		if len(order) != 0 {
 			t.Errorf("%v did not wait, behind one who needs more than there is", order)
 		}
-		Add(-80)
+		if err := Reserve(context.Background(), overtakes); err != nil || Pressed() {
+			t.Errorf("a small one: %v, pressed: %v", err, Pressed())
+		}
+		Add(-overtakes)
+		time.Sleep(pressure)
+		if !Pressed() {
+			t.Error("nobody is to make room although publishers have waited for long")
+		}
+		Add(-80 * unit)
 		synctest.Wait()
 		if len(order) != 2 || order[0]+order[1] != 100 {
 			t.Errorf("%v went on, want 90 and 10", order)
 		}
-		Add(-90)
+		Add(-90 * unit)
 		all.Wait()
-		Add(-15)
+		Add(-15 * unit)
+		if Pressed() {
+			t.Error("nobody waits any more")
+		}
 	})
 }
 
@@ -131,8 +166,8 @@ func TestForms(t *testing.T) {
 		t.Errorf("made %d times, %d bytes of two forms", made, Used())
 	}
 	p.Reset()
-	if Used() != 150 {
-		t.Errorf("held by the other: %d", Used())
+	if Used() != 150 || q.Alone() != 33+16+16 {
+		t.Errorf("held by the other: %d, of which alone %d", Used(), q.Alone())
 	}
 	q.Advance(100)
 	q.Advance(100)

@@ -29,6 +29,15 @@ func (p *Pieces) Len() int { return len(p.Bytes) - p.gone + p.size }
 // Own is what the Pieces take beside the forms themselves, in bytes.
 func (p *Pieces) Own() int { return len(p.Bytes) + placedSize*len(p.forms) }
 
+// Alone is the part of the forms that is held for these Pieces: of one that several hold
+// each has its part.
+func (p *Pieces) Alone() (bytes int) {
+	for _, f := range p.forms {
+		bytes += len(f.form.bytes) / max(int(f.form.of.holders.Load()), 1)
+	}
+	return bytes
+}
+
 // Plain tells whether there is no form: what is left of Bytes is all.
 func (p *Pieces) Plain() bool { return len(p.forms) == 0 }
 

@@ -61,8 +61,13 @@ func (s *Session) Queued() int { return 0 }
 // Send keeps text as it is, for Texts.
 func (s *Session) Send(text []byte) error { return s.keep(&s.texts, text) }
 
-// SendPrepared keeps the text of m, for Texts.
-func (s *Session) SendPrepared(m *session.Prepared) error { return s.keep(&s.texts, m.Text()) }
+// SendPrepared keeps the message, for Texts or Binaries.
+func (s *Session) SendPrepared(m *session.Prepared) error {
+	if m.Binary() {
+		return s.SendBinary(m.Text())
+	}
+	return s.keep(&s.texts, m.Text())
+}
 
 // SendBinary keeps data, for Binaries.
 func (s *Session) SendBinary(data []byte) error {

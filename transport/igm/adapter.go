@@ -54,7 +54,12 @@ func (a *adapter) Send(text []byte) error {
 	return session.ErrClosed // or about to be: the receiver broke
 }
 
-func (a *adapter) SendPrepared(m *session.Prepared) error { return a.Send(m.Text()) }
+func (a *adapter) SendPrepared(m *session.Prepared) error {
+	if m.Binary() {
+		return session.ErrText
+	}
+	return a.Send(m.Text())
+}
 
 // SendBinary does nothing: igm knows texts only.
 func (a *adapter) SendBinary([]byte) error {

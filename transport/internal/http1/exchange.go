@@ -42,6 +42,12 @@ type exchange struct {
 	last     bool // the connection is closed with the response
 }
 
+// HasBody tells whether a request's body is here whole.
+func HasBody(w http.ResponseWriter) bool {
+	_, ok := w.(*exchange)
+	return ok
+}
+
 // keepLimit is how much of a body is kept until the handler returns.
 const keepLimit = 64 << 10
 

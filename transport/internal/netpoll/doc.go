@@ -28,8 +28,8 @@ package netpoll
 import "errors"
 
 var (
-	// ErrFull is the end of a connection whose peer makes it write, with
-	// pings for one, and does not read.
+	// ErrFull is the end of a connection whose peer makes it write, with pings for
+	// one, and does not read; or for which alone much is held while publishers wait.
 	ErrFull = errors.New("netpoll: peer does not read")
 
 	// ErrTimeout is the end of a connection whose peer does not take what is

@@ -3,6 +3,8 @@ package netpoll
 import (
 	"sync/atomic"
 	"time"
+
+	"switchback/session/memory"
 )
 
 // drainAfter is how much is written to a bare socket before it is looked at whether
@@ -75,10 +77,16 @@ func (d *drain) look(c *Conn, at time.Time) {
 	case tooSlow, now-d.since >= int64(limit):
 		c.fail(ErrTimeout)
 		c.drains.Store(false)
+	case pending && hoards(c.rest):
+		c.fail(ErrFull)
+		c.drains.Store(false)
 	case d.looks > 1:
 		c.setUserTimeout(0)
 	}
 }
+
+// hoards tells whether publishers wait for what is left over here alone.
+func hoards(rest *memory.Pieces) bool { return memory.Pressed() && rest.Alone() > memory.Alone }
 
 // tooSlow tells whether less than drainRate was taken in such a time.
 func (d *drain) tooSlow(taken uint64, now int64, within time.Duration) bool {

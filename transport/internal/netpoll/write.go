@@ -194,6 +194,9 @@ func (c *Conn) flush(g *Group) {
 // put writes p, and waits for the peer as long as it takes something.
 func (c *Conn) put(p *memory.Pieces, timeout time.Duration) error {
 	for piece := range p.Chunks(pieceSize) {
+		if hoards(p) {
+			return ErrFull
+		}
 		if err := c.under.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
