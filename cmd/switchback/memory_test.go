@@ -217,14 +217,10 @@ func TestUnfinishedMessagesStayWithinMemory(t *testing.T) {
 	}
 }
 
-// A publisher that is faster than its room waits: who reads late gets every message, in
-// order, and memory is within the limit meanwhile.
-func TestPublisherWaitsWithinMemory(t *testing.T) {
-	const limit, clients, messages = 64 << 20, 30, 40
-	p := underLimit(t, limit)
-	var readers, open sync.WaitGroup
-	var wrong atomic.Int32
-	begin := make(chan struct{})
+// room opens a publisher and so many readers of /broadcast, each of which gets every message
+// of publish in order once begin is closed. readers is done when all have.
+func (p *process) room(t *testing.T, clients, messages int, begin chan struct{}) (publish func(), readers *sync.WaitGroup, wrong *atomic.Int32) {
+	readers, wrong = new(sync.WaitGroup), new(atomic.Int32)
 	for range clients {
 		_, r := p.webSocket(t, "/broadcast")
 		readers.Go(func() {
@@ -248,17 +244,26 @@ func TestPublisherWaitsWithinMemory(t *testing.T) {
 		t.Fatalf("handshake: %v, %v", res, err)
 	}
 	go io.Copy(io.Discard, sent) // its own copies
-	idle, _ := rss(t, p.cmd.Process.Pid)
-	open.Go(func() {
+	return func() {
 		for i := range messages {
 			message := append(fmt.Appendf(nil, "%02d", i), bytes.Repeat([]byte{1}, 500<<10)...)
 			sender.Write(maskedFrame(message, len(message)))
 		}
-	})
+	}, readers, wrong
+}
+
+// A publisher that is faster than its room waits: who reads late gets every message, in
+// order, and memory is within the limit meanwhile.
+func TestPublisherWaitsWithinMemory(t *testing.T) {
+	const limit, clients, messages = 64 << 20, 30, 40
+	p := underLimit(t, limit)
+	begin := make(chan struct{})
+	publish, readers, wrong := p.room(t, clients, messages, begin)
+	idle, _ := rss(t, p.cmd.Process.Pid)
+	readers.Go(publish)
 	time.Sleep(time.Second) // nobody reads
 	close(begin)
 	readers.Wait()
-	open.Wait()
 	_, peak := rss(t, p.cmd.Process.Pid)
 	t.Logf("%d messages of 3 MiB to %d clients that read late, limit %d MiB: RSS %d MiB idle, %d MiB at most", messages, clients, limit>>20, idle>>20, peak>>20)
 	if wrong.Load() > 0 {
@@ -266,5 +271,41 @@ func TestPublisherWaitsWithinMemory(t *testing.T) {
 	}
 	if most := idle + limit*13/10; peak > most {
 		t.Errorf("resident memory was %d MiB, want at most %d", peak>>20, most>>20)
+	}
+}
+
+// A client that trickles, and would hold all that the others have taken long ago, is closed
+// before a publisher is refused.
+func TestTrickleStopsNobodyWithinMemory(t *testing.T) {
+	const limit, clients, messages = 64 << 20, 3, 60
+	p := underLimit(t, limit)
+	c, r := p.webSocket(t, "/broadcast")
+	all, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for b := make([]byte, 1000); ; {
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+			select {
+			case <-all:
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	begin := make(chan struct{})
+	close(begin)
+	publish, readers, wrong := p.room(t, clients, messages, begin)
+	begun := time.Now()
+	readers.Go(publish)
+	readers.Wait()
+	t.Logf("%d messages of 3 MiB beside a client that reads 50 KB/s: %.1f s", messages, time.Since(begun).Seconds())
+	if wrong.Load() > 0 {
+		t.Errorf("%d of %d readers have not got all", wrong.Load(), clients)
+	}
+	close(all)
+	c.SetReadDeadline(time.Now().Add(patience))
+	if <-ended; time.Since(begun) > patience {
+		t.Error("the client was not closed")
 	}
 }
