@@ -152,6 +152,11 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 			g.dismiss(&peer)
 		}
 	}()
+	if a, ok := g.opener.(Authenticator); ok {
+		if peer.Identity, err = a.Authenticate(r); err != nil {
+			return nil, err
+		}
+	}
 	handler, err := g.opener.Open(r)
 	if err != nil {
 		return nil, err

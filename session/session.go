@@ -137,6 +137,8 @@ type Peer struct {
 	Origin      string // of the page, at most 256 bytes of it, or empty
 	UserAgent   string // at most 256 bytes of it
 	Subprotocol string // chosen at the handshake of a native WebSocket, or empty
+
+	Identity *Identity // who it is, set before OnOpen; nil: nobody
 }
 
 // Network is what AddressLimit counts: the address, and of IPv6 the /64, since that is

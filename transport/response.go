@@ -141,12 +141,18 @@ func (x *response) attachSoon(r *http.Request, key string) error {
 	}
 }
 
+// errForeign is the answer to a request for another user's session.
+var errForeign = &session.RefusedError{Status: http.StatusNotFound, Reason: "404 page not found"}
+
 // attach makes x the receiver of the session with this key, which it opens
 // where it is not known.
 func (x *response) attach(r *http.Request, key string) error {
 	g := x.service.registry
 	for {
 		s := g.Find(key)
+		if s != nil && !s.Belongs(r) {
+			return errForeign
+		}
 		if s == nil {
 			var err error
 			x.session, err = g.Open(key, r, x.service.guard.Peer(r, x.carrier.transport), session.SockJS, x)

@@ -76,7 +76,7 @@ func formValue(form, name string) (value string, ok bool) {
 // then answers. An unknown session is told so before the body is read.
 func (e *Endpoint) send(w http.ResponseWriter, r *http.Request, key string, payload func([]byte) []byte, answer func()) {
 	s := e.registry.Find(key)
-	if s == nil || s.Closing() {
+	if s == nil || s.Closing() || !s.Belongs(r) {
 		unread(w, r)
 		notFound(w)
 		return
