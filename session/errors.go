@@ -52,6 +52,7 @@ const (
 	CodeUnsupported = 1003
 	CodeAbnormal    = 1006 // never sent: the connection ended without a close frame
 	CodeInvalid     = 1007
+	CodePolicy      = 1008 // a rule of the server's is broken
 	CodeTooBig      = 1009
 	CodeInternal    = 1011
 	CodeTryLater    = 1013

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -314,6 +315,8 @@ func (s *Local) expire(now tick) {
 	e := effects{schedule: true}
 	switch {
 	case now < s.due(), s.state == closed: // meanwhile a frame was sent, or the session forgotten
+	case s.state == open && now >= s.expires():
+		e = s.setClosing(&CloseError{Code: CodePolicy, Reason: "Identity has expired"})
 	case s.receiver != nil && s.state == open:
 		s.heartbeatDue, s.lastSent = true, now
 		e.wake = s.takeWake()
@@ -330,8 +333,20 @@ func (s *Local) expire(now tick) {
 
 // due is when expire next has something to do. s.mu is held.
 func (s *Local) due() tick {
-	if s.receiver != nil && s.state == open {
-		return s.lastSent + s.registry.heartbeat
+	switch {
+	case s.state != open:
+		return s.idleSince + s.registry.disconnect
+	case s.receiver == nil:
+		return min(s.idleSince+s.registry.disconnect, s.expires())
 	}
-	return s.idleSince + s.registry.disconnect
+	return min(s.lastSent+s.registry.heartbeat, s.expires())
+}
+
+// expires is when the session's Identity ends. s.mu is held.
+func (s *Local) expires() tick {
+	const never = math.MaxInt64
+	if s.peer.Identity == nil || s.peer.Identity.Expires.IsZero() {
+		return never
+	}
+	return s.registry.wheel.at(s.peer.Identity.Expires)
 }

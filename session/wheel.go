@@ -60,6 +60,9 @@ func newWheel(step time.Duration, shed func()) *wheel {
 // ticks is a duration in steps: rounded up, and one more, since now is rounded down.
 func (w *wheel) ticks(d time.Duration) tick { return tick((d+w.step-1)/w.step) + 1 }
 
+// at is a time in steps, rounded up.
+func (w *wheel) at(t time.Time) tick { return w.ticks(max(t.Sub(w.start), 0)) - 1 }
+
 // now is the time as of the last step, while there are sessions.
 func (w *wheel) now() tick { return tick(w.coarse.Load()) }
 

@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -288,5 +289,45 @@ func TestSessionsAreListedFoundAndClosed(t *testing.T) {
 	read(t, stays, `a["still here"]`)
 	if _, err := s.CloseIf(func(session.Session) bool { return true }, 1005, ""); err != session.ErrCode {
 		t.Errorf("got %v", err)
+	}
+}
+
+// byUser is an Opener that knows who is asking by the query.
+type byUser struct{ session.Opener }
+
+func (byUser) Authenticate(r *http.Request) (*session.Identity, error) {
+	return &session.Identity{User: r.URL.Query().Get("user")}, nil
+}
+
+func (byUser) Principal(r *http.Request) (string, error) { return r.URL.Query().Get("user"), nil }
+
+// To anybody but the user who has opened it a session is none.
+func TestSessionIsItsUsers(t *testing.T) {
+	s := serve(t, byUser{session.Shared(handler.Echo{})}, Options{})
+	post := func(path, body string) string {
+		res, err := http.Post(s.url+path, "text/plain", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return fmt.Sprint(res.StatusCode, " ", string(text))
+	}
+	for _, c := range []struct{ path, body, want string }{
+		{"/0/k/xhr?user=kim", "", "200 o\n"},
+		{"/0/k/xhr_send?user=lee", `["x"]`, "404 Not found.\n"},
+		{"/0/k/xhr_send", `["x"]`, "404 Not found.\n"},
+		{"/0/k/xhr?user=lee", "", "404 Not found.\n"},
+		{"/0/k/xhr_streaming?user=lee", "", "404 Not found.\n"},
+		{"/0/k/xhr_send?user=kim", `["x"]`, "204 "},
+		{"/0/k/xhr?user=kim", "", "200 a[\"x\"]\n"},
+	} {
+		if got := post(c.path, c.body); got != c.want {
+			t.Errorf("%s: %q, want %q", c.path, got, c.want)
+		}
+	}
+	_, res, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/0/k/websocket?user=lee", nil)
+	if err == nil || res.StatusCode != http.StatusNotFound {
+		t.Errorf("WebSocket: %v, %v", res, err)
 	}
 }

@@ -142,7 +142,7 @@ func (x *response) attachSoon(r *http.Request, key string) error {
 }
 
 // errForeign is the answer to a request for another user's session.
-var errForeign = &session.RefusedError{Status: http.StatusNotFound, Reason: "404 page not found"}
+var errForeign = &session.RefusedError{Status: http.StatusNotFound, Reason: "Not found."}
 
 // attach makes x the receiver of the session with this key, which it opens
 // where it is not known.

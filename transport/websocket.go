@@ -56,7 +56,11 @@ type codec interface {
 var errNoMessage = errors.New("transport: no message")
 
 // websocket opens a session over WebSocket (sockjs-protocol, Websocket).
-func (e *Endpoint) websocket(w http.ResponseWriter, r *http.Request, _ string) {
+func (e *Endpoint) websocket(w http.ResponseWriter, r *http.Request, key string) {
+	if s := e.registry.Find(key); s != nil && !s.Belongs(r) {
+		notFound(w)
+		return
+	}
 	e.upgrade(w, r, &socket{service: &e.service})
 }
 
@@ -293,8 +297,5 @@ func (k *socket) receive(binary bool, b *body) error {
 
 var (
 	tooBig  = &session.CloseError{Code: session.CodeTooBig, Reason: "Message is too large"}
-	tooSlow = &session.CloseError{Code: codePolicy, Reason: "Message does not come in time"}
+	tooSlow = &session.CloseError{Code: session.CodePolicy, Reason: "Message does not come in time"}
 )
-
-// codePolicy is RFC 6455's, section 7.4.1, for a peer that breaks a rule of the server's.
-const codePolicy = 1008
