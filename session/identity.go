@@ -13,17 +13,25 @@ type Identity struct {
 	Expires time.Time      // when it ends, and the session with it; zero: never
 }
 
-// An Authenticator is an Opener that knows who is asking.
+// An Authenticator is an Opener that knows who is asking. Authenticate is called once for
+// each session, before Open, with the request that asks for it: what it returns becomes the
+// session's Peer.Identity. It is nil for nobody. An error is as Open's.
 type Authenticator interface {
-	// Authenticate is asked once for each session, before Open, with the request that
-	// asks for it: what it returns becomes the session's Peer.Identity. It is nil for
-	// nobody. An error is as Open's.
 	Authenticate(r *http.Request) (*Identity, error)
+}
 
-	// Principal is asked for each further request of a session, and answers with the
-	// name of the user who makes it; it is empty for nobody. Where that is not the user
-	// who has opened the session, or with an error, there is no such session for the
-	// request. A token that has expired meanwhile still says whose the request is.
+// An Identified is a Handler that its Opener has made for somebody: where Identity is not
+// nil, it becomes the session's Peer.Identity before OnOpen.
+type Identified interface {
+	Identity() *Identity
+}
+
+// A Principaler is an Opener whose sessions are their users' alone. Principal is called
+// for each further request of a session, and returns the name of the user who makes it,
+// empty for nobody. Where that is not the user who has opened the session, or with an
+// error, there is no such session for the request. A token that has expired meanwhile
+// still says whose the request is.
+type Principaler interface {
 	Principal(r *http.Request) (string, error)
 }
 
@@ -35,13 +43,12 @@ func (p *Peer) User() string {
 	return p.Identity.User
 }
 
-// Belongs tells whether a further request may be one of the session's: see
-// Authenticator. It does not look at the request where the Registry's Opener is none.
+// Belongs tells whether a further request may be one of the session's: see Principaler.
 func (s *Local) Belongs(r *http.Request) bool {
-	a, ok := s.registry.opener.(Authenticator)
+	p, ok := s.registry.opener.(Principaler)
 	if !ok {
 		return true
 	}
-	user, err := a.Principal(r)
+	user, err := p.Principal(r)
 	return err == nil && user == s.peer.User()
 }

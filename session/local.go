@@ -39,7 +39,7 @@ type Local struct {
 
 	// Bytes of the frame that Next gave last and that have not been taken yet, and
 	// those of them that are the session's own. Taken clears them without mu.
-	inflight, inflightOwn atomic.Int64
+	inflight, inflightOwn atomic.Int32
 
 	mu            sync.Mutex // guards the rest
 	needsWake     bool       // Next gave all there was: the receiver waits for Wake
@@ -247,8 +247,8 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 	case s.queue.len() > 0:
 		before, own := p.Len(), p.Own()
 		s.queue.take(p, s.framing)
-		s.inflight.Store(int64(p.Len() - before))
-		s.inflightOwn.Store(int64(p.Own() - own))
+		s.inflight.Store(int32(min(p.Len()-before, math.MaxInt32)))
+		s.inflightOwn.Store(int32(min(p.Own()-own, math.MaxInt32)))
 		s.fetched = s.state != open
 		return MessageFrame
 	case s.state != open:

@@ -161,6 +161,9 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 	if err != nil {
 		return nil, err
 	}
+	if h, ok := handler.(Identified); ok && h.Identity() != nil {
+		peer.Identity = h.Identity()
+	}
 	s = &Local{
 		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true,
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},

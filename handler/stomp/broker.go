@@ -54,6 +54,7 @@ type Broker struct {
 var (
 	_ session.Opener        = (*Broker)(nil)
 	_ session.Subprotocoler = (*Broker)(nil)
+	_ session.Principaler   = (*Broker)(nil)
 	_ Messenger             = (*Broker)(nil)
 )
 
@@ -86,17 +87,26 @@ func New(o Options) (*Broker, error) {
 
 // Open returns the handler of a new session.
 func (b *Broker) Open(r *http.Request) (session.Handler, error) {
-	user, err := b.handshake(r)
+	id, value, err := b.handshake(r)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{broker: b, client: Client{User: user}}, nil
+	return &conn{broker: b, client: Client{Identity: id, Value: value}}, nil
+}
+
+// Principal is the user that Handshake names: a session is its user's alone.
+func (b *Broker) Principal(r *http.Request) (string, error) {
+	id, _, err := b.handshake(r)
+	if id == nil || err != nil {
+		return "", err
+	}
+	return id.User, nil
 }
 
 // handshake asks the hook. The client of one that panics is told 500.
-func (b *Broker) handshake(r *http.Request) (user string, err error) {
+func (b *Broker) handshake(r *http.Request) (id *session.Identity, value any, err error) {
 	if b.options.Handshake == nil {
-		return "", nil
+		return nil, nil, nil
 	}
 	defer func() {
 		if panicked := panicOf(err); panicked != nil {

@@ -14,13 +14,24 @@ import (
 // But for Value it is not changed afterwards and must not be changed.
 type Client struct {
 	ID      string        // the session's; CONNECTED tells it
-	User    string        // empty: nobody has named the user
 	Peer    *session.Peer // who opened the session
 	Version frame.Version
 
-	// Value is the application's. Login may set it, and other functions may
-	// read it; nobody else touches it.
+	// Identity is who it is: what Login has set or, where it has not, what the session
+	// was opened with. It is nil for nobody.
+	Identity *session.Identity
+
+	// Value is the application's. Handshake and Login may set it, and other functions
+	// may read it; nobody else touches it.
 	Value any
+}
+
+// User is the name of the user; empty for nobody.
+func (c *Client) User() string {
+	if c.Identity == nil {
+		return ""
+	}
+	return c.Identity.User
 }
 
 // A phase is a session's place in its life:
@@ -63,9 +74,12 @@ var (
 	_ session.BinaryHandler = (*conn)(nil)
 )
 
+// Identity is who the handshake says that it is.
+func (c *conn) Identity() *session.Identity { return c.client.Identity }
+
 func (c *conn) OnOpen(s session.Session) error {
 	c.session = s
-	c.client.ID, c.client.Peer = s.ID(), s.Peer()
+	c.client.ID, c.client.Peer, c.client.Identity = s.ID(), s.Peer(), s.Peer().Identity
 	c.binary = s.Peer().Binary
 	c.pulse.alarm.owner = c
 	c.broker.clock.set(&c.pulse.alarm, c.broker.clock.now()+c.broker.options.ConnectTimeout)

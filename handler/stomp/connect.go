@@ -55,8 +55,8 @@ func (c *conn) agree(h frame.Headers) frame.Headers {
 		{Name: "heart-beat", Value: announced},
 		{Name: "session", Value: c.client.ID},
 	}
-	if c.client.User != "" {
-		headers = append(headers, frame.Header{Name: "user-name", Value: c.client.User})
+	if c.client.User() != "" {
+		headers = append(headers, frame.Header{Name: "user-name", Value: c.client.User()})
 	}
 	return headers
 }

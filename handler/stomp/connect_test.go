@@ -252,20 +252,23 @@ func TestPasswordTable(t *testing.T) {
 }
 
 func TestLoginHookDecides(t *testing.T) {
-	login := func(ctx context.Context, c *Client, h Headers) (string, error) {
+	login := func(ctx context.Context, c *Client, h Headers) error {
 		if c.Peer.Address != "192.0.2.1" || ctx.Err() != nil {
 			t.Errorf("got %+v, %v", c, ctx.Err())
 		}
 		c.Value = h.Value("token")
 		switch h.Value("token") {
 		case "own words":
-			return "", &Error{Message: "Token has expired"}
+			return &Error{Message: "Token has expired"}
 		case "secret":
-			return "", errors.New("database is down")
+			return errors.New("database is down")
 		}
-		return strings.ToUpper(c.User), nil
+		c.Identity = &session.Identity{User: strings.ToUpper(c.User())}
+		return nil
 	}
-	handshake := func(*http.Request) (string, error) { return "bob", nil }
+	handshake := func(*http.Request) (*session.Identity, any, error) {
+		return &session.Identity{User: "bob"}, "handshake", nil
+	}
 	var log logBuffer
 	o := Options{Login: login, Handshake: handshake, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	bubble(t, o, func(w *world) {
@@ -278,7 +281,7 @@ func TestLoginHookDecides(t *testing.T) {
 		c = w.open("websocket")
 		c.send("CONNECT\naccept-version:1.1\ntoken:ok\npasscode:hunter2\n\n\x00")
 		c.want("CONNECTED\nversion:1.1\nheart-beat:0,0\nsession:*\nuser-name:BOB\n\n^@")
-		if got := w.broker.Client(c.session.ID()); got.User != "BOB" || got.Value != "ok" {
+		if got := w.broker.Client(c.session.ID()); got.User() != "BOB" || got.Value != "ok" {
 			t.Errorf("client is %+v", got)
 		}
 		if w.broker.Stats().Refused.Load() != 2 {
@@ -292,7 +295,7 @@ func TestLoginHookDecides(t *testing.T) {
 
 func TestHandshakeRefuses(t *testing.T) {
 	want := &session.RefusedError{Status: 401, Reason: "Who are you?"}
-	o := Options{Handshake: func(*http.Request) (string, error) { return "", want }}
+	o := Options{Handshake: func(*http.Request) (*session.Identity, any, error) { return nil, nil, want }}
 	bubble(t, o, func(w *world) {
 		_, err := w.registry.Open("", nil, session.Peer{}, wires[true], &client{world: w})
 		if err != want {

@@ -108,8 +108,8 @@ func (c *conn) keys(destination string) ([]destinationOf, error) {
 // userKeys are those of the session and of its user.
 func (c *conn) userKeys(destination string) []destinationOf {
 	keys := []destinationOf{sessionDestination(c.client.ID, destination)}
-	if c.client.User != "" {
-		keys = append(keys, userDestination(c.client.User, destination))
+	if c.client.User() != "" {
+		keys = append(keys, userDestination(c.client.User(), destination))
 	}
 	return keys
 }

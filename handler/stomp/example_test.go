@@ -10,6 +10,7 @@ import (
 
 	"switchback/handler/stomp"
 	"switchback/handler/stomp/frame"
+	"switchback/session"
 	"switchback/transport"
 )
 
@@ -68,7 +69,7 @@ func ExampleBroker_HandleError() {
 		if len(r.Body) == 0 {
 			return nil, errEmpty
 		}
-		return r.Client.User + " in " + r.Variable("room") + ": " + string(r.Body), nil
+		return r.Client.User() + " in " + r.Variable("room") + ": " + string(r.Body), nil
 	}, stomp.Reply{To: []string{"/topic/chat/{room}"}})
 
 	broker.HandleError(func(_ context.Context, r *stomp.Request, err error) (any, error) {
@@ -120,13 +121,13 @@ func ExampleLoginFunc() {
 	verify := func(token string) (user string, c claims, err error) { return } // your own
 
 	broker, err := stomp.New(stomp.Options{
-		Login: func(_ context.Context, c *stomp.Client, h stomp.Headers) (string, error) {
+		Login: func(_ context.Context, c *stomp.Client, h stomp.Headers) error {
 			user, claims, err := verify(h.Value("Authorization"))
 			if err != nil {
-				return "", &stomp.Error{Message: "Token is not valid", Err: err}
+				return &stomp.Error{Message: "Token is not valid", Err: err}
 			}
-			c.Value = claims
-			return user, nil
+			c.Identity, c.Value = &session.Identity{User: user}, claims
+			return nil
 		},
 		Authorize: func(c *stomp.Client, command frame.Command, destination string) error {
 			if destination == "/topic/admins" && !c.Value.(claims).Admin {

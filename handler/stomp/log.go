@@ -46,7 +46,7 @@ func (e *Error) logged() error {
 // logRefusal logs why a client is refused, and of one with a wrong password who
 // it says it is.
 func (c *conn) logRefusal(e *Error, f *frame.Frame) {
-	log := c.broker.log.With("session", c.client.ID, "user", clip(c.client.User))
+	log := c.broker.log.With("session", c.client.ID, "user", clip(c.client.User()))
 	if f != nil && errors.Is(e, ErrPassword) {
 		log = log.With("login", clip(f.Headers.Value("login")), "address", c.client.Peer.Address)
 	}

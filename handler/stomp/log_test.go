@@ -103,7 +103,7 @@ func TestPanicsOfHooksAreLogged(t *testing.T) {
 		options Options
 		told    string
 	}{
-		"Login":       {Options{Login: func(context.Context, *Client, Headers) (string, error) { panic("oops") }}, "CLOSE 1011 Internal error"},
+		"Login":       {Options{Login: func(context.Context, *Client, Headers) error { panic("oops") }}, "CLOSE 1011 Internal error"},
 		"Authorize":   {Options{Authorize: func(*Client, frame.Command, string) error { panic("oops") }}, "CLOSE 1011 Internal error"},
 		"Connect":     {Options{Events: Events{Connect: func(*Client) { panic("oops") }}}, "CLOSE 1011 Internal error"},
 		"Connected":   {Options{Events: Events{Connected: func(*Client) { panic("oops") }}}, "CLOSE 1011 Internal error"},
@@ -129,7 +129,7 @@ func TestPanicsOfHooksAreLogged(t *testing.T) {
 
 func TestPanicOfHandshakeIsAnswered(t *testing.T) {
 	log, l := textLog()
-	bubble(t, Options{Logger: log, Handshake: func(*http.Request) (string, error) { panic("oops") }}, func(w *world) {
+	bubble(t, Options{Logger: log, Handshake: func(*http.Request) (*session.Identity, any, error) { panic("oops") }}, func(w *world) {
 		_, err := w.registry.Open("", nil, session.Peer{}, wires[true], &client{world: w})
 		var refused *session.RefusedError
 		if !errors.As(err, &refused) || refused.Status != http.StatusInternalServerError {
@@ -188,7 +188,7 @@ func TestWrongPasswordSaysWhoTried(t *testing.T) {
 // Of a hook of the application's own the log tells no login: it may be a token.
 func TestOtherRefusalsTellNoLogin(t *testing.T) {
 	log, l := textLog()
-	refuse := func(context.Context, *Client, Headers) (string, error) { return "", errors.New("expired") }
+	refuse := func(context.Context, *Client, Headers) error { return errors.New("expired") }
 	bubble(t, Options{Logger: log, Login: refuse}, func(w *world) {
 		w.open("websocket").send("CONNECT\naccept-version:1.2\nlogin:secret\n\n\x00")
 	})

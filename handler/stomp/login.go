@@ -9,21 +9,20 @@ import (
 	"strings"
 
 	"switchback/handler/stomp/frame"
+	"switchback/session"
 )
 
 // ErrPassword is why a client is refused by Passwords.
 var ErrPassword = errors.New("stomp: wrong login or passcode")
 
-// login asks the hook, and names the user.
+// login asks the hook.
 func (c *conn) login(h frame.Headers) error {
 	if c.broker.options.Login == nil {
 		return nil
 	}
-	user, err := c.broker.options.Login(c.session.Context(), &c.client, h)
-	if err != nil {
+	if err := c.broker.options.Login(c.session.Context(), &c.client, h); err != nil {
 		return c.refused(err)
 	}
-	c.client.User = strings.Clone(user)
 	return nil
 }
 
@@ -49,13 +48,14 @@ func (c *conn) authorize(f *frame.Frame, destination string) error {
 // header names the user. It compares in a time that tells nothing.
 func Passwords(table map[string]string) LoginFunc {
 	table = maps.Clone(table)
-	return func(_ context.Context, _ *Client, h Headers) (string, error) {
+	return func(_ context.Context, c *Client, h Headers) error {
 		user := h.Value("login")
 		password, known := table[user]
 		want, got := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(h.Value("passcode")))
 		if subtle.ConstantTimeCompare(want[:], got[:]) == 0 || !known {
-			return "", &Error{Message: "Bad CONNECT", Body: "Access refused", Err: ErrPassword}
+			return &Error{Message: "Bad CONNECT", Body: "Access refused", Err: ErrPassword}
 		}
-		return user, nil
+		c.Identity = &session.Identity{User: strings.Clone(user)}
+		return nil
 	}
 }

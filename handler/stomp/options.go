@@ -11,6 +11,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
+	"switchback/session"
 	"switchback/session/option"
 )
 
@@ -64,10 +65,13 @@ type Options struct {
 	// that have subscribed to its destination, and for those with patterns.
 	Hub *handler.Hub
 
-	// Handshake names the user of a session by the request that opens it, or
-	// refuses it with a *session.RefusedError. It may return an empty name. The
-	// default names nobody.
-	Handshake func(r *http.Request) (user string, err error)
+	// Handshake says whose a session is by the request that opens it, or refuses it
+	// with a *session.RefusedError; nil is nobody. The value becomes Client.Value. It is
+	// called for each further request of the session, too, which has to be the same
+	// user's: what differs between those, such as the age of a token, must not matter
+	// there. The request is not kept. The default is nobody, or who an Opener around the
+	// broker says that it is.
+	Handshake func(r *http.Request) (id *session.Identity, value any, err error)
 
 	// Login decides over a CONNECT: see LoginFunc and Passwords. The default
 	// accepts everybody.
@@ -183,13 +187,12 @@ type Options struct {
 }
 
 // A LoginFunc decides over a CONNECT, by its headers: login, passcode and
-// whatever the front-end adds. c.User is who Handshake has named. It returns the
-// user's name, which takes the place of that one, empty or not, or an error: an
-// *Error tells the client its own text, any other error only that it is refused. It
-// may set c.Value.
+// whatever the front-end adds. c has what the session was opened with: what the function
+// does not set of c.Identity and c.Value stays. Headers must be copied to be kept. An
+// *Error tells the client its own text, any other error only that it is refused.
 //
 // It runs on the session's goroutine. ctx ends with the session.
-type LoginFunc func(ctx context.Context, c *Client, h Headers) (user string, err error)
+type LoginFunc func(ctx context.Context, c *Client, h Headers) error
 
 // Complete returns the options with their defaults filled in. An error is an
 // *OptionError.

@@ -171,11 +171,11 @@ func (c *conn) answer(r *Request, answer *reply, reply Reply) (err error) {
 
 // answerUser sends a reply to the client's user, or to its session alone.
 func (c *conn) answerUser(destination string, answer *reply, alone bool) error {
-	if alone || c.client.User == "" {
+	if alone || c.client.User() == "" {
 		to := sessionDestination(c.client.ID, destination)
 		return c.broker.sendToUser(c.session.Context(), to, answer.headers, answer.body)
 	}
-	return c.broker.sendReply(c.session.Context(), c.broker.userPath(c.client.User)+destination, answer)
+	return c.broker.sendReply(c.session.Context(), c.broker.userPath(c.client.User())+destination, answer)
 }
 
 // sendReply sends a reply to a destination of any kind but the application's.

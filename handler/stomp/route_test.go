@@ -24,7 +24,7 @@ const typedJSON = "content-type:application/json"
 func TestFunctionAnswersOnATopic(t *testing.T) {
 	bubble(t, Options{Login: byLogin}, func(w *world) {
 		hi := Func(func(_ context.Context, r *Request, in hello) (greeting, error) {
-			return greeting{"Hello, <" + in.Name + "> of " + r.Client.User}, nil
+			return greeting{"Hello, <" + in.Name + "> of " + r.Client.User()}, nil
 		})
 		w.broker.Handle("/hello", hi, Reply{To: []string{"/topic/greetings", "/topic/copies"}})
 		w.broker.Handle("/default/{x}", hi, Reply{})

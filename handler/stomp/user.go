@@ -24,7 +24,7 @@ func (u *users) add(c *conn) {
 	defer u.mu.Unlock()
 	u.sessions[c.client.ID] = c
 	u.connected.Add(1)
-	if name := c.client.User; name != "" {
+	if name := c.client.User(); name != "" {
 		u.names[name] = append(u.names[name], c)
 	}
 }
@@ -39,7 +39,7 @@ func (u *users) remove(c *conn) {
 	}
 	delete(u.sessions, c.client.ID)
 	u.connected.Add(-1)
-	name := c.client.User
+	name := c.client.User()
 	list := u.names[name]
 	if i := slices.Index(list, c); i >= 0 {
 		u.names[name] = slices.Delete(list, i, i+1)

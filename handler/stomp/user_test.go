@@ -11,10 +11,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"switchback/session"
 )
 
 // byLogin names users by their login header.
-func byLogin(_ context.Context, _ *Client, h Headers) (string, error) { return h.Value("login"), nil }
+func byLogin(_ context.Context, c *Client, h Headers) error {
+	c.Identity = &session.Identity{User: strings.Clone(h.Value("login"))}
+	return nil
+}
 
 func (w *world) user(name string, destinations ...string) *client {
 	w.Helper()
@@ -136,11 +141,11 @@ func TestRegistryAndEvents(t *testing.T) {
 		events = append(events, fmt.Sprintf(format, args...))
 	}
 	o := Options{Login: byLogin, Events: Events{
-		Connect:     func(c *Client) { note("connect %s", c.User) },
-		Connected:   func(c *Client) { note("connected %s %s", c.User, c.Version) },
-		Subscribe:   func(s Subscription) { note("subscribe %s %s %s", s.Client.User, s.ID, s.Destination) },
-		Unsubscribe: func(s Subscription) { note("unsubscribe %s %s %s", s.Client.User, s.ID, s.Destination) },
-		Disconnect:  func(c *Client, err error) { note("disconnect %s %v", c.User, err) },
+		Connect:     func(c *Client) { note("connect %s", c.User()) },
+		Connected:   func(c *Client) { note("connected %s %s", c.User(), c.Version) },
+		Subscribe:   func(s Subscription) { note("subscribe %s %s %s", s.Client.User(), s.ID, s.Destination) },
+		Unsubscribe: func(s Subscription) { note("unsubscribe %s %s %s", s.Client.User(), s.ID, s.Destination) },
+		Disconnect:  func(c *Client, err error) { note("disconnect %s %v", c.User(), err) },
 	}}
 	bubble(t, o, func(w *world) {
 		never := w.open("websocket") // is no client

@@ -86,8 +86,8 @@ func (leaves) OnMessage(session.Session, []byte) error {
 
 func TestSTOMPThatIsRefusedSaysWhy(t *testing.T) {
 	const connected = "CONNECTED\nversion:1.2\n\n\x00"
-	login := func(context.Context, *stomp.Client, stomp.Headers) (string, error) {
-		return "", &stomp.Error{Message: "Bad CONNECT", Body: "Access refused"}
+	login := func(context.Context, *stomp.Client, stomp.Headers) error {
+		return &stomp.Error{Message: "Bad CONNECT", Body: "Access refused"}
 	}
 	_, closed := broker(t, stomp.Options{Login: login}, 0)
 	_, strict := broker(t, stomp.Options{Strict: true}, 0)
@@ -121,11 +121,11 @@ func TestSTOMPThatIsRefusedSaysWhy(t *testing.T) {
 
 func TestSessionsThatSTOMPRefusesAreCountedByReason(t *testing.T) {
 	var asked atomic.Int32
-	login := func(context.Context, *stomp.Client, stomp.Headers) (string, error) {
+	login := func(context.Context, *stomp.Client, stomp.Headers) error {
 		if asked.Add(1) > 4 {
-			return "", &stomp.Error{Message: "Full"}
+			return &stomp.Error{Message: "Full"}
 		}
-		return "", nil
+		return nil
 	}
 	_, url := broker(t, stomp.Options{Login: login}, 0)
 	c := idleCommand{Flags: at(url, "websocket"), Sessions: 7, Hold: time.Millisecond, Heartbeat: time.Hour, STOMP: true}
