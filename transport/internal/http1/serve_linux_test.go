@@ -145,6 +145,7 @@ func TestThousandThatAskNothingHaveNoGoroutine(t *testing.T) {
 // The server's timeouts hold while connections wait: one for the first request,
 // another for the next.
 func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
+	t.Parallel()
 	const soon = 10 * time.Millisecond
 	for name, test := range map[string]struct {
 		server *http.Server
@@ -178,6 +179,7 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 
 // Empty lines are no requests: who sends them waits no longer for them.
 func TestEmptyLinesAreTimed(t *testing.T) {
+	t.Parallel()
 	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
 	for _, asks := range []bool{false, true} {
 		c := h.dial(t)
@@ -200,6 +202,7 @@ func TestEmptyLinesAreTimed(t *testing.T) {
 
 // Connections that come and go keep no other from being timed.
 func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
+	t.Parallel()
 	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
 	silent, busy := h.dial(t), h.dial(t)
 	ended := make(chan error, 1)
