@@ -36,6 +36,7 @@ func (s *site) connect(t *testing.T) *line {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.(*net.TCPConn).SetReadBuffer(256 << 10) // so that what is read soon makes room
 	if s.server.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	}
@@ -115,7 +116,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 			t.Parallel()
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
 			path := s.openPolling(t)
-			const size = 24 << 20
+			const size = 12 << 20
 			if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -127,8 +128,8 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 				if got += n; err != nil {
 					t.Fatalf("%d of %d bytes after %v: %v", got, size, time.Since(begun), err)
 				}
-				if time.Since(begun) < 3*time.Second {
-					time.Sleep(time.Duration(n) * time.Second / (8 << 20))
+				if time.Since(begun) < 2*time.Second {
+					time.Sleep(time.Duration(n) * time.Second / (4 << 20))
 				}
 			}
 		})
@@ -158,7 +159,7 @@ func TestEndOfAWaitingClientIsTheSessions(t *testing.T) {
 				s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
 				l := s.connect(t)
 				io.WriteString(l.Conn, request("POST", path+"/"+name, ""))
-				eventually(t, "it waits", func() bool { return s.registry.Find(path[3:]).Receiver() != nil })
+				attached(t, s.Endpoint, path)
 				leave(l.Conn)
 				eventually(t, "the session closes", func() bool { return s.registry.Find(path[3:]).Closing() })
 			}
