@@ -68,6 +68,7 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 	url := serve(t, transport.Options{HeartbeatDelay: delay}) + "/echo"
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := idleCommand{Flags: at(url, name), Sessions: 7, Hold: 5 * delay, Heartbeat: delay}
 			c.Flags.PID = os.Getpid()
 			r := put(t, &c.Flags, c.run)
