@@ -52,7 +52,7 @@ func at(url, transport string) flags {
 	return flags{URL: url, Transport: transport, Concurrency: 8}
 }
 
-var brief = timing{Time: 100 * time.Millisecond, Warmup: 20 * time.Millisecond}
+var brief = timing{Time: 400 * time.Millisecond, Warmup: 20 * time.Millisecond}
 
 // put puts a load on a server and returns what came of it.
 func put(t *testing.T, f *flags, run func(l *load) (*report, error)) *report {
