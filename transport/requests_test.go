@@ -109,14 +109,15 @@ func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
 	})
 }
 
-// A client that takes a large answer piece by piece has the write timeout for each.
+// A client that takes a large answer piece by piece has the write timeout for each. It
+// takes two seconds for all, also where it pauses now and then.
 func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 	for _, w := range []wire{bare, unparkable, secure} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
 			path := s.openPolling(t)
-			const size = 12 << 20
+			const size = 16 << 20
 			if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -128,9 +129,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 				if got += n; err != nil {
 					t.Fatalf("%d of %d bytes after %v: %v", got, size, time.Since(begun), err)
 				}
-				if time.Since(begun) < 2*time.Second {
-					time.Sleep(time.Duration(n) * time.Second / (4 << 20))
-				}
+				time.Sleep(time.Until(begun.Add(2 * time.Second * time.Duration(got) / size)))
 			}
 		})
 	}
