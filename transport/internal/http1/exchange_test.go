@@ -636,29 +636,32 @@ func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
 func TestWritesWaitForThePeer(t *testing.T) {
 	t.Parallel()
 	for _, flush := range []bool{true, false} {
-		ended := make(chan error, 1)
-		h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			for {
-				_, err := w.Write(make([]byte, 1<<20))
-				if err == nil && flush {
-					err = http.NewResponseController(w).Flush()
+		t.Run(fmt.Sprint("flushed: ", flush), func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan error, 1)
+			h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for {
+					_, err := w.Write(make([]byte, 1<<20))
+					if err == nil && flush {
+						err = http.NewResponseController(w).Flush()
+					}
+					if err != nil {
+						ended <- err
+						return
+					}
 				}
-				if err != nil {
-					ended <- err
-					return
-				}
+			})})
+			c := h.dialBack(t)
+			io.WriteString(c.Conn, poll)
+			if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
+				t.Fatal(err)
 			}
-		})})
-		c := h.dialBack(t)
-		io.WriteString(c.Conn, poll)
-		if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-ended: // within the write timeout that the connection had last
-		case <-time.After(20 * time.Second):
-			t.Error("the handler goes on")
-		}
+			select {
+			case <-ended: // within the write timeout that the connection had last
+			case <-time.After(20 * time.Second):
+				t.Error("the handler goes on")
+			}
+		})
 	}
 }
 
