@@ -21,7 +21,7 @@ import (
 func TestSequentialClosesAreNeverRefused(t *testing.T) {
 	overWires(t, func(t *testing.T, w wire) {
 		s := w.serve(t, session.Shared(handler.Close{}), Options{})
-		for i := range 300 {
+		for i := range rounds(300) {
 			id := newID()
 			for _, want := range []string{"o\n", `c[3000,"Go away!"]` + "\n", `c[3000,"Go away!"]` + "\n"} {
 				if got := s.poll(t, id); got != want {
@@ -37,7 +37,7 @@ func TestStreamsRotateWithoutLoss(t *testing.T) {
 		s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 64})
 		id := newID()
 		next := 0
-		for rotation := 0; rotation < 200; rotation++ {
+		for rotation := 0; rotation < rounds(200); rotation++ {
 			res, err := s.client.Post(s.url+"/000/"+id+"/xhr_streaming", "", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -57,8 +57,8 @@ func TestStreamsRotateWithoutLoss(t *testing.T) {
 			}
 			res.Body.Close()
 		}
-		if next < 200 {
-			t.Errorf("%d messages in 200 rotations", next)
+		if next < rounds(200) {
+			t.Errorf("%d messages in %d rotations", next, rounds(200))
 		}
 		s.ask(t, "POST", "/000/"+id+"/xhr", "") // or its server would wait for who fetches the last
 	})
@@ -77,8 +77,10 @@ func (g greeter) OnOpen(s session.Session) error {
 
 // What OnOpen sent leaves with the open frame, and then waits no more.
 func TestGreetingIsTaken(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			g := greeter{opened: make(chan session.Session, 1)}
 			s := serve(t, session.Shared(g), Options{DisconnectDelay: time.Second})
 			c, err := s.open(t.Context(), transport)
@@ -103,9 +105,9 @@ func TestGreetingIsTaken(t *testing.T) {
 func TestConcurrentPollersLoseNothing(t *testing.T) {
 	overWires(t, func(t *testing.T, w wire) {
 		const messages = 20
-		pollers := 2000
+		pollers := rounds(2000)
 		if w == secure || w == http2 {
-			pollers = 300 // 2,000 handshakes at once would be the test
+			pollers = rounds(300) // 2,000 handshakes at once would be the test
 		}
 		hub, err := handler.NewHub(handler.NewMemory())
 		if err != nil {
@@ -143,7 +145,7 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 			t.Run(transport, func(t *testing.T) {
 				s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: 30 * time.Second})
 				var clients sync.WaitGroup
-				for i := range 100 {
+				for i := range rounds(100) {
 					clients.Go(func() {
 						if err := s.converse(t.Context(), transport); err != nil {
 							t.Errorf("session %d: %v", i, err)

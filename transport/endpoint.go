@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchback/session"
+	"switchback/transport/internal/guard"
 	"switchback/transport/internal/http1"
 )
 
@@ -32,7 +33,7 @@ type service struct {
 	log      *slog.Logger
 	registry *session.Registry
 	taker    *http1.Taker // of connections
-	guard    *Guard
+	guard    *guard.Guard
 	flusher  flusher
 	stats    Stats
 }
@@ -62,12 +63,14 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		return nil, err
 	}
 	o.Logger = o.Logger.With("endpoint", prefix)
-	guard, err := NewGuard(o)
+	who, err := guard.New(guard.Options{
+		AllowedOrigins: o.AllowedOrigins, TrustedProxies: o.TrustedProxies, Forwarded: o.Forwarded, Hosts: o.Hosts, Logger: o.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
 	e := &Endpoint{
-		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: guard},
+		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: who},
 		prefix:  prefix,
 		cors:    newCORS(),
 		iframe:  iframePage(o.ClientURL),
@@ -150,7 +153,7 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 		refuse(w, http.StatusInternalServerError, "Internal error.")
 		return
 	}
-	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.proxies.caller(r).ip())
+	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.Caller(r).IP())
 	refuse(w, refused.Status, refused.Reason)
 }
 

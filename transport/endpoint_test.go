@@ -159,6 +159,7 @@ func TestSessionLimitIsTold(t *testing.T) {
 // A poll that has a body is answered, and one that never ends is not waited
 // for.
 func TestPollsWithBodies(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond})
 	s.ask(t, "POST", "/0/"+newID()+"/xhr", "unexpected").want(t, 200, "o\n")
 	s.ask(t, "POST", "/0/"+newID()+"/xhr", strings.Repeat("x", 5000)).want(t, 413, "Payload is too large.\n")
@@ -170,6 +171,7 @@ func TestPollsWithBodies(t *testing.T) {
 // sockjs-protocol, HandlingClose.test_abort_*.
 func TestAbortedReceiversCloseTheirSession(t *testing.T) {
 	overWires(t, func(t *testing.T, w wire) {
+		t.Parallel()
 		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
 		for _, name := range []string{"xhr", "xhr_streaming"} {
 			path := s.openPolling(t)
@@ -183,7 +185,7 @@ func TestAbortedReceiversCloseTheirSession(t *testing.T) {
 					res.Body.Close()
 				}
 			}()
-			time.Sleep(50 * time.Millisecond)
+			attached(t, s.Endpoint, path)
 			s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[2010,"Another connection still open"]`+"\n")
 			cancel()
 			<-done
@@ -194,6 +196,7 @@ func TestAbortedReceiversCloseTheirSession(t *testing.T) {
 
 func TestShutdownEndsEverythingCleanly(t *testing.T) {
 	overWires(t, func(t *testing.T, w wire) {
+		t.Parallel()
 		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
 		res, err := s.client.Post(s.url+"/0/"+newID()+"/xhr_streaming", "", nil)
 		if err != nil {
@@ -209,7 +212,7 @@ func TestShutdownEndsEverythingCleanly(t *testing.T) {
 		framed, native := s.dial(t, "/0/0/websocket"), s.dial(t, "/websocket")
 		read(t, framed, "o")
 		eventually(t, "four sessions", func() bool { return s.Stats().Sessions.Load() == 4 })
-		time.Sleep(20 * time.Millisecond)
+		attached(t, s.Endpoint, path)
 
 		down := make(chan error)
 		go func() { down <- s.Shutdown(t.Context()) }()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"switchback/session"
+	"switchback/transport/internal/guard"
 	"switchback/transport/internal/http1"
 )
 
@@ -58,7 +59,7 @@ func (e *Endpoint) refuseUpgrade(w http.ResponseWriter, r *http.Request) {
 		reason = "Native WebSocket is at " + e.prefix + "/websocket; on this URL it is off, see the option RawWebSocket (raw_websocket)."
 	}
 	e.stats.Handshakes.Add(1)
-	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.proxies.caller(r).ip())
+	e.log.Warn("WebSocket handshake refused", "reason", reason, "address", e.guard.Caller(r).IP())
 	unread(w, r)
 	refuse(w, http.StatusBadRequest, reason)
 }
@@ -74,7 +75,7 @@ func subprotocolsOf(opener session.Opener) []string {
 // subprotocol returns the first of the client's sub-protocols that the opener
 // speaks.
 func (e *Endpoint) subprotocol(r *http.Request) string {
-	for _, asked := range list(r.Header["Sec-Websocket-Protocol"]) {
+	for _, asked := range guard.List(r.Header["Sec-Websocket-Protocol"]) {
 		for _, spoken := range e.subprotocols {
 			if strings.EqualFold(asked, spoken) {
 				return strings.Clone(asked)

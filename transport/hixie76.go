@@ -68,14 +68,14 @@ func (k *socket) answerHixie76(w http.ResponseWriter, r *http.Request, one, two 
 	}
 	b := k.conn.Lend()
 	defer b.GiveBack()
-	c := k.service.guard.proxies.caller(r)
+	c := k.service.guard.Caller(r)
 	scheme := "ws"
-	if c.secure {
+	if c.Secure {
 		scheme = "wss"
 	}
 	fmt.Fprintf(k.conn, "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Origin: %s\r\nSec-WebSocket-Location: %s://%s%s\r\n\r\n",
-		r.Header.Get("Origin"), scheme, c.host, r.URL.RequestURI())
+		r.Header.Get("Origin"), scheme, c.Host, r.URL.RequestURI())
 	challenge := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, one), two)
 	challenge = append(challenge, make([]byte, 8)...)
 	k.conn.SetReadDeadline(time.Now().Add(k.service.options.HandshakeTimeout))

@@ -6,6 +6,7 @@ import (
 
 	"switchback/session/frame"
 	"switchback/session/memory"
+	"switchback/transport/internal/guard"
 )
 
 // htmlFile sends a page that never ends: each frame is a script that hands it
@@ -14,7 +15,7 @@ var htmlFile = &carrier{
 	transport:   "htmlfile",
 	method:      http.MethodGet,
 	contentType: []string{"text/html; charset=UTF-8"},
-	loaded:      ByElement,
+	loaded:      guard.ByElement,
 	callback:    true,
 	prelude:     htmlPage,
 	before:      "<script>\np(\"",

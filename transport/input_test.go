@@ -67,6 +67,7 @@ func TestBodiesThatAreNoArrayOfStrings(t *testing.T) {
 }
 
 func TestChunkedBodyIsLimited(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(handler.Echo{}), Options{BodyLimit: 1000})
 	path := s.openPolling(t)
 	r, _ := http.NewRequest("POST", s.url+path+"/xhr_send", io.LimitReader(endless{}, 1<<30))
@@ -119,13 +120,15 @@ func (s *site) raw(t *testing.T, request string) string {
 }
 
 func TestSlowBodyIsGivenUp(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond, DisconnectDelay: time.Second})
+	t.Parallel()
+	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond})
 	path := s.openPolling(t)
 	got := s.raw(t, "POST /echo"+path+"/xhr_send HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[\"half")
 	if !strings.HasPrefix(got, "HTTP/1.1 408 ") {
 		t.Errorf("got %q", got)
 	}
 	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, `a["x"]`+"\n")
 }
 
 func TestClosedSessionTakesNothing(t *testing.T) {
@@ -332,6 +335,7 @@ func TestPingsAreAnswered(t *testing.T) {
 }
 
 func TestUnfinishedMessageIsGivenUp(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 50 * time.Millisecond, CloseTimeout: 50 * time.Millisecond})
 	for _, part := range []string{"\x81", "\x81\xfe\x01", "\x81\x85\x00\x00\x00\x00he", "\x01\x81\x00\x00\x00\x00h"} {
 		conn := s.dial(t, "/websocket")
@@ -344,7 +348,8 @@ func TestUnfinishedMessageIsGivenUp(t *testing.T) {
 }
 
 func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
-	s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 300 * time.Millisecond})
+	t.Parallel()
+	s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 800 * time.Millisecond})
 	answers := s.dial(t, "/0/0/websocket")
 	go func() {
 		for {
@@ -355,7 +360,7 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 	}()
 	s.dial(t, "/0/0/websocket") // reads nothing, so answers nothing
 	eventually(t, "one session ends", func() bool { return s.Stats().Sessions.Load() == 1 })
-	time.Sleep(time.Second)
+	time.Sleep(s.options.HeartbeatDelay)
 	if s.Stats().Sessions.Load() != 1 {
 		t.Error("the peer that answers has lost its session")
 	}
@@ -365,11 +370,12 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 // A WebSocket with SockJS frames is asked for an answer when nothing has come from
 // it for a heartbeat, a native one, whose heartbeat that is, each time.
 func TestSilentPeerIsAsked(t *testing.T) {
+	t.Parallel()
 	for path, hearts := range map[string]int{"/0/0/websocket": 2, "/websocket": 0} {
 		for name, want := range map[string]int{"answers": 2, "is silent": 1} {
 			t.Run(path+" "+name, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: time.Second})
+				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 600 * time.Millisecond})
 				conn := s.dial(t, path)
 				pong, pings := conn.PingHandler(), 0
 				conn.SetPingHandler(func(text string) error {
@@ -399,6 +405,7 @@ func TestSilentPeerIsAsked(t *testing.T) {
 
 // A peer that goes on sending what it may not does not put off its end.
 func TestClosingIsNotPutOff(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(handler.Echo{}), Options{Hixie76: true, CloseTimeout: 300 * time.Millisecond})
 	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	if err != nil {
@@ -421,6 +428,7 @@ func TestClosingIsNotPutOff(t *testing.T) {
 // sockjs-protocol, RawWebsocket.test_close; Firefox loses frames where FIN
 // follows at once.
 func TestServerWaitsForThePeersCloseFrame(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(handler.Close{}), Options{CloseTimeout: 300 * time.Millisecond})
 	begun := time.Now()
 	conn := s.dial(t, "/0/0/websocket")
@@ -466,7 +474,7 @@ func TestCloseFramesMayCross(t *testing.T) {
 	var peers sync.WaitGroup
 	for range 8 { // more than processors: goroutines are interrupted anywhere
 		peers.Go(func() {
-			for i := range 300 {
+			for i := range rounds(300) {
 				c := s.dial(t, "/websocket")
 				c.NetConn().Write([]byte{0x81, 0x81, 0, 0, 0, 0, byte(i % 100)})
 				c.NetConn().Write([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8})
@@ -692,6 +700,7 @@ func (h blocked) OnClose(_ session.Session, err error) { h.ends <- err.(*session
 // A handler at work keeps the pongs from being read: its peer is not gone for
 // that. When the peer is, the session ends all the same.
 func TestBusyHandlerAndItsPeer(t *testing.T) {
+	t.Parallel()
 	h := newBlocked()
 	s := serve(t, session.Shared(h), Options{HeartbeatDelay: 20 * time.Millisecond})
 	conn := s.dial(t, "/0/0/websocket")
@@ -758,6 +767,7 @@ func TestManyRequestsForABusyHandler(t *testing.T) {
 
 // At the deadline of a shutdown, busy handlers or not, all clients are told.
 func TestShutdownDoesNotWaitForHandlers(t *testing.T) {
+	t.Parallel()
 	h := newBlocked()
 	e, err := NewEndpoint("/echo", session.Shared(h), Options{})
 	if err != nil {
@@ -847,7 +857,7 @@ func TestInfoRefusesWhenFull(t *testing.T) {
 func TestNothingFollowsTheCloseFrame(t *testing.T) {
 	h := &flood{ended: make(chan error, 1000)}
 	s := serve(t, session.Shared(h), Options{})
-	for range 100 {
+	for range rounds(100) {
 		conn := s.dial(t, "/websocket")
 		conn.WriteMessage(websocket.TextMessage, []byte("go"))
 		conn.ReadMessage()

@@ -1,6 +1,10 @@
 package transport
 
-import "net/http"
+import (
+	"net/http"
+
+	"switchback/transport/internal/guard"
+)
 
 // jsonpPolling answers each request with a script that calls the callback with
 // one frame. The comment before it keeps the answer from being taken for
@@ -9,7 +13,7 @@ var jsonpPolling = &carrier{
 	transport:   "jsonp-polling",
 	method:      http.MethodGet,
 	contentType: javascript,
-	loaded:      ByElement,
+	loaded:      guard.ByElement,
 	callback:    true,
 	poll:        true,
 	before:      "/**/",

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +19,10 @@ import (
 	"switchback/session"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "32") // the tests that are parallel wait for most of their time
+	goleak.VerifyTestMain(m)
+}
 
 // A site is a served endpoint and the clients that ask it.
 type site struct {
@@ -104,6 +108,14 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 	return s
 }
 
+// rounds is how often a test does something, with -short a quarter of it.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}
+
 // An answer is what a test looks at of a response.
 type answer struct {
 	status int
@@ -157,6 +169,13 @@ func (s *site) do(r *http.Request) (answer, error) {
 	return answer{res.StatusCode, string(b), res.Header}, err
 }
 
+// attached waits until the session at a path has a receiver.
+func attached(t testing.TB, e *Endpoint, path string) {
+	t.Helper()
+	id := path[strings.LastIndexByte(path, '/')+1:]
+	eventually(t, "attached", func() bool { s := e.registry.Find(id); return s != nil && s.Receiver() != nil })
+}
+
 func (s *site) poll(t testing.TB, id string) string {
 	t.Helper()
 	return s.ask(t, "POST", "/000/"+id+"/xhr", "").body
@@ -172,9 +191,9 @@ func (a answer) want(t testing.TB, status int, body string) {
 // dial opens a WebSocket.
 func (s *site) dial(t testing.TB, path string) *websocket.Conn {
 	t.Helper()
-	d := websocket.Dialer{TLSClientConfig: s.client.Transport.(*http.Transport).TLSClientConfig}
-	if d.TLSClientConfig != nil {
-		d.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // without HTTP/2
+	var d websocket.Dialer
+	if s.server.TLS != nil {
+		d.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	c, _, err := d.Dial("ws"+strings.TrimPrefix(s.url, "http")+path, nil)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"switchback/session"
 	"switchback/session/option"
+	"switchback/transport/internal/guard"
 )
 
 // Options are the settings of an endpoint. The zero value is SockJS as it is
@@ -177,6 +179,13 @@ func (o Options) Complete() (Options, error) {
 	return o, o.check()
 }
 
+// AllowsOrigin tells whether pages of an origin may use the endpoint, wherever it is:
+// AllowedOrigins has it. It is false where that is wrong.
+func (o Options) AllowsOrigin(origin string) bool {
+	g, err := guard.New(guard.Options{AllowedOrigins: o.AllowedOrigins, Logger: slog.New(slog.DiscardHandler)})
+	return err == nil && g.Allowed(&http.Request{Header: http.Header{"Origin": {origin}}}, guard.ByScript)
+}
+
 // Transports returns the names of the transports, as sockjs-client has them, which
 // DisabledTransports may hold.
 func Transports() (names []string) {
@@ -197,8 +206,8 @@ func (o Options) check() error {
 			return fmt.Errorf("transport: DisabledTransports: %q: must be one of %s", t, strings.Join(names, ", "))
 		}
 	}
-	if kinds := []string{either, xForwarded, forwarded}; !slices.Contains(kinds, o.Forwarded) {
-		return fmt.Errorf("transport: Forwarded: %q: must be one of %s", o.Forwarded, strings.Join(kinds, ", "))
+	if !slices.Contains(guard.Kinds, o.Forwarded) {
+		return fmt.Errorf("transport: Forwarded: %q: must be one of %s", o.Forwarded, strings.Join(guard.Kinds, ", "))
 	}
 	if u, err := url.Parse(o.ClientURL); err != nil || u.Scheme != "http" && u.Scheme != "https" && !strings.HasPrefix(o.ClientURL, "/") {
 		return fmt.Errorf("transport: ClientURL: %q: must begin with http://, https:// or /", o.ClientURL)

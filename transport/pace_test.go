@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -64,12 +65,12 @@ func trickle(w io.Writer, data string) {
 	n := len(data)/20 + 1
 	for ; len(data) > n; data = data[n:] {
 		io.WriteString(w, data[:n])
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(trickleTimeout / 14)
 	}
 	io.WriteString(w, data)
 }
 
-const trickleTimeout = 600 * time.Millisecond
+const trickleTimeout = 1500 * time.Millisecond
 
 // frames are a message as its client may send it: in one frame, or in fragments with a
 // ping between them.
@@ -85,6 +86,7 @@ func frames(text string) map[string]string {
 }
 
 func TestMessageThatKeepsComingIsTaken(t *testing.T) {
+	t.Parallel()
 	text := `["` + strings.Repeat("z", 20_000) + `"]`
 	overWires(t, func(t *testing.T, w wire) {
 		t.Parallel()
@@ -92,7 +94,9 @@ func TestMessageThatKeepsComingIsTaken(t *testing.T) {
 		if w != http2 { // which has no WebSockets
 			for name, f := range frames(text) {
 				t.Run("websocket, "+name, func(t *testing.T) {
+					t.Parallel()
 					conn := s.dial(t, "/0/0/websocket")
+					conn.SetPingHandler(func(string) error { return nil }) // which would answer within the frame
 					go trickle(conn.NetConn(), f)
 					for got := ""; !strings.HasPrefix(got, "a"); {
 						_, data, err := conn.ReadMessage()
@@ -104,35 +108,38 @@ func TestMessageThatKeepsComingIsTaken(t *testing.T) {
 			}
 		}
 		t.Run("xhr_send", func(t *testing.T) {
+			t.Parallel()
 			path := s.openPolling(t)
 			body, writer := io.Pipe()
 			go func() { trickle(writer, text); writer.Close() }()
 			s.post(t, path+"/xhr_send", body).want(t, 204, "")
+			s.ask(t, "POST", path+"/xhr", "").want(t, 200, "a"+text+"\n")
 		})
 	})
 }
 
 // Who is cut is told, also where it goes on sending.
 func TestMessageThatStopsIsRefused(t *testing.T) {
+	t.Parallel()
 	overWires(t, func(t *testing.T, w wire) {
 		t.Parallel()
-		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: trickleTimeout / 10})
+		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 60 * time.Millisecond})
 		if w != http2 {
 			for name, f := range frames(strings.Repeat("z", 20_000)) {
 				for _, half := range []int{1, 7, 9, len(f) / 4, len(f) - 1} {
-					conn := s.dial(t, "/websocket")
-					io.WriteString(conn.NetConn(), f[:half])
-					time.Sleep(7 * s.options.BodyTimeout)
-					io.WriteString(conn.NetConn(), f[half:])
-					_, _, err := conn.ReadMessage()
-					if closed, ok := err.(*websocket.CloseError); !ok || closed.Code != 1008 || closed.Text != "Message does not come in time" {
-						t.Errorf("%s, stopped after %d bytes: %v", name, half, err)
-					}
-					conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
-					conn.NetConn().SetReadDeadline(time.Now().Add(s.options.CloseTimeout / 2))
-					if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
-						t.Errorf("%s, stopped after %d bytes: the peer's close frame is not found: %v", name, half, err)
-					}
+					t.Run(fmt.Sprintf("%s, stopped after %d bytes", name, half), func(t *testing.T) {
+						t.Parallel()
+						conn := s.dial(t, "/websocket")
+						io.WriteString(conn.NetConn(), f[:half])
+						time.Sleep(7 * s.options.BodyTimeout)
+						io.WriteString(conn.NetConn(), f[half:])
+						readClose(t, conn, 1008, "Message does not come in time")
+						conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
+						conn.NetConn().SetReadDeadline(time.Now().Add(s.options.CloseTimeout / 2))
+						if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
+							t.Errorf("the peer's close frame is not found: %v", err)
+						}
+					})
 				}
 			}
 		}

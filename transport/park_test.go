@@ -102,7 +102,7 @@ func (l *line) ask(t testing.TB, method, path, body, want string) {
 
 // A thousand quiet sessions on each transport are sessions only.
 func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
-	p := servePlain(t, Options{}, nil, nil)
+	p := servePlain(t, Options{DisconnectDelay: 3 * time.Second}, nil, nil)
 	p.dial(t).ask(t, "GET", "", "", "Welcome to SockJS!\n")
 	for name, open := range map[string]func(l *line, id string){
 		"websocket": func(l *line, id string) {
@@ -133,6 +133,7 @@ func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
 			})
 		})
 	}
+	t.Parallel() // others go on while its server waits for who fetches what is left
 }
 
 // Parked polls and streams leave their connection to the next request, whatever
@@ -190,6 +191,7 @@ func TestRequestRacesTheReturn(t *testing.T) {
 
 // http.Server's timeouts hold for connections that have come back.
 func TestTimeoutsOfReturnedConnections(t *testing.T) {
+	t.Parallel()
 	p := servePlain(t, Options{}, func(s *http.Server) {
 		s.IdleTimeout = time.Second
 		s.ReadHeaderTimeout = 200 * time.Millisecond
@@ -274,9 +276,7 @@ func TestWiresAreWhatTheySay(t *testing.T) {
 // Where connections are wrapped, net/http keeps them, once that is known.
 func TestWrappedConnections(t *testing.T) {
 	p := servePlain(t, Options{}, nil, func(l net.Listener) net.Listener { return wrapping{l} })
-	id := newID()
-	first, path := p.dial(t), "/0/"+id
-	attached := func() bool { s := p.registry.Find(id); return s != nil && s.Receiver() != nil }
+	first, path := p.dial(t), "/0/"+newID()
 	first.request("POST", path+"/xhr", "")
 	if res, body := first.response(t); body != "o\n" || !res.Close {
 		t.Errorf("got %q, %v", body, res.Header)
@@ -284,7 +284,7 @@ func TestWrappedConnections(t *testing.T) {
 	l := p.dial(t)
 	for range 3 {
 		l.request("POST", path+"/xhr", "")
-		eventually(t, "attached", attached)
+		attached(t, p.Endpoint, path)
 		p.dial(t).ask(t, "POST", path+"/xhr_send", `["y"]`, "")
 		if res, body := l.response(t); body != `a["y"]`+"\n" || res.Close {
 			t.Errorf("got %q, %v", body, res.Header)
@@ -292,7 +292,7 @@ func TestWrappedConnections(t *testing.T) {
 	}
 	gone := p.dial(t)
 	gone.request("POST", path+"/xhr", "")
-	eventually(t, "attached", attached)
+	attached(t, p.Endpoint, path)
 	gone.Close()
 	l.ask(t, "POST", path+"/xhr", "", `c[1002,"Connection interrupted"]`+"\n")
 }
@@ -304,6 +304,7 @@ func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A middleware that wraps only some responses finds the connections of others.
 func TestMiddlewareOfReturnedConnections(t *testing.T) {
+	t.Parallel()
 	p := servePlain(t, Options{DisconnectDelay: 2 * time.Second, ResponseLimit: 4096}, nil, nil)
 	p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Wrap") != "" {

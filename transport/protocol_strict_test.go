@@ -94,6 +94,7 @@ var strictCases = []strictCase{
 
 // The player finds fault where there is one.
 func TestThePlayerIsStrict(t *testing.T) {
+	t.Parallel()
 	for _, c := range strictCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +102,7 @@ func TestThePlayerIsStrict(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = target{ownImplementation, answering(t, c), 100 * time.Millisecond}.play(sc)
+			err = target{ownImplementation, answering(t, c), 2 * time.Second}.play(sc)
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)

@@ -36,6 +36,7 @@ func (s *site) connect(t *testing.T) *line {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.(*net.TCPConn).SetReadBuffer(256 << 10) // so that what is read soon makes room
 	if s.server.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	}
@@ -108,14 +109,15 @@ func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
 	})
 }
 
-// A client that takes a large answer piece by piece has the write timeout for each.
+// A client that takes a large answer piece by piece has the write timeout for each. It
+// takes two seconds for all, also where it pauses now and then.
 func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 	for _, w := range []wire{bare, unparkable, secure} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
 			path := s.openPolling(t)
-			const size = 24 << 20
+			const size = 16 << 20
 			if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
 				t.Fatal(err)
 			}
@@ -127,9 +129,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 				if got += n; err != nil {
 					t.Fatalf("%d of %d bytes after %v: %v", got, size, time.Since(begun), err)
 				}
-				if time.Since(begun) < 3*time.Second {
-					time.Sleep(time.Duration(n) * time.Second / (8 << 20))
-				}
+				time.Sleep(time.Until(begun.Add(2 * time.Second * time.Duration(got) / size)))
 			}
 		})
 	}
@@ -158,7 +158,7 @@ func TestEndOfAWaitingClientIsTheSessions(t *testing.T) {
 				s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
 				l := s.connect(t)
 				io.WriteString(l.Conn, request("POST", path+"/"+name, ""))
-				eventually(t, "it waits", func() bool { return s.registry.Find(path[3:]).Receiver() != nil })
+				attached(t, s.Endpoint, path)
 				leave(l.Conn)
 				eventually(t, "the session closes", func() bool { return s.registry.Find(path[3:]).Closing() })
 			}

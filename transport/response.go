@@ -8,6 +8,7 @@ import (
 	"switchback/session"
 	"switchback/session/frame"
 	"switchback/session/memory"
+	"switchback/transport/internal/guard"
 )
 
 // A carrier is what one HTTP transport differs in from the others.
@@ -15,7 +16,7 @@ type carrier struct {
 	transport   string // as sockjs-client names it
 	method      string
 	contentType []string
-	loaded      Request
+	loaded      guard.Request
 	callback    bool // the request names a function that is given the frames
 	poll        bool // the response ends with its first frame
 	prelude     func(callback string) []byte

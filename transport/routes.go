@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"switchback/transport/internal/guard"
 	"switchback/transport/internal/http1"
 )
 
@@ -14,7 +15,7 @@ type route struct {
 	method     string
 	path       string // below the prefix
 	kind       routeKind
-	loaded     Request
+	loaded     guard.Request
 	transports []string // that need it; none: it is always there
 	serve      func(e *Endpoint, w http.ResponseWriter, r *http.Request, key string)
 }
@@ -36,19 +37,19 @@ var xhrSenders = []string{"xhr-streaming", "xhr-polling", "eventsource", "htmlfi
 
 // urls is the URL table.
 var urls = []route{
-	{"GET", "", static, ByScript, nil, (*Endpoint).greet},
-	{"GET", "/", static, ByScript, nil, (*Endpoint).greet},
-	{"GET", "/info", shared, ByScript, nil, (*Endpoint).info},
-	{"GET", iframePath, static, ByElement, nil, (*Endpoint).iframePage},
-	{"GET", "/websocket", upgrading, ByScript, []string{"websocket"}, (*Endpoint).rawWebSocket},
-	{"GET", sessionPath + "websocket", upgrading, ByScript, []string{"websocket"}, (*Endpoint).websocket},
+	{"GET", "", static, guard.ByScript, nil, (*Endpoint).greet},
+	{"GET", "/", static, guard.ByScript, nil, (*Endpoint).greet},
+	{"GET", "/info", shared, guard.ByScript, nil, (*Endpoint).info},
+	{"GET", iframePath, static, guard.ByElement, nil, (*Endpoint).iframePage},
+	{"GET", "/websocket", upgrading, guard.ByScript, []string{"websocket"}, (*Endpoint).rawWebSocket},
+	{"GET", sessionPath + "websocket", upgrading, guard.ByScript, []string{"websocket"}, (*Endpoint).websocket},
 	receiving("xhr", xhrPolling),
 	receiving("xhr_streaming", xhrStreaming),
 	receiving("eventsource", eventSource),
 	receiving("htmlfile", htmlFile),
 	receiving("jsonp", jsonpPolling),
-	{"POST", sessionPath + "xhr_send", carrying, ByScript, xhrSenders, (*Endpoint).xhrSend},
-	{"POST", sessionPath + "jsonp_send", carrying, ByScript, []string{"jsonp-polling"}, (*Endpoint).jsonpSend},
+	{"POST", sessionPath + "xhr_send", carrying, guard.ByScript, xhrSenders, (*Endpoint).xhrSend},
+	{"POST", sessionPath + "jsonp_send", carrying, guard.ByScript, []string{"jsonp-polling"}, (*Endpoint).jsonpSend},
 }
 
 // iframePath stands for all that isIframe tells.

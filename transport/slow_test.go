@@ -100,8 +100,10 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
 	for _, w := range []wire{bare, fromStart} {
 		t.Run(string(w), func(t *testing.T) {
+			t.Parallel()
 			returned := make(chan time.Duration, 1)
-			s := w.serveBehind(t, session.Shared(&flood{ended: make(chan error, 1)}), Options{WriteTimeout: 500 * time.Millisecond, QueueLimit: 64 << 20}, func(next http.Handler) http.Handler {
+			o := Options{WriteTimeout: 500 * time.Millisecond, QueueLimit: 64 << 20, ResponseLimit: 1 << 30, DisconnectDelay: 100 * time.Millisecond}
+			s := w.serveBehind(t, session.Shared(&flood{ended: make(chan error, 1)}), o, func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					begun := time.Now()
 					next.ServeHTTP(struct {
@@ -118,7 +120,7 @@ func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
 			s.deafClient(t, "POST /echo/0/"+id+"/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 			eventually(t, "open", func() bool { return s.Stats().Sessions.Load() == 1 })
 			s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
-			if took := <-returned; took > 5*time.Second {
+			if took := <-returned; took < o.WriteTimeout || took > 5*time.Second {
 				t.Errorf("given up after %v", took)
 			}
 		})

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // bench runs a bench command against the process, whose URL and id stand for
@@ -23,12 +22,12 @@ func TestBenchPrintsOneJSONObject(t *testing.T) {
 	const config = `{log_level: error, endpoints: [{path: /echo, handler: echo}, {path: /broadcast, handler: broadcast}, {path: /ws, handler: stomp}]}`
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", config))
 	for args, want := range map[string]string{
-		"idle URL/echo --json --pid PID --sessions 5 --hold 100ms --settle 0s":              "bench hold memory sessions transport url",
-		"idle URL/ws --stomp --json --pid PID --sessions 5 --hold 100ms --destination=/a":   "bench hold memory protocol sessions transport url",
-		"echo URL/echo --json --pid PID --sessions 5 --time 100ms --warmup 10ms":            "bench flow sessions transport url",
-		"echo URL/echo --json --pid PID --transport xhr-polling --rate 100 --time 100ms":    "bench flow sessions transport url",
-		"fanout URL/broadcast --json --pid PID --sessions 5 --time 100ms --warmup 10ms":     "bench flow sessions transport url",
-		"open URL/echo --json --pid PID --transport xhr-streaming --time 100ms --sources 3": "bench flow sessions transport url",
+		"idle URL/echo --json --pid PID --sessions 5 --hold 100ms --settle 0s":                            "bench hold memory sessions transport url",
+		"echo URL/echo --json --pid PID --sessions 5 --time 100ms --warmup 10ms":                          "bench flow sessions transport url",
+		"echo URL/echo --json --pid PID --transport xhr-polling --rate 100 --time 100ms --warmup 10ms":    "bench flow sessions transport url",
+		"fanout URL/broadcast --json --pid PID --sessions 5 --time 100ms --warmup 10ms":                   "bench flow sessions transport url",
+		"open URL/echo --json --pid PID --transport xhr-streaming --time 100ms --warmup 10ms --sources 3": "bench flow sessions transport url",
+		"idle URL/ws --stomp --json --pid PID --sessions 5 --hold 100ms --destination=/a":                 "bench hold memory protocol sessions transport url",
 	} {
 		status, stdout, stderr := p.bench(args)
 		var object map[string]any
@@ -44,7 +43,7 @@ func TestBenchPrintsOneJSONObject(t *testing.T) {
 
 func TestBenchPrintsATable(t *testing.T) {
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
-	status, stdout, _ := p.bench("echo URL/echo --pid PID --time 100ms")
+	status, stdout, _ := p.bench("echo URL/echo --pid PID --time 100ms --warmup 10ms")
 	want := regexp.MustCompile(`^echo +websocket at \S+/echo
 sessions +64 of 64 opened in \S+ s, 0 lost
 sent +\d+, \d+ received, 0 lost, 0 wrong
@@ -60,8 +59,16 @@ $`)
 
 func TestBenchEndsWithTheServer(t *testing.T) {
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
-	time.AfterFunc(3*time.Second, func() { p.cmd.Process.Kill() }) // by when it measures
-	status, stdout, stderr := p.bench("fanout URL/broadcast --sessions 20 --time 1h")
+	watcher := dial(t, p.url+"broadcast/websocket")
+	go func() {
+		for range 1000 { // by then it measures
+			if _, _, err := watcher.ReadMessage(); err != nil {
+				return
+			}
+		}
+		p.cmd.Process.Kill()
+	}()
+	status, stdout, stderr := p.bench("fanout URL/broadcast --sessions 20 --time 1h --warmup 0s")
 	if status != 0 || !regexp.MustCompile(`sessions +21 of 21 opened in \S+ s, 21 lost`).MatchString(stdout) {
 		t.Errorf("%d\n%s%s", status, stdout, stderr)
 	}

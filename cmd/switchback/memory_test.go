@@ -168,6 +168,9 @@ func TestOneMessageToARoomStaysWithinMemory(t *testing.T) {
 
 // What is being received counts: bodies and WebSocket messages that are not whole.
 func TestUnfinishedMessagesStayWithinMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	clients := 300
 	for _, limit := range []int64{64 << 20, 1 << 30} {
 		t.Run(fmt.Sprint(limit>>20, "MiB"), func(t *testing.T) {
@@ -255,6 +258,9 @@ func (p *process) room(t *testing.T, clients, messages int, begin chan struct{})
 // A publisher that is faster than its room waits: who reads late gets every message, in
 // order, and memory is within the limit meanwhile.
 func TestPublisherWaitsWithinMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const limit, clients, messages = 64 << 20, 30, 40
 	p := underLimit(t, limit)
 	begin := make(chan struct{})
@@ -277,6 +283,9 @@ func TestPublisherWaitsWithinMemory(t *testing.T) {
 // A client that trickles, and would hold all that the others have taken long ago, is closed
 // before a publisher is refused.
 func TestTrickleStopsNobodyWithinMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const limit, clients, messages = 64 << 20, 3, 60
 	p := underLimit(t, limit)
 	c, r := p.webSocket(t, "/broadcast")

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -249,36 +250,39 @@ func TestPollsFetchWhatIsLeftAtTheEnd(t *testing.T) {
   - {path: /other, handler: echo}
   - {path: /echo, handler: echo, disconnect_delay: 1s}`
 	for _, keep := range []bool{true, false} {
-		p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", config))
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}}
-		post := func(path, body string) string {
-			response, err := client.Post(p.url+path, "text/plain", strings.NewReader(body))
-			if err != nil {
-				return err.Error()
+		t.Run(fmt.Sprint("keep ", keep), func(t *testing.T) {
+			t.Parallel()
+			p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", config))
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}}
+			post := func(path, body string) string {
+				response, err := client.Post(p.url+path, "text/plain", strings.NewReader(body))
+				if err != nil {
+					return err.Error()
+				}
+				defer response.Body.Close()
+				answer, _ := io.ReadAll(response.Body)
+				return response.Status[:4] + string(answer)
 			}
-			defer response.Body.Close()
-			answer, _ := io.ReadAll(response.Body)
-			return response.Status[:4] + string(answer)
-		}
-		for _, id := range []string{"comes", "gone"} {
-			post("echo/000/"+id+"/xhr", "")
-			post("echo/000/"+id+"/xhr_send", `["left"]`)
-		}
-		p.signal(syscall.SIGTERM)
-		p.logs("stopping")
-		time.Sleep(100 * time.Millisecond)
-		for _, c := range []struct{ path, want string }{
-			{"echo/000/new/xhr", "503 Server is going away\n"},
-			{"echo/000/comes/xhr", `200 a["left"]` + "\n"},
-			{"echo/000/comes/xhr", `200 c[1001,"Server is going away"]` + "\n"},
-		} {
-			if got := post(c.path, ""); got != c.want {
-				t.Errorf("keep %v, %s: got %q, want %q", keep, c.path, got, c.want)
+			for _, id := range []string{"comes", "gone"} {
+				post("echo/000/"+id+"/xhr", "")
+				post("echo/000/"+id+"/xhr_send", `["left"]`)
 			}
-		}
-		if status, took := p.wait(); status != 0 || took > 3*time.Second {
-			t.Errorf("exit status %d after %v", status, took)
-		}
-		client.CloseIdleConnections()
+			p.signal(syscall.SIGTERM)
+			p.logs("stopping")
+			time.Sleep(100 * time.Millisecond)
+			for _, c := range []struct{ path, want string }{
+				{"echo/000/new/xhr", "503 Server is going away\n"},
+				{"echo/000/comes/xhr", `200 a["left"]` + "\n"},
+				{"echo/000/comes/xhr", `200 c[1001,"Server is going away"]` + "\n"},
+			} {
+				if got := post(c.path, ""); got != c.want {
+					t.Errorf("%s: got %q, want %q", c.path, got, c.want)
+				}
+			}
+			if status, took := p.wait(); status != 0 || took > 3*time.Second {
+				t.Errorf("exit status %d after %v", status, took)
+			}
+			client.CloseIdleConnections()
+		})
 	}
 }

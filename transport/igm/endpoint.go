@@ -15,6 +15,7 @@ import (
 
 	"switchback/session"
 	"switchback/transport"
+	"switchback/transport/internal/guard"
 )
 
 // An Endpoint is one service at a prefix, carried by igm/sockjs-go. It serves
@@ -24,7 +25,7 @@ type Endpoint struct {
 	opener       session.Opener
 	subprotocols []string // of native WebSocket
 	options      transport.Options
-	guard        *transport.Guard
+	guard        *guard.Guard
 	routes       routes
 	registry     *registry
 	engine       *sockjs.Handler
@@ -41,12 +42,14 @@ func NewEndpoint(prefix string, o session.Opener, opts transport.Options) (*Endp
 		return nil, err
 	}
 	opts.Logger = opts.Logger.With("endpoint", prefix)
-	guard, err := transport.NewGuard(opts)
+	who, err := guard.New(guard.Options{
+		AllowedOrigins: opts.AllowedOrigins, TrustedProxies: opts.TrustedProxies, Forwarded: opts.Forwarded, Hosts: opts.Hosts, Logger: opts.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
 	e := &Endpoint{
-		prefix: prefix, opener: o, options: opts, guard: guard,
+		prefix: prefix, opener: o, options: opts, guard: who,
 		routes: newRoutes(opts.DisabledTransports), registry: newRegistry(opts),
 	}
 	if s, ok := o.(session.Subprotocoler); ok {
@@ -90,9 +93,9 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // requestOf tells how a page asks for a path.
-func requestOf(path string) transport.Request {
+func requestOf(path string) guard.Request {
 	loaded := strings.HasPrefix(path, "/iframe") || strings.HasSuffix(path, "/jsonp") || strings.HasSuffix(path, "/htmlfile")
-	return transport.Request(loaded)
+	return guard.Request(loaded)
 }
 
 // Shutdown refuses new sessions, tells handlers that are Drainers and closes

@@ -163,6 +163,7 @@ func TestOpenerRefuses(t *testing.T) {
 const soon = 20 * time.Millisecond
 
 func TestOpenerIsAskedOnceForASession(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	p := newProbe()
 	o := session.OpenerFunc(func(r *http.Request) (session.Handler, error) {

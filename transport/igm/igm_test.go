@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +22,10 @@ import (
 	"switchback/transport/igm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(afterDelay{m}) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16") // the tests that are parallel wait for most of their time
+	goleak.VerifyTestMain(afterDelay{m})
+}
 
 // afterDelay ends the tests when no session of igm's can have a goroutine any
 // more: each has one until its disconnect delay has passed.

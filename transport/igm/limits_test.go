@@ -39,6 +39,7 @@ func TestAddressLimit(t *testing.T) {
 
 // A handshake that fails after the opener was asked holds no place for good.
 func TestFailedHandshakeGivesItsPlaceBack(t *testing.T) {
+	t.Parallel()
 	s := serve(t, session.Shared(newProbe()), transport.Options{SessionLimit: 1})
 	if status := s.handshake("/websocket"); status != 400 {
 		t.Fatalf("handshake without a key: status %d", status)
@@ -47,6 +48,7 @@ func TestFailedHandshakeGivesItsPlaceBack(t *testing.T) {
 }
 
 func TestBodyLimit(t *testing.T) {
+	t.Parallel()
 	p := newProbe()
 	s := serve(t, session.Shared(p), transport.Options{BodyLimit: 10})
 	r := s.stream("/000/a")

@@ -115,6 +115,7 @@ func TestClosedSessionTellsEachPoll(t *testing.T) {
 }
 
 func TestOnCloseWhenTheClientLeaves(t *testing.T) {
+	t.Parallel()
 	p := newProbe()
 	s := serve(t, session.Shared(p), transport.Options{})
 	leave := map[string]func(){
@@ -225,6 +226,7 @@ func TestClosing(t *testing.T) {
 
 // A client that does not read ends a Send, and its session, after WriteTimeout.
 func TestSlowClient(t *testing.T) {
+	t.Parallel()
 	p := newProbe()
 	sent := make(chan error, 1)
 	p.act[""] = func(s session.Session) error {

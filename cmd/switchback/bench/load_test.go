@@ -21,6 +21,7 @@ func TestEchoesAddUp(t *testing.T) {
 			"at a rate":     {Rate: 500},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
 				c.Flags, c.Timing, c.Sessions, c.Size = at(url, name), brief, 7, 100
 				c.Flags.PID = os.Getpid()
 				r := put(t, &c.Flags, c.run)
@@ -34,10 +35,11 @@ func TestEchoesAddUp(t *testing.T) {
 }
 
 func TestDeliveriesAddUp(t *testing.T) {
-	url := serve(t, transport.Options{ResponseLimit: 4096}) + "/broadcast"
 	for _, name := range allTransports {
 		for how, rate := range map[string]float64{"one at a time": 0, "at a rate": 200} {
 			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				url := serve(t, transport.Options{ResponseLimit: 4096}) + "/broadcast" // whose sessions are all of a load
 				c := fanoutCommand{Flags: at(url, name), Timing: brief, Sessions: 7, Size: headerSize, Rate: rate}
 				r := put(t, &c.Flags, c.run)
 				wantNoLoss(t, r)
@@ -53,6 +55,7 @@ func TestOpenedSessionsAddUp(t *testing.T) {
 	url := serve(t, transport.Options{}) + "/echo"
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := openCommand{Flags: at(url, name), Timing: brief}
 			r := put(t, &c.Flags, c.run)
 			wantNoLoss(t, r)
@@ -68,6 +71,7 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 	url := serve(t, transport.Options{HeartbeatDelay: delay}) + "/echo"
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := idleCommand{Flags: at(url, name), Sessions: 7, Hold: 5 * delay, Heartbeat: delay}
 			c.Flags.PID = os.Getpid()
 			r := put(t, &c.Flags, c.run)
@@ -111,6 +115,7 @@ func TestLostSessionsAreCountedByReason(t *testing.T) {
 	url := serve(t, transport.Options{}) + "/close"
 	for _, name := range allTransports[:4] {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := idleCommand{Flags: at(url, name), Sessions: 7, Hold: time.Hour, Heartbeat: time.Hour}
 			begun := time.Now()
 			r := put(t, &c.Flags, c.run)

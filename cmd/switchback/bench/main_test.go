@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,10 @@ import (
 	"switchback/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16") // the tests that are parallel wait for most of their time
+	goleak.VerifyTestMain(m)
+}
 
 // serve starts a server of /echo, /broadcast and /close, which the test ends,
 // and returns its URL.
@@ -48,7 +52,7 @@ func at(url, transport string) flags {
 	return flags{URL: url, Transport: transport, Concurrency: 8}
 }
 
-var brief = timing{Time: 150 * time.Millisecond, Warmup: 20 * time.Millisecond}
+var brief = timing{Time: 400 * time.Millisecond, Warmup: 20 * time.Millisecond}
 
 // put puts a load on a server and returns what came of it.
 func put(t *testing.T, f *flags, run func(l *load) (*report, error)) *report {

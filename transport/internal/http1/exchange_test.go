@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -24,7 +25,10 @@ import (
 	"switchback/transport/internal/netpoll"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16") // the tests that are parallel wait for most of their time
+	goleak.VerifyTestMain(m)
+}
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
@@ -319,6 +323,7 @@ func TestExchangeIsAsHTTPServersIs(t *testing.T) {
 // What is not plain, or not for a session, http.Server serves, and finds all of
 // it.
 func TestOtherRequestsAreHTTPServers(t *testing.T) {
+	t.Parallel()
 	for name, request := range map[string]string{
 		"another method":       "GET /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\n\r\n",
 		"another path":         "POST /other HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
@@ -341,6 +346,7 @@ func TestOtherRequestsAreHTTPServers(t *testing.T) {
 		"too large a head":     "POST /echo/0/s/xhr HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 2100) + "\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := serveHTTP(t, &http.Server{MaxHeaderBytes: 2000, ReadHeaderTimeout: 500 * time.Millisecond, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				http.NewResponseController(w).SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 				body, err := io.ReadAll(r.Body)
@@ -629,30 +635,34 @@ func TestContextOfAnExchangeIsAsAnyOther(t *testing.T) {
 // A peer that does not read holds up the handler, flushed or not, until it has
 // gone.
 func TestWritesWaitForThePeer(t *testing.T) {
+	t.Parallel()
 	for _, flush := range []bool{true, false} {
-		ended := make(chan error, 1)
-		h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			for {
-				_, err := w.Write(make([]byte, 1<<20))
-				if err == nil && flush {
-					err = http.NewResponseController(w).Flush()
+		t.Run(fmt.Sprint("flushed: ", flush), func(t *testing.T) {
+			t.Parallel()
+			ended := make(chan error, 1)
+			h := serveHTTP(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				for {
+					_, err := w.Write(make([]byte, 1<<20))
+					if err == nil && flush {
+						err = http.NewResponseController(w).Flush()
+					}
+					if err != nil {
+						ended <- err
+						return
+					}
 				}
-				if err != nil {
-					ended <- err
-					return
-				}
+			})})
+			c := h.dialBack(t)
+			io.WriteString(c.Conn, poll)
+			if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
+				t.Fatal(err)
 			}
-		})})
-		c := h.dialBack(t)
-		io.WriteString(c.Conn, poll)
-		if _, err := io.CopyN(io.Discard, c.read, 20<<20); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-ended: // within the write timeout that the connection had last
-		case <-time.After(20 * time.Second):
-			t.Error("the handler goes on")
-		}
+			select {
+			case <-ended: // within the write timeout that the connection had last
+			case <-time.After(20 * time.Second):
+				t.Error("the handler goes on")
+			}
+		})
 	}
 }
 

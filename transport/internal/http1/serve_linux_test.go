@@ -146,6 +146,7 @@ func TestThousandThatAskNothingHaveNoGoroutine(t *testing.T) {
 // The server's timeouts hold while connections wait: one for the first request,
 // another for the next.
 func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
+	t.Parallel()
 	const soon = 10 * time.Millisecond
 	for name, test := range map[string]struct {
 		server *http.Server
@@ -168,7 +169,7 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 			}
 			c.SetReadDeadline(time.Now().Add(20 * time.Second))
 			if !test.ends {
-				c.SetReadDeadline(time.Now().Add(2500 * time.Millisecond))
+				c.SetReadDeadline(time.Now().Add(1500 * time.Millisecond))
 			}
 			if _, err := c.read.ReadByte(); (err == io.EOF) != test.ends {
 				t.Errorf("got %v", err)
@@ -179,28 +180,33 @@ func TestTimeoutsOfConnectionsThatWait(t *testing.T) {
 
 // Empty lines are no requests: who sends them waits no longer for them.
 func TestEmptyLinesAreTimed(t *testing.T) {
+	t.Parallel()
 	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: 10 * time.Millisecond})
 	for _, asks := range []bool{false, true} {
-		c := h.dial(t)
-		if asks {
-			c.ask(t, poll)
-		}
-		ended := make(chan error, 1)
-		go func() {
-			_, err := c.read.ReadByte()
-			ended <- err
-		}()
-		for end := time.Now().Add(15 * time.Second); len(ended) == 0; time.Sleep(50 * time.Millisecond) {
-			io.WriteString(c.Conn, "\r\n")
-			if time.Now().After(end) {
-				t.Fatalf("asked before: %v: it is still open", asks)
+		t.Run(fmt.Sprint("asked before: ", asks), func(t *testing.T) {
+			t.Parallel()
+			c := h.dial(t)
+			if asks {
+				c.ask(t, poll)
 			}
-		}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := c.read.ReadByte()
+				ended <- err
+			}()
+			for end := time.Now().Add(15 * time.Second); len(ended) == 0; time.Sleep(50 * time.Millisecond) {
+				io.WriteString(c.Conn, "\r\n")
+				if time.Now().After(end) {
+					t.Fatal("it is still open")
+				}
+			}
+		})
 	}
 }
 
 // Connections that come and go keep no other from being timed.
 func TestTimeoutsHoldWhileOthersComeAndGo(t *testing.T) {
+	t.Parallel()
 	h, _, _ := serveParked(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 10 * time.Millisecond})
 	silent, busy := h.dial(t), h.dial(t)
 	ended := make(chan error, 1)

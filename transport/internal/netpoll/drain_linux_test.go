@@ -36,6 +36,7 @@ func userTimeout(c *Conn) int {
 // write timeouts that takes: whether its window has room for a whole segment is not what
 // ends it. What is sent is the socket's, or for the larger part left over from Write.
 func TestSlowReaderWithASmallWindow(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{128 << 10, 4 << 20} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +59,7 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%d of %d bytes, after %v: %v", len(got), len(sent), time.Since(begun), err)
 				}
-				if time.Since(begun) < 8*writeTimeout {
+				if time.Since(begun) < 5*writeTimeout { // TCP_USER_TIMEOUT would end it after three
 					time.Sleep(50 * time.Millisecond)
 				} else {
 					piece = make([]byte, 64<<10)
@@ -77,6 +78,7 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 // A slow client that stops is given up: in a write timeout where something is left over,
 // in three where the socket has taken everything. The kernel gives up what it has, too.
 func TestSlowReaderThatStops(t *testing.T) {
+	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
@@ -132,6 +134,7 @@ func kernelHas(t *testing.T, peer net.Addr) bool {
 // What was not acknowledged before something is left over does not shorten the time for
 // that.
 func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
+	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	p := new(Group)
 	defer shutdown(t, p)

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
+	"log"
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +20,20 @@ import (
 	"switchback/session/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16") // the tests that are parallel wait for most of their time
+	var err error
+	if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		log.Fatal(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// listener accepts all connections of these tests. One for each pair would have the
+// kernel look longer and longer for a port that no closed connection still holds.
+var listener net.Listener
+
+var dialing sync.Mutex // so that who dials is whom listener accepts
 
 // pair returns the two ends of a TCP connection.
 func pair(t testing.TB) (server, client net.Conn) { return dialed(t, net.Dialer{}) }
@@ -25,22 +41,18 @@ func pair(t testing.TB) (server, client net.Conn) { return dialed(t, net.Dialer{
 // dialed is pair by a dialer.
 func dialed(t testing.TB, d net.Dialer) (server, client net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	dialing.Lock()
+	defer dialing.Unlock()
+	client, err := d.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	accepted := make(chan net.Conn)
-	go func() {
-		c, _ := l.Accept()
-		accepted <- c
-	}()
-	if client, err = d.Dial("tcp", l.Addr().String()); err != nil {
+	t.Cleanup(func() { client.Close() })
+	if server, err = listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { client.Close() })
 	client.SetDeadline(time.Now().Add(20 * time.Second))
-	return <-accepted, client
+	return server, client
 }
 
 // wrapped is a connection that epoll cannot watch.
@@ -186,6 +198,7 @@ func TestWriteNeverWaits(t *testing.T) {
 
 // A peer that reads nothing ends its connection in time.
 func TestPeerThatDoesNotRead(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, _ := take(e)
@@ -223,6 +236,7 @@ func TestLeftOverIsLimited(t *testing.T) {
 }
 
 func TestReadDeadline(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		for _, late := range []bool{false, true} {
 			e := newEcho()
@@ -323,6 +337,7 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 
 // A deadline of reads does not end what is being written.
 func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
+	t.Parallel()
 	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		e := newEcho()
 		c, client := take(e)
@@ -379,7 +394,11 @@ func TestEndRacesParking(t *testing.T) {
 }
 
 func TestShutdownRacesWaking(t *testing.T) {
-	for range 1000 {
+	rounds := 1000
+	if testing.Short() {
+		rounds = 200
+	}
+	for range rounds {
 		p := new(Group)
 		clients := parkEchoes(t, p, 5)
 		for _, c := range clients {

@@ -1,9 +1,15 @@
-package transport
+// Package guard tells who makes a request, as seen from outside the proxies, and whether the
+// page that makes it may use an endpoint.
+//
+// guard.go decides; proxy.go finds the caller by what forwarded.go reads; host.go and
+// origin.go are about names.
+package guard
 
 import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -19,9 +25,17 @@ type Guard struct {
 	log     *slog.Logger
 }
 
-// NewGuard returns a guard for AllowedOrigins, TrustedProxies, Forwarded and Hosts,
-// which logs to Logger what it refuses. The options must be complete.
-func NewGuard(o Options) (*Guard, error) {
+// Options are those of an endpoint, complete. What is refused is logged to Logger.
+type Options struct {
+	AllowedOrigins []string
+	TrustedProxies []netip.Prefix
+	Forwarded      string // one of Kinds
+	Hosts          []string
+	Logger         *slog.Logger
+}
+
+// New returns a Guard. An error says which option is wrong and what it may be.
+func New(o Options) (*Guard, error) {
 	origins, err := newOrigins(o.AllowedOrigins)
 	if err != nil {
 		return nil, err
@@ -54,7 +68,7 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 	if known && g.origins.match(origin) {
 		return true
 	}
-	c := g.proxies.caller(r)
+	c := g.Caller(r)
 	own := g.isOwn(r, c)
 	if known && own && (origin == "" || c.isOrigin(origin)) {
 		return true
@@ -64,7 +78,7 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 		event = "host refused: if it is this server's, name it in the hosts; behind a proxy, name the proxy in the trusted proxies"
 	}
 	g.log.Warn(event,
-		"origin", clip(origin), "own", clip(c.origin()), "address", c.ip())
+		"origin", clip(origin), "own", clip(c.origin()), "address", c.IP())
 	return false
 }
 
@@ -73,15 +87,25 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 // then ask this server as that of their page (DNS rebinding). So where the server is
 // asked there by a browser, at its own port and not through a proxy, a name is its own
 // only if nobody else can have it. Over TLS the certificate has told whose name it is.
-func (g *Guard) isOwn(r *http.Request, c caller) bool {
+func (g *Guard) isOwn(r *http.Request, c Caller) bool {
 	if len(g.hosts) > 0 {
-		return g.hosts[hostname(c.host)]
+		return g.hosts[hostname(c.Host)]
 	}
-	if c.proxied || r.TLS != nil || !c.address.IsLoopback() || isLocal(hostname(c.host)) {
+	if c.proxied || r.TLS != nil || !c.address.IsLoopback() || isLocal(hostname(c.Host)) {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	return !ok || !local.IP.IsLoopback() || local.Port != portOf(c.host)
+	return !ok || !local.IP.IsLoopback() || local.Port != portOf(c.Host)
+}
+
+// clip is what the log has of a client's text: who can choose the text of a line is not to
+// choose its length.
+func clip(text string) string {
+	const most = 256 // bytes
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // kept is how much of a client's text a session keeps, in bytes: of a host name that is
@@ -91,12 +115,12 @@ const kept = 256
 // Peer is the client that makes a request, as a session keeps it: clipped, and
 // copied, since what it is taken from belongs to the request.
 func (g *Guard) Peer(r *http.Request, transport string) session.Peer {
-	c := g.proxies.caller(r)
+	c := g.Caller(r)
 	p := session.Peer{
 		Transport: transport,
-		Address:   c.ip(),
-		Host:      c.host,
-		Secure:    c.secure,
+		Address:   c.IP(),
+		Host:      c.Host,
+		Secure:    c.Secure,
 		Origin:    r.Header.Get("Origin"),
 		UserAgent: r.UserAgent(),
 	}

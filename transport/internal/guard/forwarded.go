@@ -1,4 +1,4 @@
-package transport
+package guard
 
 import (
 	"cmp"
@@ -13,7 +13,9 @@ import (
 // a list that is too short says nothing of the proxies that it lacks.
 type report struct{ addresses, hosts, ports, schemes []string }
 
-// The values of Options.Forwarded.
+// Kinds are the values of Options.Forwarded.
+var Kinds = []string{either, xForwarded, forwarded}
+
 const (
 	either     = "either"
 	xForwarded = "x-forwarded"
@@ -58,13 +60,13 @@ func word(list []string, i int) string {
 // backward is a header that is a list, from its end. Empty elements count:
 // without them what one said would be taken for the word of another.
 func backward(lines []string) []string {
-	values := list(lines)
+	values := List(lines)
 	slices.Reverse(values)
 	return values
 }
 
-// list splits the values of a header that is a list.
-func list(lines []string) []string {
+// List splits the values of a header that is a list.
+func List(lines []string) []string {
 	var values []string
 	for _, line := range lines {
 		for value := range strings.SplitSeq(line, ",") {

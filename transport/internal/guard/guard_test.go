@@ -1,10 +1,11 @@
-package transport
+package guard
 
 import (
 	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -594,11 +595,9 @@ func TestWhoAsksAndWhetherItsPageMay(t *testing.T) {
 
 func newGuard(t testing.TB, o Options) *Guard {
 	t.Helper()
-	o, err := o.Complete()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := NewGuard(o)
+	o.Forwarded = cmp.Or(o.Forwarded, either)
+	o.Logger = slog.New(slog.DiscardHandler)
+	g, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -673,4 +672,57 @@ func FuzzForwarded(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestOriginPatterns(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		yes, no []string
+	}{
+		{"*", []string{"https://a.example", "null", "test"}, nil},
+		{"null", []string{"null"}, []string{"https://a.example"}},
+		{"https://a.example/", []string{"https://a.example", "HTTPS://A.example"}, []string{"http://a.example", "https://a.example:8443", "https://a.example.evil.example", "https://xa.example"}},
+		{"https://*.a.example", []string{"https://b.a.example", "https://c.b.a.example"}, []string{"https://a.example", "https://ba.example", "https://evil.example/.a.example", "https://b.a.example:8443", "https://evil.example:1.a.example"}},
+		{"https://a.example:[8080,8081]", []string{"https://a.example:8080", "https://a.example:8081"}, []string{"https://a.example", "https://a.example:80801", "https://a.example:8082"}},
+		{"http://localhost:[*]", []string{"http://localhost", "http://localhost:5173"}, []string{"http://localhost:x", "http://localhost.evil.example"}},
+		{"http://[::1]:8080", []string{"http://[::1]:8080"}, []string{"http://[::1]"}},
+		{"https://a.example:443", []string{"https://a.example", "https://a.example:443"}, []string{"https://a.example:80"}},
+		{"https://*.a.example:[443,8443]", []string{"https://b.a.example", "https://b.a.example:443", "https://b.a.example:8443"}, []string{"https://b.a.example:80"}},
+		{"capacitor://localhost:80", []string{"capacitor://localhost:80"}, []string{"capacitor://localhost"}},
+		{"https://a.example", []string{"https://a.example/", "wss://a.example", "WSS://a.example:443/"}, []string{"https://a.example//", "https://a.example/page", "ws://a.example"}},
+		{"wss://a.example/", []string{"wss://a.example", "https://a.example"}, []string{"ws://a.example", "http://a.example"}},
+		{"ws://*.a.example:[*]", []string{"ws://b.a.example:8080", "http://b.a.example/"}, []string{"wss://b.a.example"}},
+		{"file://", []string{"file://", "FILE:///"}, []string{"file:", "file://host", "file:///home/page", "null", ""}},
+		{"file:///", []string{"file://"}, []string{"file:"}},
+	} {
+		o, err := newOrigins([]string{c.pattern})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, origin := range c.yes {
+			if !o.match(origin) {
+				t.Errorf("%s does not match %s", c.pattern, origin)
+			}
+		}
+		for _, origin := range c.no {
+			if o.match(origin) {
+				t.Errorf("%s matches %s", c.pattern, origin)
+			}
+		}
+	}
+	for _, wrong := range []string{"", "example.com", "https://", "https://a.example/path", "https://a.example//", "https:///", "file:", "file:///home/page", "https://a.example:[80"} {
+		if _, err := newOrigins([]string{wrong}); err == nil {
+			t.Errorf("%q is taken", wrong)
+		}
+	}
+}
+
+// Whatever a client sends, a session keeps little of it.
+func TestPeerIsBounded(t *testing.T) {
+	long := strings.Repeat("a", 15000)
+	g := newGuard(t, Options{})
+	p := g.Peer(requestWith(t, "Host: "+long+"\nOrigin: http://"+long+"\nUser-Agent: "+long), "websocket")
+	if p.Host != long[:256] || p.Origin != ("http://" + long)[:256] || p.UserAgent != long[:256] {
+		t.Errorf("kept %d, %d and %d bytes", len(p.Host), len(p.Origin), len(p.UserAgent))
+	}
 }

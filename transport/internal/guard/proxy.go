@@ -1,4 +1,4 @@
-package transport
+package guard
 
 import (
 	"cmp"
@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// A caller is who asks, and for what, as seen from outside the proxies.
-type caller struct {
+// A Caller is who asks, and for what, as seen from outside the proxies.
+type Caller struct {
+	Host    string     // that is asked for, with the port, where there is one
+	Secure  bool       // over TLS
 	address netip.Addr // not valid where there is none: on a Unix socket
-	host    string     // with the port, where there is one
 	also    string     // a second host that is the caller's as well, or empty
-	secure  bool
-	proxied bool // the connection's peer is a trusted proxy
+	proxied bool       // the connection's peer is a trusted proxy
 }
 
-// ip is the caller's address as text, or empty.
-func (c caller) ip() string {
+// IP is the address as text, or empty.
+func (c Caller) IP() string {
 	if !c.address.IsValid() {
 		return ""
 	}
@@ -26,7 +26,7 @@ func (c caller) ip() string {
 }
 
 // origin is that of the host's pages.
-func (c caller) origin() string { return originOf(c.secure, c.host) }
+func (c Caller) origin() string { return originOf(c.Secure, c.Host) }
 
 func originOf(secure bool, host string) string {
 	if secure {
@@ -37,10 +37,10 @@ func originOf(secure bool, host string) string {
 
 // isOrigin tells whether a page of this origin comes from the host that is
 // asked: the same scheme, host and port (RFC 6454, section 5).
-func (c caller) isOrigin(origin string) bool {
+func (c Caller) isOrigin(origin string) bool {
 	origin = canonical(origin)
 	return origin == canonical(c.origin()) ||
-		c.also != "" && origin == strings.ToLower(originOf(c.secure, c.also))
+		c.also != "" && origin == strings.ToLower(originOf(c.Secure, c.also))
 }
 
 // proxies are those that are believed, and in which header.
@@ -71,21 +71,22 @@ func (p proxies) trust(ip netip.Addr) bool {
 	return false
 }
 
-// caller returns who makes a request. The connection's peer is, unless it is a
+// Caller returns who makes a request. The connection's peer is, unless it is a
 // trusted proxy: then it is who the proxy reports, and so on, up to the first
 // that is not trusted, or that is not known. What the farthest trusted proxy says
 // of host, port and scheme counts, and of what it does not say, the word of the next.
-func (p proxies) caller(r *http.Request) caller {
-	c := caller{address: ip(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
+func (g *Guard) Caller(r *http.Request) Caller {
+	p := g.proxies
+	c := Caller{address: ip(r.RemoteAddr), Host: r.Host, Secure: r.TLS != nil}
 	if !p.trust(c.address) {
 		return c
 	}
 	c.proxied = true
 	said, port := reported(r.Header, p.header), ""
 	for i := 0; ; i++ {
-		c.host = cmp.Or(word(said.hosts, i), c.host)
+		c.Host = cmp.Or(word(said.hosts, i), c.Host)
 		port = cmp.Or(word(said.ports, i), port)
-		c.secure = secured(word(said.schemes, i), c.secure)
+		c.Secure = secured(word(said.schemes, i), c.Secure)
 		address := ip(word(said.addresses, i))
 		if address.IsValid() {
 			c.address = address
@@ -102,8 +103,8 @@ func (p proxies) caller(r *http.Request) caller {
 // takes the scheme's default off, as browsers do. A proxy may tell the port that it
 // listens at itself (nginx's $server_port), which clients need not know: the host
 // without it is the caller's as well. Port 80 over TLS is always such a one.
-func (c *caller) setPort(port string) {
-	name, given := cutPort(c.host)
+func (c *Caller) setPort(port string) {
+	name, given := cutPort(c.Host)
 	port = cmp.Or(given, port)
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil && port != "" {
 		return
@@ -113,14 +114,14 @@ func (c *caller) setPort(port string) {
 	}
 	with := name + ":" + port
 	switch {
-	case port == "", c.secure && port == "443", !c.secure && port == "80":
-		c.host = name
-	case c.secure && port == "80":
-		c.host, c.also = name, with
+	case port == "", c.Secure && port == "443", !c.Secure && port == "80":
+		c.Host = name
+	case c.Secure && port == "80":
+		c.Host, c.also = name, with
 	case given == "":
-		c.host, c.also = with, name
+		c.Host, c.also = with, name
 	default:
-		c.host = with
+		c.Host = with
 	}
 }
 
