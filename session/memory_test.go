@@ -274,7 +274,7 @@ func TestHoardersAreClosedUnderPressure(t *testing.T) {
 		if sessions[0].Closing() {
 			t.Error("closed although publishers have not waited for long")
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(1500 * time.Millisecond) // between two looks
 		for i, s := range sessions {
 			if s.Closing() != (i == 0) {
 				t.Errorf("session %d: closing: %v", i, s.Closing())
