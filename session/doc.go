@@ -24,12 +24,12 @@
 //   - [Session]: the conversation, as handlers have it; [Prepare] encodes a [Prepared]
 //     text once for many of them.
 //   - [Handler]: what gets its events; [Nop] is embedded by those that listen to some
-//     of them only. Optional: [BinaryHandler], [Drainer].
+//     of them only. Optional: [BinaryHandler], [Drainer], [Identified].
 //   - [Opener]: chooses the handler of a new session, or refuses it with a
 //     [RefusedError]. [OpenerFunc] is a function that does, [Shared] gives all sessions
 //     one handler, and [Blocking] gives each a function that receives in a loop from a
-//     [Conn]. Optional: [Subprotocoler].
-//   - [Peer]: who opened the session.
+//     [Conn]. Optional: [Subprotocoler], [Authenticator], [Principaler].
+//   - [Peer]: what opened the session, and with [Identity] who.
 //   - [CloseError]: its end, with a code that [ValidCode] takes; [PanicError]: a
 //     handler's panic.
 //   - Package session/sessiontest: a session for tests.
