@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"switchback/handler"
 	"switchback/session"
 	"switchback/session/frame"
+	"switchback/session/memory"
 	"switchback/transport/client"
 )
 
@@ -226,4 +228,61 @@ func (s *site) collect(id string, messages int) error {
 		}
 	}
 	return nil
+}
+
+// Large messages to many are held together: each client gets them whole, in order and among
+// small ones, over each transport and wire, and nothing is held afterwards.
+func TestLargeMessagesToMany(t *testing.T) {
+	before := memory.Used()
+	texts := []string{"first"}
+	for i := range 8 {
+		texts = append(texts, strings.Repeat(fmt.Sprintf("%d %% \u2028 </script> \x01", i), 1+i*4000), fmt.Sprint("small ", i))
+	}
+	hub, err := handler.NewHub(handler.NewMemory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	overWires(t, func(t *testing.T, w wire) {
+		topic := string(w)
+		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: topic}), Options{MessageLimit: 1 << 20, ResponseLimit: 100_000, DisconnectDelay: 30 * time.Second})
+		var clients []*client.Conn
+		for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource", "websocket", "xhr-streaming"} {
+			c, err := s.open(t.Context(), transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+		}
+		jsonp := "/000/" + newID() + "/jsonp?c=x"
+		s.ask(t, "GET", jsonp, "", "Sec-Fetch-Site: same-origin")
+		eventually(t, "all have subscribed", func() bool { return hub.Subscribers(topic) == len(clients)+1 })
+		for _, text := range texts {
+			if err := hub.Publish(t.Context(), topic, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		for i, c := range clients {
+			all.Go(func() {
+				defer c.Close()
+				for n, want := range texts {
+					if got, err := c.Recv(t.Context()); err != nil || string(got) != want {
+						t.Errorf("client %d, message %d: %d bytes, %v; want %d", i, n, len(got), err, len(want))
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		script := s.ask(t, "GET", jsonp, "", "Sec-Fetch-Site: same-origin").body
+		var f string
+		if err := json.Unmarshal([]byte(strings.TrimSuffix(strings.TrimPrefix(script, "/**/x("), ");\r\n")), &f); err != nil || !strings.HasPrefix(f, "a[") {
+			t.Fatalf("%.100q: %v", script, err)
+		}
+		got, err := frame.Decode([]byte(f[1:]), len(texts))
+		if err != nil || len(got) != len(texts) || string(got[15]) != texts[15] || strings.Contains(script, "</") {
+			t.Errorf("jsonp: %d messages, %v", len(got), err)
+		}
+	})
+	eventually(t, "nothing is held", func() bool { return memory.Used() == before })
 }
