@@ -19,6 +19,7 @@ func (p *process) bench(args string) (status int, stdout, stderr string) {
 }
 
 func TestBenchPrintsOneJSONObject(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
 	for args, want := range map[string]string{
 		"idle URL/echo --json --pid PID --sessions 5 --hold 100ms --settle 0s":                            "bench hold memory sessions transport url",
@@ -40,6 +41,7 @@ func TestBenchPrintsOneJSONObject(t *testing.T) {
 }
 
 func TestBenchPrintsATable(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
 	status, stdout, _ := p.bench("echo URL/echo --pid PID --time 100ms --warmup 10ms")
 	want := regexp.MustCompile(`^echo +websocket at \S+/echo
@@ -56,6 +58,7 @@ $`)
 }
 
 func TestBenchEndsWithTheServer(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
 	watcher := dial(t, p.url+"broadcast/websocket")
 	go func() {
