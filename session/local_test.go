@@ -952,7 +952,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	for round := range 200 {
 		h := new(recorder)
 		c := config
-		c.QueueLimit = 1 << 20
+		c.QueueLimit, c.DisconnectDelay = 1<<20, 50*time.Millisecond // for which what is left is waited for
 		g := NewRegistry(Shared(h), c)
 		s, r := open1(t, g, "k")
 		var wg sync.WaitGroup

@@ -19,6 +19,7 @@ func (p *process) bench(args string) (status int, stdout, stderr string) {
 }
 
 func TestBenchPrintsOneJSONObject(t *testing.T) {
+	t.Parallel()
 	const config = `{log_level: error, endpoints: [{path: /echo, handler: echo}, {path: /broadcast, handler: broadcast}, {path: /ws, handler: stomp}]}`
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", config))
 	for args, want := range map[string]string{
@@ -42,6 +43,7 @@ func TestBenchPrintsOneJSONObject(t *testing.T) {
 }
 
 func TestBenchPrintsATable(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
 	status, stdout, _ := p.bench("echo URL/echo --pid PID --time 100ms --warmup 10ms")
 	want := regexp.MustCompile(`^echo +websocket at \S+/echo
@@ -58,6 +60,7 @@ $`)
 }
 
 func TestBenchEndsWithTheServer(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
 	watcher := dial(t, p.url+"broadcast/websocket")
 	go func() {

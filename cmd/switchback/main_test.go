@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -15,5 +16,6 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	flag.Set("test.parallel", "8") // the tests that are parallel wait for most of their time
 	goleak.VerifyTestMain(m)
 }
