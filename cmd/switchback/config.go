@@ -20,13 +20,14 @@ type config struct {
 	addr            string
 	clientURL       string // of the endpoints that have none of their own
 	logLevel        zapcore.Level
-	page            *bool // nil: when no endpoints are listed
+	page            *bool // nil: when neither endpoints nor files are listed
 	shutdownTimeout time.Duration
 	memoryLimit     int64
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
 	endpoints       []endpointConfig // none: demoEndpoints
+	static          []staticConfig
 }
 
 // An httpConfig is what http.Server is told of the time before an endpoint has
@@ -52,13 +53,13 @@ func defaultConfig() config {
 	}
 }
 
-// servesPage tells whether the page is at /. Whoever lists endpoints has a
+// servesPage tells whether the page is at /. Whoever lists endpoints or files has a
 // service of their own, and gets the page only by asking for it.
 func (c *config) servesPage() bool {
 	if c.page != nil {
 		return *c.page
 	}
-	return len(c.endpoints) == 0
+	return len(c.endpoints) == 0 && len(c.static) == 0
 }
 
 // allEndpoints are the listed endpoints or, when none are, those of the page.
@@ -112,6 +113,7 @@ func (c *config) settings(dir string) setting {
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
 		"endpoints": endpoints(&c.endpoints),
+		"static":    statics(&c.static, dir),
 	})
 }
 
