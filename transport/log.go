@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 
@@ -20,6 +21,20 @@ func clip(text string) string {
 	return strings.ToValidUTF8(text[:clipAt], "") + "…"
 }
 
+// ending is what the log has of a session's end: how long it was open, what its client
+// was told, and why.
+func ending(s *session.Local, err error) []any {
+	about := []any{"age", s.Age()}
+	if end, ok := errors.AsType[*session.CloseError](err); ok {
+		about = append(about, "code", end.Code, "reason", clip(end.Reason))
+		err = end.Err
+	}
+	if err != nil {
+		about = append(about, "error", clip(err.Error()))
+	}
+	return about
+}
+
 // tell logs an event of a session.
 func (v *service) tell(level slog.Level, event string, s *session.Local, more ...any) {
 	ctx := context.Background()
@@ -27,5 +42,8 @@ func (v *service) tell(level slog.Level, event string, s *session.Local, more ..
 		return
 	}
 	about := []any{"session", s.ID(), "transport", s.Peer().Transport, "address", s.Peer().Address}
+	if user := s.Peer().User(); user != "" {
+		about = append(about, "user", clip(user))
+	}
 	v.log.Log(ctx, level, event, append(about, more...)...)
 }
