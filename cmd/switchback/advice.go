@@ -13,6 +13,9 @@ var advice = map[string][]string{
 	"log_level, beside endpoints, is debug, info, warn or error": {
 		"level", "log", "logging",
 	},
+	"log_format, beside endpoints, is text or json": {
+		"format", "log_encoding", "log_json",
+	},
 	"tls, beside endpoints, has cert and key": {
 		"https", "ssl",
 	},

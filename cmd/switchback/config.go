@@ -20,7 +20,8 @@ type config struct {
 	addr            string
 	clientURL       string // of the endpoints that have none of their own
 	logLevel        zapcore.Level
-	page            *bool // nil: when neither endpoints nor files are listed
+	logFormat       string // of logFormats
+	page            *bool  // nil: when neither endpoints nor files are listed
 	shutdownTimeout time.Duration
 	memoryLimit     int64
 	http            httpConfig
@@ -43,6 +44,7 @@ func defaultConfig() config {
 	return config{
 		addr:            "127.0.0.1:8081",
 		logLevel:        zapcore.InfoLevel,
+		logFormat:       "text",
 		shutdownTimeout: 10 * time.Second,
 		memoryLimit:     memory.DefaultLimit,
 		http: httpConfig{
@@ -102,6 +104,7 @@ func (c *config) settings(dir string) setting {
 		"addr":             scalar(&c.addr, addressKind),
 		"client_url":       scalar(&c.clientURL, clientURLKind),
 		"log_level":        scalar(&c.logLevel, levelKind),
+		"log_format":       scalar(&c.logFormat, nameIn(logFormats)),
 		"page":             pointer(&c.page, boolKind),
 		"shutdown_timeout": scalar(&c.shutdownTimeout, durationKind),
 		"memory_limit":     scalar(&c.memoryLimit, bigSizeKind),
