@@ -11,7 +11,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients chromium clean
+.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients alarm-client chromium clean
 
 all: fmt vet lint test
 
@@ -42,7 +42,7 @@ run: build
 short:
 	$(GO) test -short ./...
 
-test: client stomp-clients chromium
+test: client stomp-clients alarm-client chromium
 	$(GO) test $(RACE) -timeout 12m ./...
 
 # Attackers and outages at their full size, with what they took.
@@ -99,6 +99,15 @@ testdata/stomp/node_modules/.package-lock.json: testdata/stomp/package-lock.json
 	cd testdata/stomp && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
+# The libraries that the page of testdata/apps/alarm loads.
+alarm-client:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/apps/alarm/node_modules/.package-lock.json; \
+	else echo "npm is not here: the page of the alarm application has no libraries"; fi
+
+testdata/apps/alarm/node_modules/.package-lock.json: testdata/apps/alarm/package-lock.json
+	cd testdata/apps/alarm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # The browser of the browser tests.
 chromium:
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
@@ -108,4 +117,4 @@ chromium:
 	else echo "chromium is not here: the browser tests are not run (apt-get install chromium)"; fi
 
 clean:
-	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules
+	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules testdata/apps/alarm/node_modules

@@ -46,6 +46,7 @@ type Local struct {
 	heartbeatDue  bool
 	busy          bool // the handler is being called
 	onCloseCalled bool // or it is being called
+	opened        age  // not changed
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
 	counted       int      // bytes that are counted as held
@@ -82,6 +83,17 @@ type conversation struct {
 type sessionContext struct {
 	context.Context
 	cancel context.CancelCauseFunc
+}
+
+// An age is a time of a registry, in 10 ms since it was made: it comes round after 497
+// days, and takes no more than a session has room for.
+type age uint32
+
+func (g *Registry) age() age { return age(time.Since(g.wheel.start) / (10 * time.Millisecond)) }
+
+// Age is how long ago the session was opened, to 10 ms.
+func (s *Local) Age() time.Duration {
+	return time.Duration(s.registry.age()-s.opened) * 10 * time.Millisecond
 }
 
 func (s *Local) ID() string  { return s.registry.name(s.number) }

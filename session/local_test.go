@@ -1033,3 +1033,24 @@ func BenchmarkReceive(b *testing.B) {
 		s.Receive(b.Context(), text)
 	}
 }
+
+func TestAgeIsTheTimeSinceASessionOpened(t *testing.T) {
+	bubble(t, Shared(Nop{}), config, func(t *testing.T, g *Registry) {
+		time.Sleep(time.Hour) // of a registry that had sessions before
+		s, err := g.Open("k", nil, Peer{}, SockJS, new(receiver))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []time.Duration{0, 10 * time.Millisecond, time.Second, 400 * 24 * time.Hour} {
+			s.opened = g.age() - age(want/(10*time.Millisecond))
+			if got := s.Age(); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+		s.opened = g.age()
+		time.Sleep(90 * time.Second)
+		if got := s.Age(); got != 90*time.Second {
+			t.Errorf("got %v", got)
+		}
+	})
+}

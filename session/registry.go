@@ -165,7 +165,7 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 		peer.Identity = h.Identity()
 	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true,
+		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(),
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
 	if known = g.insert(s); !known {

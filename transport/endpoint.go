@@ -173,10 +173,10 @@ func (e *Endpoint) closed(s *session.Local, err error) {
 	var panicked *session.PanicError
 	switch {
 	case errors.As(err, &panicked):
-		e.tell(slog.LevelError, "handler panicked", s, "error", err, "stack", string(panicked.Stack))
+		e.tell(slog.LevelError, "handler panicked", s, append(ending(s, err), "stack", string(panicked.Stack))...)
 	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
-		e.tell(slog.LevelWarn, "session closed", s, "error", err)
+		e.tell(slog.LevelWarn, "session closed", s, ending(s, err)...)
 	default:
-		e.tell(slog.LevelDebug, "session closed", s, "error", err)
+		e.tell(slog.LevelDebug, "session closed", s, ending(s, err)...)
 	}
 }

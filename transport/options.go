@@ -157,7 +157,8 @@ type Options struct {
 	Opened func(s session.Session)
 	Closed func(s session.Session, err error)
 
-	// Logger gets what happens: debug for the life of sessions, warn for
+	// Logger gets what happens: debug for the life of sessions, a line when one opens
+	// and one with its age, code and reason when it has closed; warn for
 	// sessions and pages that are refused and for slow clients and handlers,
 	// error for handlers that panic. Never a message or a session id of a URL,
 	// and of what a client sent no more than 256 bytes a line. Clients can

@@ -13,16 +13,19 @@ var advice = map[string][]string{
 	"log_level, beside endpoints, is debug, info, warn or error": {
 		"level", "log", "logging",
 	},
+	"log_format, beside endpoints, is text or json": {
+		"format", "log_encoding", "log_json",
+	},
 	"tls, beside endpoints, has cert and key": {
 		"https", "ssl",
 	},
 	"endpoints is a list, each with a path and a handler": {
 		"add_endpoint", "endpoint",
 	},
-	"files are for the web server in front; a program in Go has them beside an endpoint, see transport.Endpoint.Register": {
-		"files", "public", "root", "static",
+	"static, beside endpoints, has a path and the dir whose files are there": {
+		"directory", "files", "folder", "public", "resource_handlers", "resources", "root",
 	},
-	"path is where an endpoint is; one entry has one path, so list another endpoint for another": {
+	"path is where an endpoint is: one, or a list": {
 		"paths", "url", "urls",
 	},
 	"path is where an endpoint is; stomp.topics, stomp.queues and stomp.apps list how destinations begin": {

@@ -15,7 +15,7 @@ func TestHelpSaysWhatThereIs(t *testing.T) {
 		t.Errorf("%d\n%s%s", status, stdout, stderr)
 	}
 	status, stdout, stderr = finish(t, "serve", "--help")
-	for _, flag := range []string{"addr", "config", "client-url", "log-level", "shutdown-timeout"} {
+	for _, flag := range []string{"addr", "config", "client-url", "log-level", "log-format", "shutdown-timeout"} {
 		variable := "$SWITCHBACK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 		if !strings.Contains(stdout, "--"+flag) || !strings.Contains(stdout, variable) {
 			t.Errorf("no --%s or no %s", flag, variable)
@@ -35,7 +35,7 @@ func TestVersionNamesTheBuild(t *testing.T) {
 
 func TestWrongUseExitsWithTwo(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"sreve"}, {"serve", "--bogus"}, {"serve", "file.yaml"}, {"serve", "--addr", "localhost"}, {"serve", "--shutdown-timeout", "0"},
+		{}, {"sreve"}, {"serve", "--bogus"}, {"serve", "file.yaml"}, {"serve", "--addr", "localhost"}, {"serve", "--shutdown-timeout", "0"}, {"serve", "--log-format", "xml"},
 	} {
 		status, stdout, stderr := finish(t, args...)
 		if status != 2 || stdout != "" || !strings.HasPrefix(stderr, "switchback: ") || !strings.Contains(stderr, "--help") {

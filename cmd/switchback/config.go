@@ -20,13 +20,15 @@ type config struct {
 	addr            string
 	clientURL       string // of the endpoints that have none of their own
 	logLevel        zapcore.Level
-	page            *bool // nil: when no endpoints are listed
+	logFormat       string // of logFormats
+	page            *bool  // nil: when neither endpoints nor files are listed
 	shutdownTimeout time.Duration
 	memoryLimit     int64
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
 	endpoints       []endpointConfig // none: demoEndpoints
+	static          []staticConfig
 }
 
 // An httpConfig is what http.Server is told of the time before an endpoint has
@@ -42,6 +44,7 @@ func defaultConfig() config {
 	return config{
 		addr:            "127.0.0.1:8081",
 		logLevel:        zapcore.InfoLevel,
+		logFormat:       "text",
 		shutdownTimeout: 10 * time.Second,
 		memoryLimit:     memory.DefaultLimit,
 		http: httpConfig{
@@ -52,13 +55,13 @@ func defaultConfig() config {
 	}
 }
 
-// servesPage tells whether the page is at /. Whoever lists endpoints has a
+// servesPage tells whether the page is at /. Whoever lists endpoints or files has a
 // service of their own, and gets the page only by asking for it.
 func (c *config) servesPage() bool {
 	if c.page != nil {
 		return *c.page
 	}
-	return len(c.endpoints) == 0
+	return len(c.endpoints) == 0 && len(c.static) == 0
 }
 
 // allEndpoints are the listed endpoints or, when none are, those of the page.
@@ -101,6 +104,7 @@ func (c *config) settings(dir string) setting {
 		"addr":             scalar(&c.addr, addressKind),
 		"client_url":       scalar(&c.clientURL, clientURLKind),
 		"log_level":        scalar(&c.logLevel, levelKind),
+		"log_format":       scalar(&c.logFormat, nameIn(logFormats)),
 		"page":             pointer(&c.page, boolKind),
 		"shutdown_timeout": scalar(&c.shutdownTimeout, durationKind),
 		"memory_limit":     scalar(&c.memoryLimit, bigSizeKind),
@@ -112,6 +116,7 @@ func (c *config) settings(dir string) setting {
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
 		"endpoints": endpoints(&c.endpoints),
+		"static":    statics(&c.static, dir),
 	})
 }
 

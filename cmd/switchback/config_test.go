@@ -42,12 +42,13 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 		addr:            ":9000",
 		clientURL:       "/client.js",
 		logLevel:        zapcore.DebugLevel,
+		logFormat:       "json",
 		page:            &page,
 		shutdownTimeout: 90 * time.Second,
 		memoryLimit:     6 << 30,
 		http:            httpConfig{headerTimeout: 5 * time.Second, idleTimeout: 30 * time.Second, headerLimit: 8 << 10},
 		endpoints: []endpointConfig{{
-			where: "full.yaml:15: endpoints[0]", path: "/notify/v2", handler: "broadcast", implementation: "igm",
+			where: "full.yaml:16: endpoints[0]", path: "/notify/v2", aliases: []string{"/notify"}, handler: "broadcast", implementation: "igm",
 			options: transport.Options{
 				ClientURL:          "https://cdn.example.com/sockjs.js",
 				HeartbeatDelay:     20 * time.Second,
@@ -77,6 +78,10 @@ func TestConfigHoldsWhatTheFileSays(t *testing.T) {
 				InboxTimeout:     5 * time.Second,
 			},
 		}},
+		static: []staticConfig{
+			{where: "full.yaml:47: static[0]", path: "/alarm", dir: "../apps/alarm"},
+			{where: "full.yaml:48: static[1]", path: "/config", dir: "."},
+		},
 	}
 	if got := mustRead(t, "config/full.yaml"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -4,6 +4,7 @@
 //	switchback serve --config FILE       the endpoints that the file lists
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback version
+//	switchback completion bash|zsh|fish   what makes a shell complete these words
 //
 // A flag goes before the environment (SWITCHBACK_ADDR for --addr, and so on),
 // that before the configuration file, and that before the default.
@@ -27,6 +28,7 @@
 //	addr: 127.0.0.1:8081          # default
 //	log_level: info               # default; debug, warn, error
 //	                              # at all but debug: at most 100 lines of a message a minute
+//	log_format: text              # default; or json: each line is an object
 //	shutdown_timeout: 10s         # default
 //	memory_limit: 1GiB            # default: of what clients have it hold, over all endpoints;
 //	                              # a quarter of it for what they send and is not whole, one for queues of STOMP
@@ -43,7 +45,7 @@
 //	  key: key.pem
 //
 //	endpoints:
-//	  - path: /chat
+//	  - path: /chat               # or several, which are one: [/chat, /v1/chat]
 //	    handler: broadcast        # or echo, stomp, close, amplify
 //	    implementation: igm       # default: switchback
 //	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
@@ -51,6 +53,10 @@
 //	    forwarded: x-forwarded    # default: either
 //	    hosts: [chat.example.com] # default: any that cannot be another's
 //	    heartbeat_delay: 25s      # default; or off
+//
+//	static:                       # one folder of files, or a list of those
+//	  path: /
+//	  dir: public                 # relative to the file's folder
 //
 // Under endpoints, a key is the name of a field of [switchback/transport.Options] in
 // snake case: client_url for ClientURL, raw_websocket for RawWebSocket. Every field that
@@ -76,10 +82,18 @@
 // every page publish ("*" or null in allowed_origins, say, and no logins).
 //
 // A file that lists no endpoints leaves the page, /echo and /broadcast as they
-// are without one. A file that lists some gets the page only with page: true.
-// The longest path wins where one endpoint is below another. Each broadcast
-// endpoint is a room of its own. Where the page is served, the iframe pages
-// load the sockjs-client that is embedded in the binary; elsewhere, that of
-// [switchback/transport.DefaultClientURL]; client_url and --client-url, which
-// is for all endpoints, name another.
+// are without one. A file that lists some, or files, gets the page only with page:
+// true. The longest path wins where one endpoint is below another. Of several paths the
+// first is the endpoint's name, in the log and as a broadcast's topic: sessions and
+// limits are those of all. Each broadcast endpoint is a room of its own. Where the page
+// is served, the iframe pages load the sockjs-client that is embedded in the binary;
+// elsewhere, that of [switchback/transport.DefaultClientURL]; client_url and
+// --client-url, which is for all endpoints, name another.
+//
+// Files are served, to GET and HEAD, where no endpoint is, and before the page. A folder
+// is its index.html, and never a list. What begins with a dot, and what a symbolic link
+// has outside of the folder, is not served. Another folder may take its place at any time.
+//
+// At debug, each session is a line in the log when it has opened, and one when it has
+// closed, with its age, code and reason.
 package main

@@ -25,10 +25,11 @@ type endpoint interface {
 
 // An endpointConfig is one endpoint of the configuration.
 type endpointConfig struct {
-	where          string // it is in the file, for messages
-	path           string
-	handler        string // of handlers
-	implementation string // of implementations
+	where          string   // it is in the file, for messages
+	path           string   // its name: the topic of a broadcast, and in the log
+	aliases        []string // further paths
+	handler        string   // of handlers
+	implementation string   // of implementations
 	options        transport.Options
 }
 
@@ -44,10 +45,12 @@ func endpoints(dst *[]endpointConfig) setting {
 	items := sequence("a list of endpoints, each with a path and a handler", func(s *source, key string, n ast.Node) {
 		e := endpointConfig{where: fmt.Sprintf("%s:%d: %s", s.name, line(n), key), implementation: "switchback"}
 		s.read(key, n, e.settings())
-		if place, taken := places[e.path]; taken && e.path != "" {
-			s.fault(line(n), "%s.path is %q, which %s has; it must be a path of its own", key, e.path, place)
+		for _, path := range e.paths() {
+			if place, taken := places[path]; taken && path != "" {
+				s.fault(line(n), "%s.path is %q, which %s has; it must be a path of its own", key, path, place)
+			}
+			places[path] = key
 		}
-		places[e.path] = key
 		*dst = append(*dst, e)
 	})
 	return setting{want: items.want, read: func(s *source, key string, n ast.Node) {
@@ -62,7 +65,7 @@ func endpoints(dst *[]endpointConfig) setting {
 func (e *endpointConfig) settings() setting {
 	o := &e.options
 	return mapping(withFields(o, map[string]setting{
-		"path":           required(scalar(&e.path, pathKind)),
+		"path":           required(e.pathSetting()),
 		"handler":        required(scalar(&e.handler, handlerKind)),
 		"implementation": scalar(&e.implementation, nameIn(implementations)),
 
@@ -74,6 +77,20 @@ func (e *endpointConfig) settings() setting {
 		"hosts":               list(&o.Hosts, hostKind),
 	}))
 }
+
+// pathSetting is where the endpoint is: one path or several.
+func (e *endpointConfig) pathSetting() setting {
+	var paths []string
+	all := oneOrMore(&paths, pathKind)
+	return setting{want: all.want, read: func(s *source, key string, n ast.Node) {
+		if all.read(s, key, n); len(paths) > 0 {
+			e.path, e.aliases = paths[0], append([]string(nil), paths[1:]...)
+		}
+	}}
+}
+
+// paths are where the endpoint is, its name first.
+func (e endpointConfig) paths() []string { return append([]string{e.path}, e.aliases...) }
 
 // handlerKind is a handler. How it is spoken to is not among them.
 var handlerKind = kind[string]{
@@ -125,8 +142,8 @@ func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (en
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
 	opener := handlers[e.handler](&e, from)
-	return implementations[e.implementation](e.prefix(), opener, e.options)
+	return implementations[e.implementation](prefixOf(e.path), opener, e.options)
 }
 
-// prefix is the path as routes have it: the root's is empty.
-func (e endpointConfig) prefix() string { return strings.TrimSuffix(e.path, "/") }
+// prefixOf is a path as routes have it: the root's is empty.
+func prefixOf(path string) string { return strings.TrimSuffix(path, "/") }

@@ -41,6 +41,7 @@ var (
 	originKind    = kind[string]{`an origin such as https://example.com, a pattern such as https://*.example.com:[8080,8081], null, file://, or "*"`, parseOrigin}
 	hostKind      = kind[string]{"a name or an address without scheme and port, such as chat.example.com", parseHost}
 	fileKind      = kind[string]{"the name of a file", parseFile}
+	folderKind    = kind[string]{"the name of a folder", parseFile}
 )
 
 const wantSize = "a number of bytes from 1, such as 4096 or 128KiB (KiB, MiB, GiB)"

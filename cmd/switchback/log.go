@@ -22,12 +22,26 @@ const (
 	logPeriod      = time.Minute
 )
 
-// newLogger writes lines for people to read.
-func newLogger(w io.Writer, level zapcore.Level) *zap.Logger {
-	encoding := zap.NewDevelopmentEncoderConfig()
-	encoding.ConsoleSeparator = " "
+// logFormats are what a line of the log may be: for people to read, or for programs.
+var logFormats = map[string]func() zapcore.Encoder{
+	"text": func() zapcore.Encoder {
+		encoding := zap.NewDevelopmentEncoderConfig()
+		encoding.ConsoleSeparator = " "
+		return zapcore.NewConsoleEncoder(encoding)
+	},
+	"json": func() zapcore.Encoder { // with the keys of slog.JSONHandler
+		encoding := zap.NewProductionEncoderConfig()
+		encoding.TimeKey = "time"
+		encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+		encoding.EncodeDuration = zapcore.StringDurationEncoder
+		return zapcore.NewJSONEncoder(encoding)
+	},
+}
+
+// newLogger writes lines in a format of logFormats.
+func newLogger(w io.Writer, format string, level zapcore.Level) *zap.Logger {
 	sink := zapcore.Lock(zapcore.AddSync(w))
-	core := zapcore.NewCore(zapcore.NewConsoleEncoder(encoding), sink, level)
+	core := zapcore.NewCore(logFormats[format](), sink, level)
 	if level > zapcore.DebugLevel {
 		left := &leftOut{log: zap.New(core), lines: make(map[string]int)}
 		core = zapcore.NewSamplerWithOptions(core, logPeriod, linesPerPeriod, 0, zapcore.SamplerHook(left.sampled))

@@ -24,6 +24,8 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
 	Bench   bench.Command  `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print what makes a shell complete the words of this command."`
 }
 
 // A usageError is an option that cannot be what it was said to be.
@@ -35,6 +37,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Description("A SockJS server: native WebSocket, streaming and polling for one session."),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}),
 		kong.Writers(stdout, stderr))
+	completeWords(app)
 	command, err := app.Parse(args)
 	if err == nil {
 		err = command.Run()

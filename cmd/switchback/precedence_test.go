@@ -49,38 +49,40 @@ func TestFlagGoesBeforeEnvironmentBeforeFileBeforeDefault(t *testing.T) {
 addr: 127.0.0.1:3
 client_url: /file.js
 log_level: warn
+log_format: text
 shutdown_timeout: 3s
 `)
-	type row struct{ addr, clientURL, logLevel, shutdown string }
+	type row struct{ addr, clientURL, logLevel, logFormat, shutdown string }
 	rows := []struct {
 		name            string
 		flag, env, file bool
 		want            row
 	}{
-		{"nothing", false, false, false, row{"127.0.0.1:8081", "", "info", "10s"}},
-		{"file", false, false, true, row{"127.0.0.1:3", "/file.js", "warn", "3s"}},
-		{"environment", false, true, false, row{"127.0.0.1:2", "/env.js", "error", "2s"}},
-		{"environment and file", false, true, true, row{"127.0.0.1:2", "/env.js", "error", "2s"}},
-		{"flag and file", true, false, true, row{"127.0.0.1:1", "/flag.js", "debug", "1s"}},
-		{"all", true, true, true, row{"127.0.0.1:1", "/flag.js", "debug", "1s"}},
+		{"nothing", false, false, false, row{"127.0.0.1:8081", "", "info", "text", "10s"}},
+		{"file", false, false, true, row{"127.0.0.1:3", "/file.js", "warn", "text", "3s"}},
+		{"environment", false, true, false, row{"127.0.0.1:2", "/env.js", "error", "json", "2s"}},
+		{"environment and file", false, true, true, row{"127.0.0.1:2", "/env.js", "error", "json", "2s"}},
+		{"flag and file", true, false, true, row{"127.0.0.1:1", "/flag.js", "debug", "text", "1s"}},
+		{"all", true, true, true, row{"127.0.0.1:1", "/flag.js", "debug", "text", "1s"}},
 	}
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			var args []string
 			if r.flag {
-				args = append(args, "--addr=127.0.0.1:1", "--client-url=/flag.js", "--log-level=debug", "--shutdown-timeout=1s")
+				args = append(args, "--addr=127.0.0.1:1", "--client-url=/flag.js", "--log-level=debug", "--log-format=text", "--shutdown-timeout=1s")
 			}
 			if r.env {
 				t.Setenv("SWITCHBACK_ADDR", "127.0.0.1:2")
 				t.Setenv("SWITCHBACK_CLIENT_URL", "/env.js")
 				t.Setenv("SWITCHBACK_LOG_LEVEL", "error")
+				t.Setenv("SWITCHBACK_LOG_FORMAT", "json")
 				t.Setenv("SWITCHBACK_SHUTDOWN_TIMEOUT", "2s")
 			}
 			if r.file {
 				args = append(args, "--config="+file)
 			}
 			conf := mustParse(t, args...)
-			if got := (row{conf.addr, conf.clientURL, conf.logLevel.String(), conf.shutdownTimeout.String()}); got != r.want {
+			if got := (row{conf.addr, conf.clientURL, conf.logLevel.String(), conf.logFormat, conf.shutdownTimeout.String()}); got != r.want {
 				t.Errorf("got %+v, want %+v", got, r.want)
 			}
 		})

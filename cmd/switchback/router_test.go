@@ -55,6 +55,32 @@ func TestRouterTakesTheRootLast(t *testing.T) {
 	}
 }
 
+// A handler is asked for the prefix that it knows; the request is left as it is.
+func TestRouterKnowsAHandlerByOtherPrefixes(t *testing.T) {
+	routes := &router{rest: http.NotFoundHandler()}
+	routes.add("/echo", named("/echo"))
+	routes.addAlias("/other/way", "/echo", named("alias"))
+	routes.addAlias("", "/echo", named("root"))
+	for path, want := range map[string]string{
+		"/echo/info":           "/echo /echo/info",
+		"/other/way":           "alias /echo",
+		"/other/way/":          "alias /echo/",
+		"/other/way//a/xhr":    "alias /echo//a/xhr",
+		"/%6fther/way/0/1/xhr": "alias /echo/0/1/xhr",
+		"/other":               "root /echo/other",
+		"/":                    "root /echo/",
+	} {
+		if got := get(t, routes, path); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/other/way/info?t=1", nil)
+	routes.ServeHTTP(httptest.NewRecorder(), r)
+	if r.URL.Path != "/other/way/info" {
+		t.Errorf("the request is now for %s", r.URL.Path)
+	}
+}
+
 // The target of OPTIONS * and of CONNECT is no path.
 func TestRouterHasNothingForTargetsWithoutPath(t *testing.T) {
 	routes := &router{rest: http.NotFoundHandler()}

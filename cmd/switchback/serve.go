@@ -19,9 +19,10 @@ import (
 // empty was not said.
 type serveCommand struct {
 	Addr            string `env:"SWITCHBACK_ADDR" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one. The default is 127.0.0.1:8081."`
-	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" help:"Configuration, in YAML. Without it the test page is at /, with /echo and /broadcast."`
+	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" predictor:"file" help:"Configuration, in YAML. Without it the test page is at /, with /echo and /broadcast."`
 	ClientURL       string `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
-	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
+	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" predictor:"log-level" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
+	LogFormat       string `env:"SWITCHBACK_LOG_FORMAT" placeholder:"FORMAT" predictor:"log-format" help:"What a line of the log is: text, for people, or json. The default is text."`
 	ShutdownTimeout string `env:"SWITCHBACK_SHUTDOWN_TIMEOUT" placeholder:"DURATION" help:"Time that sessions have to end in when the server is told to stop. The default is 10s."`
 }
 
@@ -38,7 +39,7 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	if err != nil {
 		return err
 	}
-	s, err := newServer(conf, newLogger(app.Stderr, conf.logLevel))
+	s, err := newServer(conf, newLogger(app.Stderr, conf.logFormat, conf.logLevel))
 	if err != nil {
 		return err
 	}
@@ -76,6 +77,7 @@ func (c *serveCommand) config() (config, error) {
 		override(&conf.addr, "addr", c.Addr, addressKind),
 		override(&conf.clientURL, "client-url", c.ClientURL, clientURLKind),
 		override(&conf.logLevel, "log-level", c.LogLevel, levelKind),
+		override(&conf.logFormat, "log-format", c.LogFormat, nameIn(logFormats)),
 		override(&conf.shutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, durationKind),
 	)
 	if c.ClientURL != "" {

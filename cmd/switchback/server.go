@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,6 +55,9 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 		routes.rest = web.Handler()
 		s.serves += " and the page"
 	}
+	if err := s.addStatic(routes, conf); err != nil {
+		return nil, err
+	}
 	conf.warn(log)
 	s.http = httpServer(conf, routes, log)
 	var services []transport.Service
@@ -86,7 +91,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var paths []string
 	for _, c := range conf.allEndpoints() {
 		e, err := c.open(parts{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
-		if err == nil && c.path == "/" && conf.servesPage() {
+		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
 		if err != nil {
@@ -94,10 +99,35 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 			continue
 		}
 		s.endpoints = append(s.endpoints, e)
-		routes.add(c.prefix(), e)
-		paths = append(paths, c.path)
+		for _, path := range c.paths() {
+			routes.addAlias(prefixOf(path), prefixOf(c.path), e)
+		}
+		paths = append(paths, c.paths()...)
 	}
 	s.serves = strings.Join(paths, " ")
+	return errors.Join(errs...)
+}
+
+// addStatic routes to conf's files what no endpoint takes. The error tells of each
+// folder from which nothing could be served.
+func (s *server) addStatic(routes *router, conf config) error {
+	var errs []error
+	files := &router{rest: routes.rest}
+	var paths []string
+	for _, c := range conf.static {
+		switch endpoint, _, taken := routes.find(prefixOf(c.path)); {
+		case taken:
+			errs = append(errs, fmt.Errorf("%s: the path %s is at or below %s, which is an endpoint's; choose another", c.where, c.path, cmp.Or(endpoint.prefix, "/")))
+		case c.path == "/" && conf.servesPage():
+			errs = append(errs, fmt.Errorf("%s: the path / is the page's; choose another, or leave page out", c.where))
+		}
+		files.add(prefixOf(c.path), c.handler())
+		paths = append(paths, c.path)
+	}
+	if paths != nil {
+		routes.rest = files
+		s.serves += " and the files below " + strings.Join(paths, " ")
+	}
 	return errors.Join(errs...)
 }
 

@@ -138,6 +138,25 @@ func list[T any](dst *[]T, k kind[T]) setting {
 	}}
 }
 
+// oneOrMore is a single value, or a list of them that is not empty.
+func oneOrMore[T any](dst *[]T, k kind[T]) setting {
+	items := list(dst, k)
+	want := k.want + ", or a list of those"
+	return setting{want: want, read: func(s *source, key string, n ast.Node) {
+		switch n := n.(type) {
+		case *ast.SequenceNode:
+			if len(n.Values) == 0 {
+				s.fault(line(n), "%s is empty; it must be %s", key, want)
+			}
+			items.read(s, key, n)
+		default:
+			var value T
+			scalar(&value, kind[T]{want, k.parse}).read(s, key, n)
+			*dst = []T{value}
+		}
+	}}
+}
+
 // sequence is a list; item reads each of its nodes.
 func sequence(want string, item func(s *source, key string, n ast.Node)) setting {
 	return setting{want: want, read: func(s *source, key string, n ast.Node) {

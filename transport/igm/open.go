@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/igm/sockjs-go/v3/sockjs"
@@ -158,7 +159,9 @@ func (e *Endpoint) serveSession(engine sockjs.Session) {
 	defer e.registry.forget(a)
 	log := e.options.Logger.With("session", a.name, "transport", a.peer.Transport, "address", a.peer.Address)
 	log.Debug("session opened")
-	logEnd(log, a.run())
+	opened := time.Now()
+	end := a.run()
+	logEnd(log.With("age", time.Since(opened)), end)
 }
 
 // logEnd logs the end of a session: what went wrong here above debug.
@@ -168,9 +171,11 @@ func logEnd(log *slog.Logger, end error) {
 	switch {
 	case errors.As(end, &panicked):
 		log.Error("handler panicked", "error", panicked, "stack", string(panicked.Stack))
-	case errors.As(end, &closed) && (closed.Code == session.CodeTooBig || closed.Code == session.CodeTryLater):
-		log.Warn("session closed", "error", end)
-	default:
+	case !errors.As(end, &closed):
 		log.Debug("session closed", "error", end)
+	case closed.Code == session.CodeTooBig, closed.Code == session.CodeTryLater:
+		log.Warn("session closed", "code", closed.Code, "reason", closed.Reason, "error", closed.Err)
+	default:
+		log.Debug("session closed", "code", closed.Code, "reason", closed.Reason, "error", closed.Err)
 	}
 }

@@ -78,7 +78,7 @@ func (g *Guard) Allowed(r *http.Request, by Request) bool {
 		event = "host refused: if it is this server's, name it in the hosts; behind a proxy, name the proxy in the trusted proxies"
 	}
 	g.log.Warn(event,
-		"origin", clip(origin), "own", clip(c.origin()), "address", c.IP())
+		"origin", Clip(origin), "own", Clip(c.origin()), "address", c.IP())
 	return false
 }
 
@@ -98,9 +98,9 @@ func (g *Guard) isOwn(r *http.Request, c Caller) bool {
 	return !ok || !local.IP.IsLoopback() || local.Port != portOf(c.Host)
 }
 
-// clip is what the log has of a client's text: who can choose the text of a line is not to
+// Clip is what the log has of a client's text: who can choose the text of a line is not to
 // choose its length.
-func clip(text string) string {
+func Clip(text string) string {
 	const most = 256 // bytes
 	if len(text) <= most {
 		return text

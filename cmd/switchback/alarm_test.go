@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
+
+	"switchback/session"
+	"switchback/transport"
+)
+
+// The application of unread alarms: its page in a browser, with each of the libraries that
+// such pages have.
+
+var alarmDir = filepath.Join("..", "..", "testdata", "apps", "alarm")
+
+func TestAlarmPageCountsWhileItsUserIsLoggedIn(t *testing.T) {
+	browser := startBrowser(t)
+	if _, err := os.Stat(filepath.Join(alarmDir, "node_modules", ".package-lock.json")); err != nil {
+		t.Skip("not run: the page of the alarm application, because its libraries are not here; run make alarm-client")
+	}
+	s, url := serveAlarm(t)
+	endpoint := s.endpoints[0].(*transport.Endpoint)
+	publish := func(destination string, unread int) {
+		t.Helper()
+		if err := s.broker.Send(t.Context(), destination, unread); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ library, transport string }{
+		{"@stomp/stompjs", "websocket"}, {"@stomp/stompjs", "xhr-polling"}, {"@stomp/stompjs", "xhr-streaming"},
+		{"stompjs", "websocket"}, {"stompjs", "xhr-polling"},
+		{"webstomp-client", "websocket"}, {"webstomp-client", "xhr-polling"},
+	} {
+		t.Run(c.library+" "+c.transport, func(t *testing.T) {
+			p := openPage(t, browser, url+"?library="+c.library+"&transport="+c.transport)
+			p.is("closed")
+			p.click("login")
+			p.is("open")
+			sessions := openSessions(endpoint)
+			if len(sessions) != 1 || sessions[0].Peer().Transport != c.transport {
+				t.Fatalf("%d sessions", len(sessions))
+			}
+			subscribed(t, s, 1)
+			for unread := range 5 {
+				publish("/alarm/8", 100+unread) // another's
+				publish("/alarm/7", unread+1)
+				p.counts(unread + 1)
+			}
+			logOut := func() {
+				t.Helper()
+				p.click("logout")
+				for begun := time.Now(); len(openSessions(endpoint)) > 0; time.Sleep(time.Millisecond) {
+					if time.Since(begun) > time.Second {
+						t.Fatal("a second after logout the session is open")
+					}
+				}
+				p.is("closed")
+				subscribed(t, s, 0)
+			}
+			logOut()
+			publish("/alarm/7", 9)
+			p.click("login") // and what was published meanwhile does not come then
+			p.is("open")
+			p.counts(5)
+			subscribed(t, s, 1)
+			publish("/alarm/7", 6)
+			p.counts(6)
+			logOut()
+			for _, complaint := range p.complaints() {
+				if !strings.Contains(complaint, "did not receive a factory") { // the library would rather have a function
+					t.Errorf("the console says: %s", complaint)
+				}
+			}
+		})
+	}
+}
+
+// serveAlarm serves the application in this process.
+func serveAlarm(t *testing.T) (s *server, url string) {
+	t.Helper()
+	conf := defaultConfig()
+	if err := conf.readFile(filepath.Join(alarmDir, "..", "alarm.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(conf, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := transport.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(ln) }() // ends with shutdown
+	t.Cleanup(func() {
+		s.shutdown()
+		<-ended
+	})
+	return s, s.url(ln.Addr())
+}
+
+func openSessions(e *transport.Endpoint) []session.Session {
+	return slices.DeleteFunc(e.Sessions(), func(s session.Session) bool { return s.Context().Err() != nil })
+}
+
+// subscribed waits until there are so many subscriptions.
+func subscribed(t *testing.T, s *server, n int64) {
+	t.Helper()
+	for begun := time.Now(); s.broker.Stats().Subscriptions.Load() != n; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > patience {
+			t.Fatalf("%d subscriptions, want %d", s.broker.Stats().Subscriptions.Load(), n)
+		}
+	}
+}
+
+// counts waits until the page shows a number.
+func (p *page) counts(n int) {
+	p.t.Helper()
+	p.do("wait for "+strconv.Itoa(n), chromedp.WaitReady(chromedp.Search(`//*[@id="count"][.="`+strconv.Itoa(n)+`"]`)))
+}
+
+// The command serves it alone, from any folder, with what the repository holds.
+func TestAlarmApplicationStartsAlone(t *testing.T) {
+	p := start(t, "serve", "--config", filepath.Join(alarmDir, "..", "alarm.yaml"), "--addr", "127.0.0.1:0")
+	for path, want := range map[string]string{
+		"": "200 <!DOCTYPE html>", "alarm.js": "200 ", "ws/info": `200 {"websocket":true`,
+		".npmrc": "404 ", "node_modules/": "404 ", "node_modules/.package-lock.json": "404 ",
+	} {
+		if got := fetch(t, http.DefaultClient, p.url+path); !strings.HasPrefix(got, want) {
+			t.Errorf("/%s: got %.60q, want %q", path, got, want)
+		}
+	}
+	if log := p.stderr.String(); log != "" {
+		t.Errorf("it warns:\n%s", log)
+	}
+	for origin, want := range map[string]int{"http://localhost:8081": 200, "http://localhost:8082": 403, "https://app.example.com": 200, "https://evil.example": 403} {
+		r, err := http.NewRequest(http.MethodGet, p.url+"ws/info", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Origin", origin)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: %d, want %d", origin, response.StatusCode, want)
+		}
+	}
+}
+
+func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
+	node := findNode(t)
+	type asked struct{ method, path, authorization, body string }
+	requests := make(chan asked, 10)
+	status := http.StatusNoContent
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests <- asked{r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)}
+		http.Error(w, "no such token", status)
+	}))
+	defer admin.Close()
+	env := []string{"SWITCHBACK_ADMIN_ADDR=" + admin.Listener.Addr().String(), "SWITCHBACK_ADMIN_TOKEN=sesame"}
+	want := asked{"POST", "/api/publish", "Bearer sesame", `{"destination":"/alarm/7","payload":3}`}
+	if out, err := publishAlarm(t, node, env, "7", "3"); err != nil || out != "" {
+		t.Fatalf("%v %s", err, out)
+	}
+	if got := <-requests; got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	status = http.StatusUnauthorized
+	if out, err := publishAlarm(t, node, env, "7", "3"); err == nil || out != "publish: 401 no such token\n\n" {
+		t.Errorf("refused: %v %q", err, out)
+	}
+	<-requests
+	for _, c := range []struct {
+		env, args []string
+		want      string
+	}{
+		{nil, []string{"7", "1"}, "SWITCHBACK_ADMIN_TOKEN must be set"},
+		{env, []string{"all", "1"}, "usage: "},
+		{env, []string{"7", "many"}, "usage: "},
+		{env, nil, "usage: "},
+	} {
+		if out, err := publishAlarm(t, node, c.env, c.args...); err == nil || !strings.Contains(out, c.want) || strings.Contains(out, "sesame") {
+			t.Errorf("%q: %v %q", c.args, err, out)
+		}
+	}
+	if len(requests) > 0 {
+		t.Errorf("it asked for what it had refused: %+v", <-requests)
+	}
+}
+
+// What the publisher publishes arrives, by way of the admin listener.
+func TestAlarmIsPublishedFromOutside(t *testing.T) {
+	if _, err := os.Stat(filepath.Join("..", "..", "web", "admin")); err != nil {
+		t.Skip("not run: publishing from outside, because there is no package web/admin yet")
+	}
+	node := findNode(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"SWITCHBACK_ADMIN_ADDR=" + ln.Addr().String(), "SWITCHBACK_ADMIN_TOKEN=sesame-sesame-sesame-sesame-sesame"}
+	ln.Close()
+	cmd := command("serve", "--config", filepath.Join(alarmDir, "..", "alarm.yaml"), "--addr", "127.0.0.1:0")
+	cmd.Env = append(cmd.Env, env...)
+	p := startCommand(t, cmd)
+	ws := dial(t, p.url+"ws/websocket")
+	for _, f := range []struct{ frame, answer string }{
+		{"CONNECT\naccept-version:1.2\nhost:localhost\n\n\x00", "CONNECTED\n"},
+		{"SUBSCRIBE\nid:1\ndestination:/alarm/7\nreceipt:r\n\n\x00", "RECEIPT\n"},
+	} {
+		if err := ws.WriteMessage(websocket.TextMessage, []byte(f.frame)); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, ws); !strings.HasPrefix(got, f.answer) {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if out, err := publishAlarm(t, node, env, "7", "3"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := next(t, ws); !strings.HasPrefix(got, "MESSAGE\n") || !strings.HasSuffix(got, "\n\n3\x00") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// publishAlarm runs the publisher to its end.
+func publishAlarm(t *testing.T, node string, env []string, args ...string) (out string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, append([]string{filepath.Join(alarmDir, "publish.js")}, args...)...)
+	cmd.Env = env
+	b, err := cmd.CombinedOutput()
+	return string(b), err
+}
+
+// The packages that the page loads are pinned as those of the other tests are, from no
+// registry in particular.
+func TestAlarmPackagesAreThoseOfTheOtherTests(t *testing.T) {
+	versions := func(dir string) map[string]string {
+		text, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte(`"resolved"`)) {
+			t.Errorf("%s: the lock file names a registry", dir)
+		}
+		var lock struct {
+			Packages map[string]struct{ Version, Integrity string }
+		}
+		if err := json.Unmarshal(text, &lock); err != nil {
+			t.Fatal(err)
+		}
+		all := make(map[string]string)
+		for name, p := range lock.Packages {
+			all[name] = p.Version + " " + p.Integrity
+		}
+		return all
+	}
+	others := versions(driverDir)
+	for _, name := range []string{"@stomp/stompjs", "sockjs-client", "stompjs", "webstomp-client"} {
+		name = "node_modules/" + name
+		if got := versions(alarmDir)[name]; got == "" || got != others[name] {
+			t.Errorf("%s is %q; want %q", name, got, others[name])
+		}
+	}
+}

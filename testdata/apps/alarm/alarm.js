@@ -1,0 +1,66 @@
+// The number of a user's unread alarms, as it comes while the user is logged in:
+//
+//   /?library=@stomp/stompjs|stompjs|webstomp-client&transport=websocket|xhr-polling|...
+//
+// The first library is the default, in the way of its older versions (CompatClient).
+const libraries = {
+  '@stomp/stompjs': { file: '@stomp/stompjs/bundles/stomp.umd.min.js', over: socket => StompJs.Stomp.over(socket) },
+  stompjs: { file: 'stompjs/lib/stomp.min.js', over: socket => Stomp.over(socket) },
+  'webstomp-client': { file: 'webstomp-client/dist/webstomp.min.js', over: socket => webstomp.over(socket) },
+};
+
+const query = new URLSearchParams(location.search);
+const library = libraries[query.get('library') ?? '@stomp/stompjs'];
+const options = query.has('transport') ? { transports: query.get('transport').split(',') } : {};
+const main = document.querySelector('main');
+const [user, token, login, logout, count, notice] =
+  ['user', 'token', 'login', 'logout', 'count', 'notice'].map(id => document.getElementById(id));
+let client;
+
+login.onclick = () => {
+  show('opening');
+  const socket = new SockJS('/ws', null, options);
+  client = library.over(socket);
+  client.debug = () => {};
+  client.onWebSocketClose = lost; // the newest has it here, the others in connect
+  const headers = token.value ? { Authorization: `Bearer ${token.value}` } : {};
+  client.connect(headers, () => {
+    client.subscribe(`/alarm/${user.value}`, message => (count.textContent = JSON.parse(message.body)));
+    show('open');
+  }, lost);
+  client.activate?.(); // which pages call too, though connect has done it
+};
+
+logout.onclick = () => {
+  client.disconnect();
+  show('closed');
+};
+
+// lost is told of an ERROR frame or of the end of the socket, each library in its way.
+function lost(error) {
+  if (main.dataset.state !== 'closed') show('closed', error.headers?.message ?? 'The connection is lost. Log in again.');
+}
+
+// show is the page in a state: loading, closed, opening or open.
+function show(state, text = '') {
+  main.dataset.state = state;
+  notice.textContent = text;
+  login.disabled = user.disabled = token.disabled = state !== 'closed';
+  logout.disabled = state !== 'open';
+}
+
+// The library is loaded before anybody can log in.
+function load(file) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement('script');
+    Object.assign(script, { src: `node_modules/${file}`, onload: resolve, onerror: reject });
+    document.head.append(script);
+  });
+}
+
+try {
+  await load(library.file);
+  show('closed');
+} catch {
+  show('loading', 'The libraries are not here: run make alarm-client.');
+}
