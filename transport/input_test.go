@@ -375,7 +375,7 @@ func TestSilentPeerIsAsked(t *testing.T) {
 		for name, want := range map[string]int{"answers": 2, "is silent": 1} {
 			t.Run(path+" "+name, func(t *testing.T) {
 				t.Parallel()
-				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 600 * time.Millisecond})
+				s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 1500 * time.Millisecond})
 				conn := s.dial(t, path)
 				pong, pings := conn.PingHandler(), 0
 				conn.SetPingHandler(func(text string) error {
