@@ -21,9 +21,10 @@ var imports = map[string][]string{
 	"transport/client":           {"session/option", "session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session", "session/memory"},
+	"handler/rules":              {"session", "handler/stomp/antpath"},
 	"handler/stomp/frame":        {},
 	"handler/stomp/antpath":      {},
-	"handler/stomp":              {"session", "session/option", "session/memory", "handler", "handler/stomp/frame", "handler/stomp/antpath"},
+	"handler/stomp":              {"session", "session/option", "session/memory", "handler", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 }
 

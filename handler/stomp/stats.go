@@ -23,7 +23,7 @@ type Stats struct {
 
 	Errors            atomic.Int64 // ERROR frames: all that follow, and what else a client may not do
 	Broken            atomic.Int64 // frames that are not STOMP
-	Refused           atomic.Int64 // CONNECT, SEND and SUBSCRIBE that a hook or the user table refused
+	Refused           atomic.Int64 // CONNECT, SEND and SUBSCRIBE that Rules, a hook or the user table refused
 	Silent            atomic.Int64 // clients without heart-beat
 	FrameLimit        atomic.Int64 // frames over a limit
 	SubscriptionLimit atomic.Int64 // SUBSCRIBE over SubscriptionLimit or PatternLimit
