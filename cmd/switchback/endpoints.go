@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"switchback/handler"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/transport"
@@ -107,6 +108,7 @@ func shared(h session.Handler) func(*endpointConfig, parts) session.Opener {
 type parts struct {
 	hub    *handler.Hub
 	broker *stomp.Broker
+	rules  *rules.List
 	stomp  stompConfig
 }
 
@@ -125,6 +127,9 @@ func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (en
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
 	opener := handlers[e.handler](&e, from)
+	if from.rules != nil && e.handler != "stomp" { // whose broker has them
+		opener = from.rules.Guard(e.path, opener).Opener()
+	}
 	return implementations[e.implementation](e.prefix(), opener, e.options)
 }
 

@@ -69,6 +69,15 @@ func hasRole(claims map[string]any, claim string, roles []string) bool {
 	return false
 }
 
+// Claims are claims that have roles where the list looks for them; nil where there are
+// none.
+func (l *List) Claims(roles []string) map[string]any {
+	if l == nil || len(roles) == 0 {
+		return nil
+	}
+	return map[string]any{l.o.RolesClaim: slices.Clone(roles)}
+}
+
 // find returns a claim, or one within another, where dots lead to it.
 func find(claims map[string]any, name string) any {
 	if value, there := claims[name]; there {
