@@ -12,10 +12,11 @@ import (
 var imports = map[string][]string{
 	"session/option":             {},
 	"session/frame":              {},
+	"session/limit":              {},
 	"session/memory":             {},
-	"session":                    {"session/frame", "session/memory"},
+	"session":                    {"session/frame", "session/limit", "session/memory"},
 	"session/sessiontest":        {"session"},
-	"transport":                  {"session", "session/option", "session/frame", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
+	"transport":                  {"session", "session/option", "session/frame", "session/limit", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
 	"transport/internal/http1":   {"session/memory", "transport/internal/netpoll"},
 	"transport/internal/netpoll": {"session/memory", "golang.org/x/sys/unix"},
 	"transport/client":           {"session/option", "session/frame", "github.com/gorilla/websocket"},
@@ -24,7 +25,7 @@ var imports = map[string][]string{
 	"handler/rules":              {"session", "handler/stomp/antpath"},
 	"handler/stomp/frame":        {},
 	"handler/stomp/antpath":      {},
-	"handler/stomp":              {"session", "session/option", "session/memory", "handler", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
+	"handler/stomp":              {"session", "session/limit", "session/option", "session/memory", "handler", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 }
 

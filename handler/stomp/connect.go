@@ -25,6 +25,9 @@ func (c *conn) connect(f *frame.Frame) error {
 	if err := c.checkRules(rules.Connect, ""); err != nil {
 		return err
 	}
+	if err := c.joinUser(); err != nil {
+		return err
+	}
 	c.client.Version = version
 	answer := c.agree(f.Headers)
 	if c.enter(connected) != opening {

@@ -174,6 +174,17 @@ type Options struct {
 	TransactionFrameLimit int `default:"1000"`
 	TransactionByteLimit  int `default:"1MiB" unit:"bytes"`
 
+	// UserLimit is the number of sessions of one user that may be connected. The default
+	// is no limit; nobody is no user.
+	UserLimit int
+
+	// PublishRate is the number of SENDs a second that a user may make, in the long run
+	// and from all sessions of this node, and PublishBurst how many at once, after
+	// silence; nobody's sessions count by themselves. Those of a transaction count when
+	// it is committed. The default is no limit; for PublishBurst it is PublishRate.
+	PublishRate  int
+	PublishBurst int
+
 	// QueueCountLimit is the number of queues. The default is 10,000.
 	QueueCountLimit int `default:"10000"`
 
@@ -213,6 +224,7 @@ func (o Options) Complete() (Options, error) {
 	o.defaultPrefixes()
 	o.BodyLimit = cmp.Or(o.BodyLimit, o.FrameLimit)
 	o.HeaderLimit = cmp.Or(o.HeaderLimit, min(16<<10, o.FrameLimit))
+	o.PublishBurst = cmp.Or(o.PublishBurst, o.PublishRate)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return o, o.check()
 }
@@ -224,6 +236,9 @@ func (o Options) check() error {
 	}
 	if o.PatternLimit < -1 {
 		return &OptionError{"PatternLimit", -1, strconv.Itoa(o.PatternLimit), "be -1 or more"}
+	}
+	if o.PublishRate == 0 && o.PublishBurst > 0 {
+		return &OptionError{"PublishBurst", -1, strconv.Itoa(o.PublishBurst), "have a PublishRate with it"}
 	}
 	if o.Rules != nil && o.Rules.Separator() != o.Separator {
 		return &OptionError{"Rules", -1, o.Rules.Separator(), "have the Separator of these options, " + strconv.Quote(o.Separator)}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"switchback/handler/rules"
 	"switchback/handler/stomp/frame"
@@ -141,4 +143,62 @@ func TestRulesGoBeforeTheHook(t *testing.T) {
 			t.Errorf("the hook was asked of %s", got)
 		}
 	})
+}
+
+func TestUserLimit(t *testing.T) {
+	bubble(t, Options{Login: byHeaders, UserLimit: 2}, func(w *world) {
+		first := w.user("kim")
+		w.user("kim")
+		c := w.open("raw-websocket")
+		c.send("CONNECT\naccept-version:1.2\nlogin:kim\n\n\x00")
+		c.want(errorFrame("The limit of 2 sessions of a user has been reached"), closed1002)
+		for range 3 {
+			w.user("")
+			first.send("DISCONNECT\n\n\x00")
+			first.take()
+			first = w.user("kim")
+		}
+		first.gone()
+		first.take()
+		w.user("kim")
+		if n := w.broker.Stats().UserLimit.Load(); n != 1 {
+			t.Errorf("%d are counted", n)
+		}
+	})
+}
+
+// The sessions of a user share a rate, whoever of them sends; nobody's do not.
+func TestPublishRate(t *testing.T) {
+	const send = "SEND\ndestination:/topic/a\nreceipt:1\n\nx\x00"
+	const over = "The limit of 1 messages a second has been exceeded"
+	bubble(t, Options{Login: byHeaders, PublishRate: 1, PublishBurst: 3}, func(w *world) {
+		a, b := w.user("kim"), w.user("kim")
+		a.send(send, send)
+		a.want(receipt+"1\n\n^@", receipt+"1\n\n^@")
+		b.send(send, send)
+		b.want(receipt+"1\n\n^@", errorFrame(over, "receipt-id:1"), closed1002)
+		time.Sleep(time.Second)
+		a.send(send)
+		a.want(receipt + "1\n\n^@")
+		w.user("kim").send(send) // who comes back has no burst more
+		for range 2 {
+			nobody := w.user("")
+			nobody.send(send, send, send)
+			nobody.want(receipt+"1\n\n^@", receipt+"1\n\n^@", receipt+"1\n\n^@")
+		}
+		c := w.user("lee")
+		c.send("BEGIN\ntransaction:t\n\n\x00", strings.Repeat("SEND\ndestination:/topic/a\ntransaction:t\n\nx\x00", 4))
+		c.want()
+		c.send("COMMIT\ntransaction:t\nreceipt:1\n\n\x00")
+		c.want(errorFrame(over, "receipt-id:1"), closed1002)
+		if n := w.broker.Stats().PublishRate.Load(); n != 3 {
+			t.Errorf("%d are counted", n)
+		}
+	})
+}
+
+func TestSessionIsAsSmallAsItWas(t *testing.T) {
+	if n := unsafe.Sizeof(conn{}); n > 256 {
+		t.Errorf("the handler of a session takes %d bytes", n)
+	}
 }
