@@ -36,6 +36,10 @@ var (
 	// InboxTimeout while its inbox was full.
 	ErrStuck = errors.New("session: handler is too slow")
 
+	// ErrFast is the Err of the CloseError of a session whose client has sent more than
+	// MessageRate, ByteRate or PublishRate allows.
+	ErrFast = errors.New("session: client sends too much")
+
 	// ErrAttached is returned to a transport that brings a second receiver.
 	ErrAttached = errors.New("session: another receiver is attached")
 

@@ -68,7 +68,8 @@ type waiters struct {
 // for it. While InboxLimit bytes wait already, Receive waits, too; after
 // InboxTimeout it closes the session.
 //
-// Either all messages are taken or none. The error is ErrClosed, ErrBusy if eight
+// Where they are more than MessageRate, ByteRate or PublishRate allows, it closes the
+// session. Either all messages are taken or none. The error is ErrClosed, ErrBusy if eight
 // other calls wait, or the context's.
 func (s *Local) Receive(ctx context.Context, texts ...[]byte) error {
 	return s.receive(ctx, textEvent, texts)
@@ -81,6 +82,12 @@ func (s *Local) ReceiveBinary(ctx context.Context, data []byte) error {
 }
 
 func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) error {
+	if end := s.tooFast(data); end != nil {
+		if s.close(end) == nil {
+			s.registry.stats.Fast.Add(1)
+		}
+		return ErrClosed
+	}
 	s.mu.Lock()
 	if err := s.awaitRoom(ctx); err != nil {
 		s.unlock(effects{})

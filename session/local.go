@@ -35,7 +35,8 @@ type Local struct {
 	registry *Registry
 	handler  Handler
 	framing  *Framing
-	timer    timer // guarded by the registry's wheel
+	timer    timer  // guarded by the registry's wheel
+	rates    *rates // nil: the registry has no limit by user or by time
 
 	// Bytes of the frame that Next gave last and that have not been taken yet, and
 	// those of them that are the session's own. Taken clears them without mu.

@@ -14,20 +14,26 @@ import (
 	"sync/atomic"
 	"time"
 
+	"switchback/session/limit"
 	"switchback/session/memory"
 )
 
 // A Config sets the times and limits of a registry's sessions. All must be
-// set, but for AddressLimit, which is off at 0, and HeartbeatDelay, which is
-// off below 0.
+// set, but for AddressLimit, UserLimit and the rates, which are off at 0, and
+// HeartbeatDelay, which is off below 0.
 type Config struct {
 	HeartbeatDelay  time.Duration // silence after which a heartbeat is due
 	DisconnectDelay time.Duration // how long a session outlives its last receiver
 	InboxTimeout    time.Duration // how long Receive waits for room
 	SessionLimit    int           // sessions
 	AddressLimit    int           // sessions of one Peer.Network
+	UserLimit       int           // sessions of one user, as Peer.User names it
 	QueueLimit      int           // bytes of one session alone that its client has yet to take
 	InboxLimit      int           // bytes of one session that wait for its handler
+
+	MessageRate limit.Rate // messages of one session
+	ByteRate    limit.Rate // bytes of its messages
+	PublishRate limit.Rate // messages of all sessions of one user, and of each of nobody's
 
 	// Opened is called before OnOpen, and Closed after OnClose, with what OnClose was
 	// given or with the *PanicError of OnClose: each once for a session, with no lock
@@ -57,6 +63,7 @@ type Registry struct {
 		sync.Mutex
 		sessions map[netip.Prefix]int
 	}
+	users *limit.Users
 }
 
 type shard struct {
@@ -74,6 +81,8 @@ type Stats struct {
 	Refused  atomic.Int64 // sessions refused for a limit, or while shutting down
 	Slow     atomic.Int64 // sessions closed at QueueLimit: their clients did not read
 	Stuck    atomic.Int64 // sessions closed at InboxTimeout: their handlers did not end
+	Crowded  atomic.Int64 // sessions refused for UserLimit, which are among those Refused
+	Fast     atomic.Int64 // sessions closed at MessageRate, ByteRate or PublishRate: their clients sent too much
 	Full     atomic.Int64 // messages refused at the limit of package memory: from clients of busy handlers, and to clients
 }
 
@@ -96,6 +105,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		g.shards[i].keyless = make(map[*Local]struct{})
 	}
 	g.addresses.sessions = make(map[netip.Prefix]int)
+	g.users = limit.NewUsers(config.UserLimit, config.PublishRate)
 	return g
 }
 
@@ -147,9 +157,10 @@ func (g *Registry) Open(key string, r *http.Request, peer Peer, framing *Framing
 // create makes an admitted session known.
 func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Framing, receiver Receiver) (s *Local, err error) {
 	known := false
+	var limits *rates
 	defer func() {
 		if !known { // for an error or a panic
-			g.dismiss(&peer)
+			g.dismiss(&peer, limits)
 		}
 	}()
 	if a, ok := g.opener.(Authenticator); ok {
@@ -164,8 +175,11 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 	if h, ok := handler.(Identified); ok && h.Identity() != nil {
 		peer.Identity = h.Identity()
 	}
+	if limits, err = g.admitUser(&peer); err != nil {
+		return nil, err
+	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(),
+		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), rates: limits,
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
 	if known = g.insert(s); !known {
@@ -204,8 +218,11 @@ func (g *Registry) admit(peer *Peer) error {
 }
 
 // dismiss counts a session out.
-func (g *Registry) dismiss(peer *Peer) {
+func (g *Registry) dismiss(peer *Peer, limits *rates) {
 	g.stats.Sessions.Add(-1)
+	if limits != nil {
+		g.users.Leave(limits.user)
+	}
 	if g.config.AddressLimit == 0 {
 		return
 	}
@@ -266,7 +283,7 @@ func (g *Registry) remove(s *Local) {
 	}
 	h.mu.Unlock()
 	g.wheel.remove(s)
-	g.dismiss(&s.peer)
+	g.dismiss(&s.peer, s.rates)
 }
 
 // Sessions returns the sessions that live now, in no order: also those that have

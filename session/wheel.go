@@ -41,16 +41,13 @@ type wheel struct {
 // A timer is a session's place in the wheel.
 type timer struct {
 	next, prev *Local
-	at         tick
-	place      place
+	at         tick // of its slot, or where it is instead
 }
 
-type place uint8
-
+// Where a session is that is in no slot: those of slots are from 1 on.
 const (
-	outside place = iota // new, or just being looked at
-	inside
-	removed
+	outside tick = 0 // new, or just being looked at
+	removed tick = -1
 )
 
 func newWheel(step time.Duration, shed func()) *wheel {
@@ -89,13 +86,13 @@ func (w *wheel) set(s *Local, at tick) {
 	t := &s.timer
 	at = min(max(at, w.done+1), w.done+wheelSlots-1)
 	switch {
-	case t.place == removed, t.place == inside && t.at <= at:
+	case t.at == removed, t.at > outside && t.at <= at:
 		return
-	case t.place == inside:
+	case t.at > outside:
 		w.unlink(s)
 	}
 	slot := &w.slots[at%wheelSlots]
-	t.place, t.at, t.prev, t.next = inside, at, nil, *slot
+	t.at, t.prev, t.next = at, nil, *slot
 	if t.next != nil {
 		t.next.timer.prev = s
 	}
@@ -106,13 +103,13 @@ func (w *wheel) set(s *Local, at tick) {
 func (w *wheel) remove(s *Local) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.timer.place == removed {
+	if s.timer.at == removed {
 		return
 	}
-	if s.timer.place == inside {
+	if s.timer.at > outside {
 		w.unlink(s)
 	}
-	s.timer.place = removed
+	s.timer.at = removed
 	w.count--
 }
 
@@ -127,7 +124,7 @@ func (w *wheel) unlink(s *Local) {
 	if t.next != nil {
 		t.next.timer.prev = t.prev
 	}
-	t.place, t.prev, t.next = outside, nil, nil
+	t.at, t.prev, t.next = outside, nil, nil
 }
 
 // turn looks at the sessions that are due. It runs on the goroutine of the clock,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"switchback/session"
+	"switchback/session/limit"
 	"switchback/transport/internal/guard"
 	"switchback/transport/internal/http1"
 )
@@ -84,6 +85,10 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		InboxTimeout:    o.InboxTimeout,
 		SessionLimit:    o.SessionLimit,
 		AddressLimit:    o.AddressLimit,
+		UserLimit:       o.UserLimit,
+		MessageRate:     limit.Rate{PerSecond: o.MessageRate, Burst: o.MessageBurst},
+		ByteRate:        limit.Rate{PerSecond: o.ByteRate, Burst: o.ByteBurst},
+		PublishRate:     limit.Rate{PerSecond: o.PublishRate, Burst: o.PublishBurst},
 		QueueLimit:      o.QueueLimit,
 		InboxLimit:      o.InboxLimit,
 		Opened:          e.opened,
@@ -174,7 +179,7 @@ func (e *Endpoint) closed(s *session.Local, err error) {
 	switch {
 	case errors.As(err, &panicked):
 		e.tell(slog.LevelError, "handler panicked", s, append(ending(s, err), "stack", string(panicked.Stack))...)
-	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck):
+	case errors.Is(err, session.ErrSlow), errors.Is(err, session.ErrStuck), errors.Is(err, session.ErrFast):
 		e.tell(slog.LevelWarn, "session closed", s, ending(s, err)...)
 	default:
 		e.tell(slog.LevelDebug, "session closed", s, ending(s, err)...)

@@ -114,6 +114,29 @@ type Options struct {
 	// address.
 	AddressLimit int
 
+	// UserLimit is the number of sessions of one user, whom an Opener names (503);
+	// nobody is no user. The default is no limit.
+	UserLimit int
+
+	// MessageRate is the number of messages a second that one session's client may
+	// send, in the long run, and MessageBurst how many at once, after silence: with
+	// more the session is closed (1008). The default is no limit; for MessageBurst it
+	// is MessageRate.
+	MessageRate  int
+	MessageBurst int
+
+	// ByteRate and ByteBurst are the same for the bytes of these messages: one that is
+	// larger than ByteBurst is always too much. The default is no limit; for
+	// ByteBurst it is ByteRate.
+	ByteRate  int `unit:"bytes"`
+	ByteBurst int `unit:"bytes"`
+
+	// PublishRate and PublishBurst are the same for the messages of all sessions of one
+	// user; nobody's sessions count by themselves. Who comes back has no new burst. The
+	// default is no limit; for PublishBurst it is PublishRate.
+	PublishRate  int
+	PublishBurst int
+
 	// QueueLimit is the number of bytes a client may leave unread; over it
 	// the session is closed (1013). A single message of any size passes when
 	// nothing waits before it. What many sessions hold together, as large
@@ -177,6 +200,9 @@ func (o Options) Complete() (Options, error) {
 	option.SetDefaults(&o)
 	o.ClientURL = cmp.Or(o.ClientURL, DefaultClientURL)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.MessageBurst = cmp.Or(o.MessageBurst, o.MessageRate)
+	o.ByteBurst = cmp.Or(o.ByteBurst, o.ByteRate)
+	o.PublishBurst = cmp.Or(o.PublishBurst, o.PublishRate)
 	return o, o.check()
 }
 
@@ -215,6 +241,14 @@ func (o Options) check() error {
 	}
 	if name, _ := option.Negative(o); name != "" {
 		return fmt.Errorf("transport: %s: must not be negative", name)
+	}
+	for _, r := range []struct {
+		name        string
+		rate, burst int
+	}{{"Message", o.MessageRate, o.MessageBurst}, {"Byte", o.ByteRate, o.ByteBurst}, {"Publish", o.PublishRate, o.PublishBurst}} {
+		if r.rate == 0 && r.burst > 0 {
+			return fmt.Errorf("transport: %sBurst: must have a %sRate with it", r.name, r.name)
+		}
 	}
 	return nil
 }

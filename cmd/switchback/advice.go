@@ -89,7 +89,10 @@ var advice = map[string][]string{
 		"accounts", "credentials", "login", "passcode", "password", "passwords", "users",
 	},
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
-		"auth", "authorize", "interceptors", "jwt", "roles", "rules", "security", "token",
+		"auth", "interceptors", "jwt", "token",
+	},
+	"rules, beside endpoints, list who may connect, subscribe and send: allow or deny to all, authenticated, anonymous, {role: admin} or {user: kim}": {
+		"acl", "authorize", "destination_matchers", "message_matchers", "permissions", "permit", "security",
 	},
 	"stomp.separator is / or .": {
 		"path_matcher", "path_separator",

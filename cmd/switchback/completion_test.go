@@ -19,7 +19,7 @@ func TestWordsAreCompleted(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"switchback ":                                   "bench completion serve version",
+		"switchback ":                                   "bench completion config serve version",
 		"switchback se":                                 "serve",
 		"switchback x":                                  "",
 		"switchback serve --log":                        "--log-format --log-level",

@@ -27,6 +27,7 @@ type config struct {
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
+	rules           rulesConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 	static          []staticConfig
 }
@@ -100,7 +101,7 @@ func (c *config) readFile(name string) error {
 
 // settings are the keys of a file in dir.
 func (c *config) settings(dir string) setting {
-	return mapping(map[string]setting{
+	keys := mapping(map[string]setting{
 		"addr":             scalar(&c.addr, addressKind),
 		"client_url":       scalar(&c.clientURL, clientURLKind),
 		"log_level":        scalar(&c.logLevel, levelKind),
@@ -115,9 +116,16 @@ func (c *config) settings(dir string) setting {
 		}),
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
+		"rules":     c.rules.settings(),
 		"endpoints": endpoints(&c.endpoints),
 		"static":    statics(&c.static, dir),
 	})
+	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
+		before := len(s.faults)
+		if keys.read(s, key, n); len(s.faults) == before {
+			c.rules.check(s, c.stomp.options.Separator)
+		}
+	}}
 }
 
 // certificate is a certificate with its chain and its key, in two PEM files.

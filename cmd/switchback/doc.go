@@ -2,6 +2,8 @@
 //
 //	switchback serve                     the test page, /echo and /broadcast
 //	switchback serve --config FILE       the endpoints that the file lists
+//	switchback config check FILE         whether the file is right, and what its rules say
+//	switchback config example            every key, with its default
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback version
 //	switchback completion bash|zsh|fish   what makes a shell complete these words
@@ -80,6 +82,27 @@
 // not given, let the largest frame through. What is seldom meant is a warning in
 // the log at start: apps, which have no functions here, and an endpoint that lets
 // every page publish ("*" or null in allowed_origins, say, and no logins).
+//
+// Rules say who may connect, subscribe and send, over STOMP and at other endpoints: see
+// [switchback/handler/rules]. The first that decides wins:
+//
+//	rules:
+//	  - {on: subscribe, to: "/alarm/{user}", allow: authenticated}
+//	  - {on: send, to: "/api/**", allow: {role: admin}}
+//	  - {deny: all}
+//
+// on is connect, subscribe or send, to an Ant pattern in which {user} is the caller's
+// name; either may be a list. Without to a rule is for every destination, without on
+// for subscribe and send. allow lets whom it names and refuses everybody else; deny refuses
+// whom it names and leaves everybody else to the rules that follow: all, authenticated,
+// anonymous, {role: admin} or {user: kim}, where role and user may be lists. The
+// destination of an endpoint without STOMP is its path: to open a session there is to
+// subscribe (403), a message is a send (1008).
+//
+// With rules, what none of them decides is refused, but for connect; so the last line
+// here only says so. {allow: all} in its place has clients subscribe to and publish what
+// they like, as in Spring. A subscription by pattern is allowed where all is that it
+// could receive. config check says what the rules of a file decide, and by which line.
 //
 // A file that lists no endpoints leaves the page, /echo and /broadcast as they
 // are without one. A file that lists some, or files, gets the page only with page:

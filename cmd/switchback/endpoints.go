@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"switchback/handler"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/transport"
@@ -80,13 +81,13 @@ func (e *endpointConfig) settings() setting {
 
 // pathSetting is where the endpoint is: one path or several.
 func (e *endpointConfig) pathSetting() setting {
-	var paths []string
-	all := oneOrMore(&paths, pathKind)
-	return setting{want: all.want, read: func(s *source, key string, n ast.Node) {
-		if all.read(s, key, n); len(paths) > 0 {
-			e.path, e.aliases = paths[0], append([]string(nil), paths[1:]...)
+	return oneOrMore(pathKind, func(path string, _ place) {
+		if e.path == "" {
+			e.path = path
+		} else {
+			e.aliases = append(e.aliases, path)
 		}
-	}}
+	})
 }
 
 // paths are where the endpoint is, its name first.
@@ -124,6 +125,7 @@ func shared(h session.Handler) func(*endpointConfig, parts) session.Opener {
 type parts struct {
 	hub    *handler.Hub
 	broker *stomp.Broker
+	rules  *rules.List
 	stomp  stompConfig
 }
 
@@ -142,6 +144,9 @@ func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (en
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
 	opener := handlers[e.handler](&e, from)
+	if from.rules != nil && e.handler != "stomp" { // whose broker has them
+		opener = from.rules.Guard(e.path, opener).Opener()
+	}
 	return implementations[e.implementation](prefixOf(e.path), opener, e.options)
 }
 

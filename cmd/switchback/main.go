@@ -22,6 +22,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // commands are the sub-commands, each with a file of its own.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
+	Config  configCommand  `cmd:"" help:"Check a configuration, or print an example of one."`
 	Bench   bench.Command  `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 

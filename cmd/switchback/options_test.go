@@ -46,6 +46,10 @@ func TestEveryOptionHasAKeyOfItsName(t *testing.T) {
 			case text == "":
 				text, want = "7", "7"
 			}
+			rate, isBurst := strings.CutSuffix(field.Name, "Burst")
+			if rate += "Rate"; isBurst { // and is nothing without it
+				text += ", " + snakeCase(rate) + ": 7"
+			}
 			var conf config
 			if err := readYAML("f", fmt.Appendf(nil, file, key, text), conf.settings("")); err != nil {
 				t.Error(err)
@@ -54,6 +58,9 @@ func TestEveryOptionHasAKeyOfItsName(t *testing.T) {
 			set := options(&conf)
 			if got := fmt.Sprint(set.FieldByIndex(field.Index)); got != want {
 				t.Errorf("%s: %s: %s is %s", key, text, field.Name, got)
+			}
+			if isBurst {
+				set.FieldByName(rate).SetZero()
 			}
 			if set.FieldByIndex(field.Index).SetZero(); !set.IsZero() {
 				t.Errorf("%s sets more than %s: %+v", key, field.Name, set)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/transport"
 	"switchback/web"
@@ -30,6 +31,7 @@ type server struct {
 	secure          bool
 	endpoints       []endpoint
 	hub             *handler.Hub
+	rules           *rules.List
 	broker          *stomp.Broker
 	serves          string // the endpoints and the page, for the line that says so
 	shutdownTimeout time.Duration
@@ -42,11 +44,15 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := conf.stomp.broker(hub, slogOf(log))
+	list, err := conf.rules.rules(conf.stomp.options.Separator)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{secure: conf.certificate != nil, hub: hub, broker: broker, shutdownTimeout: conf.shutdownTimeout, log: log}
+	broker, err := conf.stomp.broker(hub, list, slogOf(log))
+	if err != nil {
+		return nil, err
+	}
+	s := &server{secure: conf.certificate != nil, hub: hub, rules: list, broker: broker, shutdownTimeout: conf.shutdownTimeout, log: log}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
 		return nil, err
@@ -90,7 +96,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.broker, s.rules, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}

@@ -138,21 +138,27 @@ func list[T any](dst *[]T, k kind[T]) setting {
 	}}
 }
 
-// oneOrMore is a single value, or a list of them that is not empty.
-func oneOrMore[T any](dst *[]T, k kind[T]) setting {
-	items := list(dst, k)
+// oneOrMore is a single value, or a list of some, each of which add gets with its place.
+func oneOrMore[T any](k kind[T], add func(value T, at place)) setting {
+	each := func(k kind[T]) func(*source, string, ast.Node) {
+		return func(s *source, key string, n ast.Node) {
+			var value T
+			before := len(s.faults)
+			if s.read(key, n, scalar(&value, k)); len(s.faults) == before {
+				add(value, place{line(n), key})
+			}
+		}
+	}
 	want := k.want + ", or a list of those"
 	return setting{want: want, read: func(s *source, key string, n ast.Node) {
-		switch n := n.(type) {
-		case *ast.SequenceNode:
-			if len(n.Values) == 0 {
-				s.fault(line(n), "%s is empty; it must be %s", key, want)
-			}
-			items.read(s, key, n)
+		list, ok := n.(*ast.SequenceNode)
+		switch {
+		case ok && len(list.Values) == 0:
+			s.fault(line(n), "%s is empty; it must be %s", key, want)
+		case ok:
+			sequence("", each(k)).read(s, key, n)
 		default:
-			var value T
-			scalar(&value, kind[T]{want, k.parse}).read(s, key, n)
-			*dst = []T{value}
+			each(kind[T]{want, k.parse})(s, key, n)
 		}
 	}}
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session/option"
 	"switchback/transport"
@@ -128,9 +129,10 @@ var patternsKind = kind[int]{"a whole number from 1, or off", func(text string) 
 var wordKind = kind[string]{"a text that is not empty", func(text string) (string, bool) { return text, text != "" }}
 
 // broker makes the broker, with its topics on hub.
-func (c *stompConfig) broker(hub *handler.Hub, log *slog.Logger) (*stomp.Broker, error) {
+func (c *stompConfig) broker(hub *handler.Hub, list *rules.List, log *slog.Logger) (*stomp.Broker, error) {
 	o := c.options
 	o.Hub = hub
+	o.Rules = list
 	o.Logger = log
 	if c.logins != nil {
 		o.Login = stomp.Passwords(c.logins)
@@ -165,8 +167,8 @@ func (c *config) warn(log *zap.Logger) {
 			continue
 		}
 		served = true
-		if c.stomp.logins == nil && e.admitsAnyPage() {
-			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, or who may connect in stomp.logins",
+		if c.stomp.logins == nil && len(c.rules.list) == 0 && e.admitsAnyPage() {
+			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, who may connect in stomp.logins, or who may do what in rules",
 				zap.String("endpoint", e.where))
 		}
 	}

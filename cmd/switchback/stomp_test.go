@@ -175,7 +175,7 @@ func TestKeyThatIsMeantIsNamed(t *testing.T) {
 		"stomp: {user_destination_prefix: /me}":              "stomp.user_prefix is",
 		"stomp: {users: []}":                                 "stomp.logins lists",
 		"stomp: {user: a}":                                   "stomp.user_prefix is",
-		"stomp: {rules: []}":                                 "Login and Authorize",
+		"stomp: {rules: []}":                                 "it belongs at the top of the file, beside endpoints",
 		"stomp: {topic: [/topic]}":                           "did you mean topics?",
 		"stomp: {setUserPrefix: /me}":                        "did you mean user_prefix?",
 		"stomp: {message_size_limit: 1}":                     "stomp.frame_limit",

@@ -11,6 +11,7 @@ import (
 	"switchback/handler"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
+	"switchback/session/limit"
 	"switchback/session/memory"
 )
 
@@ -39,6 +40,7 @@ type Broker struct {
 	ids      atomic.Uint64
 
 	users    users
+	members  *limit.Users // nil: users have no limit
 	topics   topics
 	queues   queues
 	messages routes // of SEND
@@ -79,6 +81,9 @@ func New(o Options) (*Broker, error) {
 	b.kept = budget{&memory.Kept, &b.stats.Memory}
 	b.queued = budget{&memory.Queued, &b.stats.Memory}
 	b.received = budget{&memory.Received, &b.stats.Memory}
+	if o.UserLimit > 0 || o.PublishRate > 0 {
+		b.members = limit.NewUsers(o.UserLimit, limit.Rate{PerSecond: o.PublishRate, Burst: o.PublishBurst})
+	}
 	b.users.init(&b.stats.Clients)
 	b.topics.init(b)
 	b.queues.init(b)

@@ -8,6 +8,7 @@ import (
 
 	"switchback/handler/stomp/frame"
 	"switchback/session"
+	"switchback/session/limit"
 )
 
 // A Client is the peer of a session that speaks STOMP, as CONNECT has left it.
@@ -62,6 +63,7 @@ type conn struct {
 	asked        bool           // the application by SUBSCRIBE, which leaves no subscription
 	followed     bool           // a topic
 	transactions *transactions
+	member       *limit.User // nil: users have no limit, or it is not connected
 	pulse        pulse
 	phase        atomic.Uint32
 
@@ -120,6 +122,7 @@ func (c *conn) release() []*subscription {
 	c.decoder = nil
 	c.broker.received.give(c.held)
 	c.held = 0
+	c.leaveUser()
 	c.rollback()
 	return c.leaveAll()
 }

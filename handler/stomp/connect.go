@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"switchback/handler/rules"
 	"switchback/handler/stomp/frame"
 )
 
@@ -19,6 +20,12 @@ func (c *conn) connect(f *frame.Frame) error {
 		}
 	}
 	if err := c.login(f.Headers); err != nil {
+		return err
+	}
+	if err := c.checkRules(rules.Connect, ""); err != nil {
+		return err
+	}
+	if err := c.joinUser(); err != nil {
 		return err
 	}
 	c.client.Version = version

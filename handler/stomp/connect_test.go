@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"switchback/handler/rules"
 	"switchback/session"
 )
 
@@ -404,12 +405,15 @@ func TestSubprotocols(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
+	dotted := mustRules(t, []rules.Rule{{}}, rules.Options{Separator: "."})
 	for _, c := range []struct {
 		o    Options
 		want string
 	}{
 		{Options{FrameLimit: -1}, `stomp: FrameLimit is "-1"; it must not be negative`},
 		{Options{PatternLimit: -2}, `stomp: PatternLimit is "-2"; it must be -1 or more`},
+		{Options{PublishBurst: 3}, `stomp: PublishBurst is "3"; it must have a PublishRate with it`},
+		{Options{Rules: dotted}, `stomp: Rules is "."; it must have the Separator of these options, "/"`},
 		{Options{UserPrefix: "user"}, `stomp: UserPrefix is "user"; it must begin with /, be more than that, and no pattern: /user, say`},
 		{Options{UserPrefix: "/"}, `stomp: UserPrefix is "/"; it must begin with /, be more than that, and no pattern: /user, say`},
 	} {

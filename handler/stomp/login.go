@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 
+	"switchback/handler/rules"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -33,8 +34,20 @@ func (c *conn) refused(err error) error {
 	return &e
 }
 
-// authorize asks the hook.
+// checkRules asks the rules.
+func (c *conn) checkRules(on rules.Action, destination string) error {
+	v := c.broker.options.Rules.Check(c.client.Identity, on, destination)
+	if v.Allowed {
+		return nil
+	}
+	return &Error{Message: notAccepted, Body: "Access Denied", Err: v.Err(on, destination), counter: &c.broker.stats.Refused}
+}
+
+// authorize asks the rules and the hook.
 func (c *conn) authorize(f *frame.Frame, destination string) error {
+	if err := c.checkRules(c.ruled(f.Command, destination)); err != nil {
+		return err
+	}
 	if c.broker.options.Authorize == nil {
 		return nil
 	}
@@ -42,6 +55,18 @@ func (c *conn) authorize(f *frame.Frame, destination string) error {
 		return c.refused(err)
 	}
 	return nil
+}
+
+// ruled is what the rules see of a SEND or SUBSCRIBE: there is one name for what is sent
+// to the client itself.
+func (c *conn) ruled(command frame.Command, destination string) (rules.Action, string) {
+	if command == frame.Send {
+		return rules.Send, destination
+	}
+	if rest, id, ok := c.broker.cutSession(destination); ok && id == c.client.ID {
+		destination = c.broker.options.UserPrefix + rest
+	}
+	return rules.Subscribe, destination
 }
 
 // Passwords returns a LoginFunc for a table of passwords by user: the login

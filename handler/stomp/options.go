@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/handler/rules"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 	"switchback/session/option"
@@ -77,13 +78,21 @@ type Options struct {
 	// accepts everybody.
 	Login LoginFunc
 
-	// Authorize decides over a client's SEND and SUBSCRIBE. An error ends the
+	// Rules decide over CONNECT, when Login has said who it is, and over a client's SEND
+	// and SUBSCRIBE, by the destination that it names: see package rules. The destination of
+	// a SUBSCRIBE that stands for what is sent to the client's own session, as
+	// /queue/x-user<session>, is /user/queue/x to them. Their Separator must be the
+	// broker's. The default allows all: then every client may publish to topics and users.
+	Rules *rules.List
+
+	// Authorize decides over a client's SEND and SUBSCRIBE that Rules allow. An error ends the
 	// session: an *Error with its own text. The default allows all.
 	//
 	// The destination of a SUBSCRIBE may be a pattern, which gets what is sent
 	// to destinations that it does not name: /topic/secre? that of
 	// /topic/secret. A function that guards single topics has to refuse
-	// patterns, which have one of "*?{", or PatternLimit has to. A destination
+	// patterns, which have one of "*?{", or PatternLimit has to; Rules see to that
+	// themselves. A destination
 	// of the application has no empty segments here: /app//x is refused before.
 	Authorize func(c *Client, command frame.Command, destination string) error
 
@@ -165,6 +174,17 @@ type Options struct {
 	TransactionFrameLimit int `default:"1000"`
 	TransactionByteLimit  int `default:"1MiB" unit:"bytes"`
 
+	// UserLimit is the number of sessions of one user that may be connected. The default
+	// is no limit; nobody is no user.
+	UserLimit int
+
+	// PublishRate is the number of SENDs a second that a user may make, in the long run
+	// and from all sessions of this node, and PublishBurst how many at once, after
+	// silence; nobody's sessions count by themselves. Those of a transaction count when
+	// it is committed. The default is no limit; for PublishBurst it is PublishRate.
+	PublishRate  int
+	PublishBurst int
+
 	// QueueCountLimit is the number of queues. The default is 10,000.
 	QueueCountLimit int `default:"10000"`
 
@@ -204,6 +224,7 @@ func (o Options) Complete() (Options, error) {
 	o.defaultPrefixes()
 	o.BodyLimit = cmp.Or(o.BodyLimit, o.FrameLimit)
 	o.HeaderLimit = cmp.Or(o.HeaderLimit, min(16<<10, o.FrameLimit))
+	o.PublishBurst = cmp.Or(o.PublishBurst, o.PublishRate)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return o, o.check()
 }
@@ -215,6 +236,12 @@ func (o Options) check() error {
 	}
 	if o.PatternLimit < -1 {
 		return &OptionError{"PatternLimit", -1, strconv.Itoa(o.PatternLimit), "be -1 or more"}
+	}
+	if o.PublishRate == 0 && o.PublishBurst > 0 {
+		return &OptionError{"PublishBurst", -1, strconv.Itoa(o.PublishBurst), "have a PublishRate with it"}
+	}
+	if o.Rules != nil && o.Rules.Separator() != o.Separator {
+		return &OptionError{"Rules", -1, o.Rules.Separator(), "have the Separator of these options, " + strconv.Quote(o.Separator)}
 	}
 	return o.checkPrefixes()
 }

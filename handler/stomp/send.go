@@ -36,6 +36,9 @@ func appendForwarded(dst, h frame.Headers) frame.Headers {
 // sendMessage answers SEND.
 func (c *conn) sendMessage(f *frame.Frame) error {
 	b := c.broker
+	if err := c.checkRate(); err != nil {
+		return err
+	}
 	destination := f.Headers.Value("destination")
 	if destination == "" {
 		return c.drop(f, "Missing header 'destination'")

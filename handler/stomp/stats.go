@@ -23,9 +23,11 @@ type Stats struct {
 
 	Errors            atomic.Int64 // ERROR frames: all that follow, and what else a client may not do
 	Broken            atomic.Int64 // frames that are not STOMP
-	Refused           atomic.Int64 // CONNECT, SEND and SUBSCRIBE that a hook or the user table refused
+	Refused           atomic.Int64 // CONNECT, SEND and SUBSCRIBE that Rules, a hook or the user table refused
 	Silent            atomic.Int64 // clients without heart-beat
 	FrameLimit        atomic.Int64 // frames over a limit
+	UserLimit         atomic.Int64 // CONNECT over UserLimit
+	PublishRate       atomic.Int64 // SEND over PublishRate
 	SubscriptionLimit atomic.Int64 // SUBSCRIBE over SubscriptionLimit or PatternLimit
 	DestinationLimit  atomic.Int64 // SEND and SUBSCRIBE with a destination over DestinationLimit
 	TransactionLimit  atomic.Int64 // BEGIN or a frame over a limit of transactions

@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -112,4 +113,35 @@ func (b *Broker) Subscriptions(match func(Subscription) bool) []Subscription {
 		}
 	}
 	return found
+}
+
+// joinUser counts the session in with its user.
+func (c *conn) joinUser() error {
+	b := c.broker
+	if b.members == nil {
+		return nil
+	}
+	if c.member = b.members.Join(c.client.User()); c.member == nil {
+		message := fmt.Sprintf("The limit of %d sessions of a user has been reached", b.options.UserLimit)
+		return &Error{Message: message, counter: &b.stats.UserLimit}
+	}
+	return nil
+}
+
+// leaveUser counts the session out.
+func (c *conn) leaveUser() {
+	if c.member != nil {
+		c.broker.members.Leave(c.member)
+		c.member = nil
+	}
+}
+
+// checkRate refuses a SEND that is one too many of its user's.
+func (c *conn) checkRate() error {
+	b := c.broker
+	if c.member == nil || b.members.Take(c.member, 1) {
+		return nil
+	}
+	message := fmt.Sprintf("The limit of %d messages a second has been exceeded", b.options.PublishRate)
+	return &Error{Message: message, counter: &b.stats.PublishRate}
 }

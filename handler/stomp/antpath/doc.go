@@ -14,5 +14,5 @@
 // they have no lookaround, and none takes for ever.
 //
 // pattern.go has how patterns are parsed, match.go how they match, compare.go which goes
-// first.
+// first, relate.go which covers or overlaps another.
 package antpath

@@ -18,7 +18,7 @@ func (p *Pattern) Match(path string) (values []string, ok bool) {
 	if last < 0 || p.segments[last].kind == deep || ends == strings.HasSuffix(p.text, p.separator) {
 		return matchSegments(p.segments, parts)
 	}
-	if ends && p.segments[last].text == "*" { // an empty last segment
+	if ends && p.segments[last].kind == glob && p.segments[last].text == "*" { // an empty last segment
 		return matchSegments(p.segments[:last], parts)
 	}
 	return nil, false

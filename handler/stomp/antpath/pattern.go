@@ -14,7 +14,11 @@ type Pattern struct {
 	segments  []segment
 	variables []string // names, in order
 	open      openness
+	bound     binding
 }
+
+// A binding is a variable that stands for a text: see Bind.
+type binding struct{ name, value string }
 
 type segmentKind uint8
 
@@ -75,7 +79,22 @@ func (p *Pattern) Base() string {
 // Parse parses a pattern of the application's. Regular expressions are Go's; an error is
 // of one of them, or of a brace that is not closed.
 func Parse(text, separator string) (*Pattern, error) {
-	p := &Pattern{text: text, separator: separator}
+	return parse(text, separator, binding{})
+}
+
+// Bind returns the pattern with a value in place of a variable that has no expression. The
+// value stands for itself, whatever it holds. It is false where no path can match: the
+// value is empty, or has the separator.
+func (p *Pattern) Bind(name, value string) (*Pattern, bool) {
+	if value == "" || strings.Contains(value, p.separator) {
+		return nil, false
+	}
+	bound, err := parse(p.text, p.separator, binding{name, value})
+	return bound, err == nil
+}
+
+func parse(text, separator string, bound binding) (*Pattern, error) {
+	p := &Pattern{text: text, separator: separator, bound: bound}
 	for part := range strings.SplitSeq(text, separator) {
 		if part == "" {
 			continue
@@ -99,6 +118,9 @@ func (p *Pattern) parseSegment(part string) (segment, error) {
 	case strings.IndexByte(part, '{') < 0:
 		p.open.glob(part)
 		return segment{kind: glob, text: part}, nil
+	}
+	if variable := "{" + p.bound.name + "}"; p.bound.name != "" && !strings.ContainsAny(strings.ReplaceAll(part, variable, ""), "*?{") {
+		return segment{kind: literal, text: strings.ReplaceAll(part, variable, p.bound.value)}, nil
 	}
 	if part[0] == '{' && closing(part) == len(part)-1 && !strings.ContainsAny(part[1:], "{:") {
 		p.variables = append(p.variables, part[1:len(part)-1])
@@ -129,6 +151,11 @@ func (p *Pattern) parseExpression(part string) (segment, error) {
 				return segment{}, fmt.Errorf("%q: a brace is not closed", part)
 			}
 			name, expr, ok := strings.Cut(part[i+1:i+n], ":")
+			if !ok && name == p.bound.name && name != "" {
+				b.WriteString(regexp.QuoteMeta(p.bound.value))
+				i += n + 1
+				continue
+			}
 			if !ok {
 				expr = ".*"
 			}
