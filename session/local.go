@@ -44,8 +44,9 @@ type Local struct {
 	mu            sync.Mutex // guards the rest
 	needsWake     bool       // Next gave all there was: the receiver waits for Wake
 	heartbeatDue  bool
-	busy          bool // the handler is being called
-	onCloseCalled bool // or it is being called
+	busy          bool  // the handler is being called
+	onCloseCalled bool  // or it is being called
+	transport     uint8 // index of its counters; not changed
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
 	counted       int      // bytes that are counted as held
@@ -60,9 +61,10 @@ type Local struct {
 // what it needs of Local: a broadcast goes through the memory of all its sessions.
 type conversation struct {
 	state     state
-	openSent  bool // the open frame has been taken
-	closeSent bool // the close frame has been taken
-	fetched   bool // something queued has been taken since the session began to close
+	openSent  bool   // the open frame has been taken
+	closeSent bool   // the close frame has been taken
+	fetched   bool   // something queued has been taken since the session began to close
+	opened    uint32 // seconds after its registry; not changed
 	queue     queue
 	inbox     *inbox // nil while nothing waits
 
@@ -86,6 +88,11 @@ type sessionContext struct {
 
 func (s *Local) ID() string  { return s.registry.name(s.number) }
 func (s *Local) Peer() *Peer { return &s.peer }
+
+// Opened is when the session was opened, to a second.
+func (s *Local) Opened() time.Time {
+	return s.registry.wheel.start.Add(time.Duration(s.opened) * time.Second)
+}
 
 // lockOpen locks s.mu if the session is open; otherwise it returns ErrClosed,
 // without the lock.
@@ -156,6 +163,7 @@ func (s *Local) made() context.Context {
 // setClosing makes an open session closing. s.mu is held.
 func (s *Local) setClosing(end *CloseError) effects {
 	s.state, s.end, s.heartbeatDue = closing, end, false
+	s.registry.stats.Closed.add(end.Code)
 	s.idleSince = s.registry.wheel.now()
 	s.takeInbox()
 	if s.context != nil {
@@ -259,6 +267,7 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 		p.Bytes = s.framing.AppendClose(p.Bytes, s.end.Code, s.end.Reason)
 		return CloseFrame
 	case s.heartbeatDue:
+		s.tally().heartbeats.Add(1)
 		p.Bytes = append(p.Bytes, s.framing.Heartbeat...)
 		return HeartbeatFrame
 	}

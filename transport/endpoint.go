@@ -93,6 +93,9 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 // Stats are the endpoint's counters.
 func (e *Endpoint) Stats() *Stats { return &e.stats }
 
+// Traffic is what has passed over each of the endpoint's transports that had sessions.
+func (e *Endpoint) Traffic() []session.Traffic { return e.registry.Traffic() }
+
 // Sessions returns the sessions that live now, in no order: also those that have closed
 // less than the disconnect delay ago.
 func (e *Endpoint) Sessions() []session.Session {
