@@ -70,7 +70,7 @@ type shard struct {
 // only rise. Tags say so to package web/admin, which makes metrics of the fields.
 type Stats struct {
 	Sessions atomic.Int64 `metric:"gauge"`              // that live now, those included that have closed less than the disconnect delay ago
-	Memory   atomic.Int64 `metric:"gauge" unit:"bytes"` // in all queues and inboxes now, without the first 512 of each session
+	Memory   atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes in all queues and inboxes now, without the first 512 of each session
 	Opened   atomic.Int64 // sessions opened
 	Closed   Codes        // sessions closed, by close code
 	Refused  atomic.Int64 // sessions refused for a limit, or while shutting down
@@ -78,8 +78,8 @@ type Stats struct {
 	Stuck    atomic.Int64 // sessions closed at InboxTimeout: their handlers did not end
 	Full     atomic.Int64 // messages refused at the limit of package memory: from clients of busy handlers, and to clients
 
-	SessionLimit atomic.Int64 // of those refused: for SessionLimit
-	AddressLimit atomic.Int64 // of those refused: for AddressLimit
+	SessionLimit atomic.Int64 // sessions refused for SessionLimit, as Refused counts, too
+	AddressLimit atomic.Int64 // sessions refused for AddressLimit, as Refused counts, too
 }
 
 // NewRegistry returns a registry of sessions that opener opens.

@@ -11,12 +11,12 @@ import (
 // asked for.
 type Traffic struct {
 	Transport     string // Peer.Transport
-	Sessions      int64  `metric:"gauge"` // that live now, as Stats.Sessions
+	Sessions      int64  `metric:"gauge"` // that live now
 	Opened        int64  // sessions opened
 	Received      int64  // messages from clients
-	ReceivedBytes int64  `unit:"bytes"` // of those messages
+	ReceivedBytes int64  `unit:"bytes"` // bytes of messages from clients
 	Sent          int64  // messages queued for clients
-	SentBytes     int64  `unit:"bytes"` // of those messages, encoded
+	SentBytes     int64  `unit:"bytes"` // bytes of messages queued for clients, encoded
 	Heartbeats    int64  // heartbeats sent
 }
 

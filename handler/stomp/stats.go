@@ -13,7 +13,7 @@ type Stats struct {
 	Subscriptions atomic.Int64 `metric:"gauge"`              // of clients
 	Queues        atomic.Int64 `metric:"gauge"`              // with messages or subscribers
 	Queued        atomic.Int64 `metric:"gauge"`              // messages in queues, the unacknowledged included
-	Memory        atomic.Int64 `metric:"gauge" unit:"bytes"` // of queues, transactions, subscriptions and incomplete frames
+	Memory        atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes of queues, transactions, subscriptions and incomplete frames
 
 	Connects atomic.Int64 // clients that CONNECTED
 	Frames   atomic.Int64 // from clients
