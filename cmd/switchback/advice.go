@@ -16,6 +16,12 @@ var advice = map[string][]string{
 	"tls, beside endpoints, has cert and key": {
 		"https", "ssl",
 	},
+	"admin, beside endpoints, has addr, where /metrics and /healthz are, too, and token_file": {
+		"actuator", "admin_addr", "health", "management", "metrics", "prometheus",
+	},
+	"admin.token_file names the file that holds the token of the admin listener; stomp.logins lists who may connect": {
+		"token",
+	},
 	"endpoints is a list, each with a path and a handler": {
 		"add_endpoint", "endpoint",
 	},
@@ -86,7 +92,7 @@ var advice = map[string][]string{
 		"accounts", "credentials", "login", "passcode", "password", "passwords", "users",
 	},
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
-		"auth", "authorize", "interceptors", "jwt", "roles", "rules", "security", "token",
+		"auth", "authorize", "interceptors", "jwt", "roles", "rules", "security",
 	},
 	"stomp.separator is / or .": {
 		"path_matcher", "path_separator",

@@ -26,6 +26,7 @@ type config struct {
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
+	admin           adminConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 }
 
@@ -111,6 +112,7 @@ func (c *config) settings(dir string) setting {
 		}),
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
+		"admin":     c.admin.settings(dir),
 		"endpoints": endpoints(&c.endpoints),
 	})
 }

@@ -21,9 +21,12 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // commands are the sub-commands, each with a file of its own.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
-	Bench   bench.Command  `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" help:"Serve SockJS endpoints."`
+	Publish    publishCommand    `cmd:"" help:"Publish a message by a server's admin listener."`
+	Sessions   sessionsCommand   `cmd:"" help:"List the sessions of a server."`
+	Disconnect disconnectCommand `cmd:"" help:"Close sessions of a server."`
+	Bench      bench.Command     `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // A usageError is an option that cannot be what it was said to be.

@@ -39,6 +39,7 @@ func belongs(name string) string {
 		{"under stomp, beside endpoints", root["stomp"].keys},
 		{"under http, beside endpoints", root["http"].keys},
 		{"under tls, beside endpoints", root["tls"].keys},
+		{"under admin, beside endpoints", root["admin"].keys},
 	} {
 		for key := range m.keys {
 			if fold(key) == fold(name) {
