@@ -32,10 +32,10 @@ type tally struct {
 	_                    [8]byte
 }
 
-// tallies are the counters of one transport.
+// tallies are the counters of one transport. The tallies come first: so each begins a line.
 type tallies struct {
-	transport string
 	all       [64]tally
+	transport string
 }
 
 // maxTransports is how many transports are counted apart; the last is all others.

@@ -18,7 +18,6 @@ import (
 // its methods may be called from any goroutine.
 type Endpoint struct {
 	service
-	prefix string
 	cors   func(w http.ResponseWriter, r *http.Request)
 	iframe page
 	routes map[string]*route // by their path in the URL table
@@ -34,6 +33,8 @@ type service struct {
 	taker    *http1.Taker // of connections
 	guard    *Guard
 	flusher  flusher
+	attempts *attempts
+	prefix   string
 	stats    Stats
 }
 
@@ -67,8 +68,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		return nil, err
 	}
 	e := &Endpoint{
-		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: guard},
-		prefix:  prefix,
+		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: guard, attempts: newAttempts(), prefix: prefix},
 		cors:    newCORS(),
 		iframe:  iframePage(o.ClientURL),
 		routes:  routesFor(o.DisabledTransports),

@@ -4,13 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"switchback/handler"
+	"switchback/session"
 	"switchback/session/memory"
+	"switchback/transport"
 )
 
 // Each request is made with what stands in its row, and answered so. "*" in an answer
@@ -355,6 +360,53 @@ func TestSessionsAreListedInPages(t *testing.T) {
 	}
 }
 
+// A user is who has opened the session, whatever it speaks. Those that have closed are not
+// listed while they wait to be forgotten.
+func TestUserWhoHasOpenedTheSession(t *testing.T) {
+	var e *transport.Endpoint
+	s := open(t, func(o *Options) {
+		var err error
+		if e, err = transport.NewEndpoint("/own", known{session.Shared(handler.Echo{})}, transport.Options{Logger: o.Logger}); err != nil {
+			t.Fatal(err)
+		}
+		o.Endpoints["/own"] = e
+	})
+	server := httptest.NewServer(e)
+	defer server.Close()
+	defer e.Shutdown(context.Background())
+	poll := func() string {
+		answer, err := server.Client().Post(server.URL+"/own/000/key/xhr", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		return string(text)
+	}
+	if got := poll(); got != "o\n" {
+		t.Fatalf("got %q", got)
+	}
+	if _, got := s.ask("GET", "/api/sessions?user=carl", ""); !strings.Contains(got, `"endpoint":"/own","transport":"xhr-polling","address":"127.0.0.1","user":"carl"`) || strings.Contains(got, "key") {
+		t.Errorf("got %s", got)
+	}
+	if _, got := s.ask("POST", "/api/disconnect", `{"user":"carl","code":4001,"reason":"bye"}`); got != `{"closed":1}`+"\n" {
+		t.Errorf("got %s", got)
+	}
+	if _, got := s.ask("GET", "/api/sessions", ""); got != `{"sessions":[]}`+"\n" {
+		t.Errorf("got %s", got)
+	}
+	if got := poll(); got != `c[4001,"bye"]`+"\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// known is an Opener whose sessions are all carl's.
+type known struct{ session.Opener }
+
+func (known) Authenticate(*http.Request) (*session.Identity, error) {
+	return &session.Identity{User: "carl"}, nil
+}
+
 func TestTopicsAreListedInPages(t *testing.T) {
 	s := open(t, nil)
 	s.stomp("ann", "a", "/topic/b", "/topic/*", "/user/queue/x")
@@ -437,7 +489,10 @@ func TestAddressOfOthersNeedsAToken(t *testing.T) {
 
 func TestDestinationOfTwoIsRefused(t *testing.T) {
 	s := open(t, nil)
-	if _, err := New(Options{Broker: s.broker, Topics: []string{"/topic/chat"}}); err == nil || !strings.Contains(err.Error(), `"/topic/chat" is the topic of a broadcast and a destination of STOMP`) {
+	if _, err := New(Options{Hub: s.options.Hub, Broker: s.broker, Topics: []string{"/topic/chat"}}); err == nil || !strings.Contains(err.Error(), `"/topic/chat" is the topic of a broadcast and a destination of STOMP`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := New(Options{Topics: []string{"/chat"}}); err == nil || err.Error() != "admin: Topics: need Hub, too" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := New(Options{BodyLimit: -1}); err == nil || err.Error() != "admin: BodyLimit: must not be negative" {

@@ -148,7 +148,7 @@ type endpointsCollector struct {
 	endpoints map[string]*transport.Endpoint
 
 	sessions, endpoint, traffic []metric
-	closed                      *prometheus.Desc
+	closed, fallbacks           *prometheus.Desc
 }
 
 func endpointMetrics(endpoints map[string]*transport.Endpoint) prometheus.Collector {
@@ -159,12 +159,15 @@ func endpointMetrics(endpoints map[string]*transport.Endpoint) prometheus.Collec
 		endpoint:  metricsOf[transport.Stats](prefix, "endpoint"),
 		traffic:   metricsOf[session.Traffic]("switchback_transport_", "endpoint", "transport"),
 		closed:    prometheus.NewDesc(prefix+"closed_total", helpOf(reflect.TypeFor[session.Stats](), "Closed"), []string{"endpoint", "code"}, nil),
+		fallbacks: prometheus.NewDesc(prefix+"fallbacks_total", "Clients that went from one transport to the next before a session began for them, "+
+			"as guessed: the server refused the first, or it opened a session and the client has given up.", []string{"endpoint", "from", "to", "how"}, nil),
 	}
 }
 
 func (c *endpointsCollector) Describe(out chan<- *prometheus.Desc) {
 	describe(out, c.sessions, c.endpoint, c.traffic)
 	out <- c.closed
+	out <- c.fallbacks
 }
 
 func (c *endpointsCollector) Collect(out chan<- prometheus.Metric) {
@@ -174,6 +177,13 @@ func (c *endpointsCollector) Collect(out chan<- prometheus.Metric) {
 		collect(out, c.endpoint, stats, path)
 		for code, n := range stats.Closed.All() {
 			out <- prometheus.MustNewConstMetric(c.closed, prometheus.CounterValue, float64(n), path, code)
+		}
+		for _, f := range e.Fallbacks() {
+			how := "given_up"
+			if f.Refused {
+				how = "refused"
+			}
+			out <- prometheus.MustNewConstMetric(c.fallbacks, prometheus.CounterValue, float64(f.Count), path, f.From, f.To, how)
 		}
 		for _, t := range e.Traffic() {
 			collect(out, c.traffic, &t, path, t.Transport)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -90,6 +91,9 @@ func New(o Options) (*Server, error) {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.Registry = cmp.Or(o.Registry, prometheus.NewRegistry())
 	s := &Server{options: o, log: o.Logger, token: sha256.Sum256([]byte(o.Token)), topics: make(map[string]bool)}
+	if len(o.Topics) > 0 && o.Hub == nil {
+		return nil, errors.New("admin: Topics: need Hub, too")
+	}
 	for _, topic := range o.Topics {
 		if o.Broker != nil && o.Broker.Sends(topic) {
 			return nil, fmt.Errorf("admin: %q is the topic of a broadcast and a destination of STOMP: choose another path for the one, or another prefix for the other", topic)

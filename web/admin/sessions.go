@@ -72,6 +72,7 @@ func (s *Server) sessions(r *http.Request) (any, *client.Failure) {
 		for _, x := range e.Sessions() {
 			switch id := x.ID(); {
 			case id <= query.Get("after"):
+			case closing(x):
 			case query.Has("transport") && query.Get("transport") != x.Peer().Transport:
 			case query.Has("user") && !s.belongs(x, query.Get("user")):
 			default:
@@ -85,6 +86,12 @@ func (s *Server) sessions(r *http.Request) (any, *client.Failure) {
 		answer.Sessions = append(answer.Sessions, s.describeSession(l))
 	}
 	return answer, nil
+}
+
+// closing tells whether a session has closed, and is only not forgotten.
+func closing(x session.Session) bool {
+	l, ok := x.(interface{ Closing() bool })
+	return ok && l.Closing()
 }
 
 func (s *Server) describeSession(l listed) client.Session {
