@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -116,6 +118,9 @@ func decode(text []byte, dst any) *client.Error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return wrong("body", "The body is no JSON, or not all of it.")
 	}
+	if of, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return wrong("body", "%s is no %s; it must be.", cmp.Or(strings.TrimPrefix(of.Field, "Publication."), "The body"), kindOf(of.Type))
+	}
 	if err != nil {
 		return wrong("body", "The body is not what it should be: %s.", strings.TrimPrefix(err.Error(), "json: "))
 	}
@@ -123,6 +128,19 @@ func decode(text []byte, dst any) *client.Error {
 		return wrong("body", "The body goes on after its JSON.")
 	}
 	return nil
+}
+
+// kindOf is what JSON has for a type of ours.
+func kindOf(t reflect.Type) string {
+	switch {
+	case t.Kind() == reflect.Int:
+		return "whole number"
+	case t.Kind() == reflect.String, t == reflect.TypeFor[[]byte]():
+		return "text"
+	case t.Kind() == reflect.Slice:
+		return "list"
+	}
+	return "object"
 }
 
 // unsent is the refusal of a message that could not be sent.
