@@ -48,6 +48,6 @@
 // From a Local down: local.go has a session's states. A change of them fills effects,
 // which effects.go carries out once the lock is free. inbox.go calls the handler,
 // send.go fills the queue of queue.go, rates.go has how fast a client may send, memory.go
-// counts both, and wheel.go tells when a
+// counts both, traffic.go what has passed, and wheel.go tells when a
 // session is due. How much may be held for clients is package session/memory's.
 package session

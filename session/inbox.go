@@ -93,6 +93,7 @@ func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) erro
 		s.unlock(effects{})
 		return err
 	}
+	s.countReceived(data)
 	if s.busy {
 		s.unlock(s.enqueue(kind, data))
 		return nil
@@ -104,6 +105,16 @@ func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) erro
 	}
 	s.run()
 	return nil
+}
+
+func (s *Local) countReceived(data [][]byte) {
+	size := 0
+	for _, d := range data {
+		size += len(d)
+	}
+	t := s.tally()
+	t.received.Add(int64(len(data)))
+	t.receivedBy.Add(int64(size))
 }
 
 // enqueue copies messages into the inbox. s.mu is held.

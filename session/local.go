@@ -45,9 +45,10 @@ type Local struct {
 	mu            sync.Mutex // guards the rest
 	needsWake     bool       // Next gave all there was: the receiver waits for Wake
 	heartbeatDue  bool
-	busy          bool // the handler is being called
-	onCloseCalled bool // or it is being called
-	opened        age  // not changed
+	busy          bool  // the handler is being called
+	onCloseCalled bool  // or it is being called
+	transport     uint8 // index of its counters; not changed
+	opened        age   // not changed
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
 	counted       int      // bytes that are counted as held
@@ -99,6 +100,9 @@ func (s *Local) Age() time.Duration {
 
 func (s *Local) ID() string  { return s.registry.name(s.number) }
 func (s *Local) Peer() *Peer { return &s.peer }
+
+// Opened is when the session was opened, to 10 ms.
+func (s *Local) Opened() time.Time { return time.Now().Add(-s.Age()) }
 
 // lockOpen locks s.mu if the session is open; otherwise it returns ErrClosed,
 // without the lock.
@@ -169,6 +173,7 @@ func (s *Local) made() context.Context {
 // setClosing makes an open session closing. s.mu is held.
 func (s *Local) setClosing(end *CloseError) effects {
 	s.state, s.end, s.heartbeatDue = closing, end, false
+	s.registry.stats.Closed.add(end.Code)
 	s.idleSince = s.registry.wheel.now()
 	s.takeInbox()
 	if s.context != nil {
@@ -272,6 +277,7 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 		p.Bytes = s.framing.AppendClose(p.Bytes, s.end.Code, s.end.Reason)
 		return CloseFrame
 	case s.heartbeatDue:
+		s.tally().heartbeats.Add(1)
 		p.Bytes = append(p.Bytes, s.framing.Heartbeat...)
 		return HeartbeatFrame
 	}

@@ -57,6 +57,7 @@ type Registry struct {
 	number   atomic.Uint64 // the last session's
 	draining atomic.Bool
 	stats    Stats
+	traffic  traffic
 
 	shards    [64]shard
 	addresses struct {
@@ -73,17 +74,21 @@ type shard struct {
 }
 
 // Stats are a registry's counters, which are its own to change. All but the first two
-// only rise.
+// only rise. Tags say so to package web/admin, which makes metrics of the fields.
 type Stats struct {
-	Sessions atomic.Int64 // that live now, those included that have closed less than the disconnect delay ago
-	Memory   atomic.Int64 // bytes in all queues and inboxes now, without the first 512 of each session
+	Sessions atomic.Int64 `metric:"gauge"`              // that live now, those included that have closed less than the disconnect delay ago
+	Memory   atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes in all queues and inboxes now, without the first 512 of each session
 	Opened   atomic.Int64 // sessions opened
+	Closed   Codes        // sessions closed, by close code
 	Refused  atomic.Int64 // sessions refused for a limit, or while shutting down
 	Slow     atomic.Int64 // sessions closed at QueueLimit: their clients did not read
 	Stuck    atomic.Int64 // sessions closed at InboxTimeout: their handlers did not end
 	Crowded  atomic.Int64 // sessions refused for UserLimit, which are among those Refused
 	Fast     atomic.Int64 // sessions closed at MessageRate, ByteRate or PublishRate: their clients sent too much
 	Full     atomic.Int64 // messages refused at the limit of package memory: from clients of busy handlers, and to clients
+
+	SessionLimit atomic.Int64 // sessions refused for SessionLimit, as Refused counts, too
+	AddressLimit atomic.Int64 // sessions refused for AddressLimit, as Refused counts, too
 }
 
 // NewRegistry returns a registry of sessions that opener opens.
@@ -179,7 +184,7 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 		return nil, err
 	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), rates: limits,
+		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), rates: limits, transport: g.traffic.index(peer.Transport),
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
 	if known = g.insert(s); !known {
@@ -200,6 +205,7 @@ func (g *Registry) admit(peer *Peer) error {
 	}
 	if g.stats.Sessions.Add(1) > int64(g.config.SessionLimit) {
 		g.stats.Sessions.Add(-1)
+		g.stats.SessionLimit.Add(1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions"}
 	}
 	if g.config.AddressLimit == 0 {
@@ -211,6 +217,7 @@ func (g *Registry) admit(peer *Peer) error {
 	n := g.addresses.sessions[network]
 	if n >= g.config.AddressLimit {
 		g.stats.Sessions.Add(-1)
+		g.stats.AddressLimit.Add(1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions from this address"}
 	}
 	g.addresses.sessions[network] = n + 1
@@ -247,7 +254,9 @@ func (g *Registry) shardFor(s *Local) *shard {
 func (g *Registry) insert(s *Local) bool {
 	g.wheel.add()
 	s.lastSent = g.wheel.now()
+	s.tally().opened.Add(1)
 	if !g.put(s) {
+		s.tally().opened.Add(-1)
 		g.wheel.remove(s)
 		return false
 	}
@@ -283,6 +292,7 @@ func (g *Registry) remove(s *Local) {
 	}
 	h.mu.Unlock()
 	g.wheel.remove(s)
+	s.tally().gone.Add(1)
 	g.dismiss(&s.peer, s.rates)
 }
 

@@ -23,9 +23,9 @@ func (s *Local) sendOwn(message []byte, encode func()) error {
 		s.mu.Unlock()
 		return err
 	}
-	waiting := s.waiting()
+	waiting, before := s.waiting(), s.queue.len()
 	encode()
-	e, err := s.queued(waiting)
+	e, err := s.queued(waiting, before)
 	s.unlock(e)
 	if reserved > 0 {
 		memory.Add(-reserved)
@@ -40,16 +40,20 @@ func (s *Local) SendPrepared(m *Prepared) error {
 	if err := s.lockOpen(); err != nil {
 		return err
 	}
-	waiting := s.waiting()
+	waiting, before := s.waiting(), s.queue.len()
 	m.append(s.queue.begin(s.framing.Encoding), s.framing.Encoding)
-	e, err := s.queued(waiting)
+	e, err := s.queued(waiting, before)
 	s.unlock(e)
 	return err
 }
 
-// queued follows a message into the queue, behind so many own bytes that were waiting:
-// it wakes the receiver, or closes a session that is over its limit. s.mu is held.
-func (s *Local) queued(waiting int) (effects, error) {
+// queued follows a message into the queue, which was so long before and behind so many
+// own bytes that were waiting: it wakes the receiver, or closes a session that is over
+// its limit. s.mu is held.
+func (s *Local) queued(waiting, before int) (effects, error) {
+	t := s.tally()
+	t.sent.Add(1)
+	t.sentBy.Add(int64(s.queue.len() - before))
 	if waiting == 0 || s.waiting() <= s.registry.config.QueueLimit {
 		return effects{wake: s.takeWake()}, nil
 	}

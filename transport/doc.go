@@ -25,5 +25,6 @@
 // routes.go the URL table; response.go is the receiver of the HTTP transports, each of
 // which has a file, with parked.go and served.go for how its bytes are written;
 // websocket.go is the receiver of WebSockets, rfc6455.go and hixie76.go their framing;
-// send.go takes messages; pump.go moves frames from sessions to wires.
+// send.go takes messages; pump.go moves frames from sessions to wires; fallbacks.go guesses
+// which transports do not reach clients.
 package transport

@@ -20,7 +20,6 @@ import (
 // its methods may be called from any goroutine.
 type Endpoint struct {
 	service
-	prefix string
 	cors   func(w http.ResponseWriter, r *http.Request)
 	iframe page
 	routes map[string]*route // by their path in the URL table
@@ -36,6 +35,8 @@ type service struct {
 	taker    *http1.Taker // of connections
 	guard    *guard.Guard
 	flusher  flusher
+	attempts *attempts
+	prefix   string
 	stats    Stats
 }
 
@@ -71,8 +72,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		return nil, err
 	}
 	e := &Endpoint{
-		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: who},
-		prefix:  prefix,
+		service: service{options: o, log: o.Logger, taker: http1.NewTaker(servesAtOnce), guard: who, attempts: newAttempts(), prefix: prefix},
 		cors:    newCORS(),
 		iframe:  iframePage(o.ClientURL),
 		routes:  routesFor(o.DisabledTransports),
@@ -100,6 +100,9 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 
 // Stats are the endpoint's counters.
 func (e *Endpoint) Stats() *Stats { return &e.stats }
+
+// Traffic is what has passed over each of the endpoint's transports that had sessions.
+func (e *Endpoint) Traffic() []session.Traffic { return e.registry.Traffic() }
 
 // Sessions returns the sessions that live now, in no order: also those that have closed
 // less than the disconnect delay ago.

@@ -156,7 +156,11 @@ func (x *response) attach(r *http.Request, key string) error {
 		}
 		if s == nil {
 			var err error
-			x.session, err = g.Open(key, r, x.service.guard.Peer(r, x.carrier.transport), session.SockJS, x)
+			peer := x.service.guard.Peer(r, x.carrier.transport)
+			x.session, err = g.Open(key, r, peer, session.SockJS, x)
+			if !errors.Is(err, session.ErrAttached) { // which is no attempt of its own
+				x.service.attempts.note(r, x.service.prefix, &peer, err != nil)
+			}
 			return err
 		}
 		x.session = s

@@ -76,6 +76,10 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 	hixie := e.options.Hixie76 && isHixie76(r)
 	if reason := checkHandshake(r); reason != "" && !hixie {
 		e.stats.Handshakes.Add(1)
+		if !k.native {
+			peer := e.guard.Peer(r, "websocket")
+			e.attempts.note(r, e.prefix, &peer, true)
+		}
 		unread(w, r)
 		w.Header()["Sec-Websocket-Version"] = version // RFC 6455, section 4.4
 		refuse(w, http.StatusBadRequest, reason)
@@ -90,7 +94,11 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request, k *socket) {
 		peer.Transport, peer.Binary, peer.Subprotocol = "raw-websocket", k.codec.binary(), e.subprotocol(r)
 	}
 	var err error
-	if k.session, err = e.registry.Open("", r, peer, framings[wireKind{k.codec, k.native}], k); err != nil {
+	k.session, err = e.registry.Open("", r, peer, framings[wireKind{k.codec, k.native}], k)
+	if !k.native {
+		e.attempts.note(r, e.prefix, &peer, err != nil)
+	}
+	if err != nil {
 		e.refusal(w, r, err)
 		return
 	}

@@ -19,6 +19,12 @@ var advice = map[string][]string{
 	"tls, beside endpoints, has cert and key": {
 		"https", "ssl",
 	},
+	"admin, beside endpoints, has addr, where /metrics and /healthz are, too, and token_file": {
+		"actuator", "admin_addr", "health", "management", "metrics", "prometheus",
+	},
+	"admin.token_file names the file that holds the token of the admin listener; stomp.logins lists who may connect": {
+		"token",
+	},
 	"endpoints is a list, each with a path and a handler": {
 		"add_endpoint", "endpoint",
 	},
@@ -89,7 +95,7 @@ var advice = map[string][]string{
 		"accounts", "credentials", "login", "passcode", "password", "passwords", "users",
 	},
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
-		"auth", "interceptors", "jwt", "token",
+		"auth", "interceptors", "jwt",
 	},
 	"rules, beside endpoints, list who may connect, subscribe and send: allow or deny to all, authenticated, anonymous, {role: admin} or {user: kim}": {
 		"acl", "authorize", "destination_matchers", "message_matchers", "permissions", "permit", "security",

@@ -19,8 +19,8 @@ func TestWordsAreCompleted(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"switchback ":                                   "bench completion config serve version",
-		"switchback se":                                 "serve",
+		"switchback ":                                   "bench completion config disconnect publish serve sessions version",
+		"switchback se":                                 "serve sessions",
 		"switchback x":                                  "",
 		"switchback serve --log":                        "--log-format --log-level",
 		"switchback serve --log-format ":                "json text",

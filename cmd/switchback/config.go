@@ -28,6 +28,7 @@ type config struct {
 	certificate     *tls.Certificate // nil: plain HTTP
 	stomp           stompConfig
 	rules           rulesConfig
+	admin           adminConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 	static          []staticConfig
 }
@@ -117,6 +118,7 @@ func (c *config) settings(dir string) setting {
 		"tls":       certificate(&c.certificate, dir),
 		"stomp":     c.stomp.settings(),
 		"rules":     c.rules.settings(),
+		"admin":     c.admin.settings(dir),
 		"endpoints": endpoints(&c.endpoints),
 		"static":    statics(&c.static, dir),
 	})

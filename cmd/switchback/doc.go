@@ -4,12 +4,18 @@
 //	switchback serve --config FILE       the endpoints that the file lists
 //	switchback config check FILE         whether the file is right, and what its rules say
 //	switchback config example            every key, with its default
+//	switchback publish DESTINATION [BODY]   a message, by the admin listener of a server
+//	switchback sessions                  the sessions of a server
+//	switchback disconnect --user USER|--session ID
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback version
 //	switchback completion bash|zsh|fish   what makes a shell complete these words
 //
 // A flag goes before the environment (SWITCHBACK_ADDR for --addr, and so on),
 // that before the configuration file, and that before the default.
+//
+// SWITCHBACK_ADMIN_TOKEN is the token of the admin listener, for serve and for the
+// commands that speak to it; there is no flag, since others on the machine see those.
 //
 // When it serves, it says so in one line on stdout; it logs to stderr. SIGINT
 // and SIGTERM stop it: it opens no more sessions, closes every one with 1001, serves
@@ -41,6 +47,11 @@
 //	  header_timeout: 10s         # default: in which a request's header must be complete
 //	  idle_timeout: 120s          # default: of a connection without a request
 //	  header_limit: 16KiB         # default
+//
+//	admin:                        # default: none; see [switchback/web/admin]
+//	  addr: 127.0.0.1:8082        # a listener of its own; on any but a loopback address it needs a token
+//	  token_file: admin.token     # relative to the file's folder; without a token only
+//	                              # /metrics, /healthz and /readyz are served
 //
 //	tls:                          # HTTP/2 comes with it
 //	  cert: cert.pem              # relative to the file's folder

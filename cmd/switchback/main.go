@@ -21,11 +21,13 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // commands are the sub-commands, each with a file of its own.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
-	Config  configCommand  `cmd:"" help:"Check a configuration, or print an example of one."`
-	Bench   bench.Command  `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-
+	Serve      serveCommand      `cmd:"" help:"Serve SockJS endpoints."`
+	Config     configCommand     `cmd:"" help:"Check a configuration, or print an example of one."`
+	Publish    publishCommand    `cmd:"" help:"Publish a message by a server's admin listener."`
+	Sessions   sessionsCommand   `cmd:"" help:"List the sessions of a server."`
+	Disconnect disconnectCommand `cmd:"" help:"Close sessions of a server."`
+	Bench      bench.Command     `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print what makes a shell complete the words of this command."`
 }
 

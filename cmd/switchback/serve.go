@@ -23,6 +23,7 @@ type serveCommand struct {
 	ClientURL       string `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
 	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" predictor:"log-level" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
 	LogFormat       string `env:"SWITCHBACK_LOG_FORMAT" placeholder:"FORMAT" predictor:"log-format" help:"What a line of the log is: text, for people, or json. The default is text."`
+	AdminAddr       string `env:"SWITCHBACK_ADMIN_ADDR" placeholder:"HOST:PORT" help:"Address of the admin listener, with metrics, health and the API; SWITCHBACK_ADMIN_TOKEN is its token. The default is none."`
 	ShutdownTimeout string `env:"SWITCHBACK_SHUTDOWN_TIMEOUT" placeholder:"DURATION" help:"Time that sessions have to end in when the server is told to stop. The default is 10s."`
 }
 
@@ -47,13 +48,18 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	if err != nil {
 		return err
 	}
+	adminAt, err := s.serveAdmin(conf.admin.addr)
+	if err != nil {
+		ln.Close()
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	memory.SetLimit(conf.memoryLimit)
 	go tidy(ctx, s.sessions) // ends with ctx
 	ended := make(chan error, 1)
 	go func() { ended <- s.server.Serve(ln) }() // ends with shutdown
-	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s\n", s.serves, s.url(ln.Addr()))
+	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s%s\n", s.serves, s.url(ln.Addr()), adminAt)
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
@@ -76,6 +82,8 @@ func (c *serveCommand) config() (config, error) {
 	err := errors.Join(
 		override(&conf.addr, "addr", c.Addr, addressKind),
 		override(&conf.clientURL, "client-url", c.ClientURL, clientURLKind),
+		override(&conf.admin.addr, "admin-addr", c.AdminAddr, addressKind),
+		conf.admin.environment(),
 		override(&conf.logLevel, "log-level", c.LogLevel, levelKind),
 		override(&conf.logFormat, "log-format", c.LogFormat, nameIn(logFormats)),
 		override(&conf.shutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, durationKind),

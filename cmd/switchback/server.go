@@ -22,6 +22,7 @@ import (
 	"switchback/handler/stomp"
 	"switchback/transport"
 	"switchback/web"
+	"switchback/web/admin"
 )
 
 // A server is the endpoints, the page, and what carries them.
@@ -33,7 +34,8 @@ type server struct {
 	hub             *handler.Hub
 	rules           *rules.List
 	broker          *stomp.Broker
-	serves          string // the endpoints and the page, for the line that says so
+	admin           *admin.Server // nil: there is none
+	serves          string        // the endpoints and the page, for the line that says so
 	shutdownTimeout time.Duration
 	log             *zap.Logger
 }
@@ -62,6 +64,9 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 		s.serves += " and the page"
 	}
 	if err := s.addStatic(routes, conf); err != nil {
+		return nil, err
+	}
+	if s.admin, err = s.newAdmin(conf); err != nil {
 		return nil, err
 	}
 	conf.warn(log)
@@ -163,10 +168,14 @@ func (s *server) sessions() (n int64) {
 
 // url is where a client on this machine finds the server.
 func (s *server) url(addr net.Addr) string {
-	u := url.URL{Scheme: "http", Host: addr.String(), Path: "/"}
 	if s.secure {
-		u.Scheme = "https"
+		return urlOf("https", addr)
 	}
+	return urlOf("http", addr)
+}
+
+func urlOf(scheme string, addr net.Addr) string {
+	u := url.URL{Scheme: scheme, Host: addr.String(), Path: "/"}
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		u.Host = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
 	}
@@ -177,9 +186,11 @@ func (s *server) url(addr net.Addr) string {
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.shutdownTimeout)
 	defer cancel()
+	s.drainAdmin()
 	if err := s.server.Shutdown(ctx); err != nil {
 		s.log.Warn("sessions or connections cut", zap.Error(err))
 	}
+	s.endAdmin(ctx)
 	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
 		s.log.Warn("hub not closed", zap.Error(err))
 	}

@@ -40,6 +40,7 @@ func belongs(name string) string {
 		{"under http, beside endpoints", root["http"].keys},
 		{"under tls, beside endpoints", root["tls"].keys},
 		{"under static, beside endpoints", root["static"].keys},
+		{"under admin, beside endpoints", root["admin"].keys},
 	} {
 		for key := range m.keys {
 			if fold(key) == fold(name) {

@@ -36,6 +36,13 @@ func (b *Broker) Send(ctx context.Context, destination string, payload any) erro
 	return b.send(ctx, nil, destination, h, body)
 }
 
+// Sends tells whether Send has a place for messages to a destination: it is none for which
+// that returns ErrDestination.
+func (b *Broker) Sends(destination string) bool {
+	_, user := b.addressee(nil, destination)
+	return user || b.isQueue(destination) || b.isTopic(destination)
+}
+
 // SendToUser sends a message to the sessions of a user, see [Messenger].
 func (b *Broker) SendToUser(ctx context.Context, user, destination string, payload any) error {
 	return b.Send(ctx, b.userPath(user)+rooted(destination), payload)

@@ -18,9 +18,9 @@ type Message struct {
 
 // Content types of payloads: Spring's.
 const (
-	typeText   = "text/plain;charset=UTF-8"
-	typeJSON   = "application/json"
-	typeOctets = "application/octet-stream"
+	TypeText   = "text/plain;charset=UTF-8"
+	TypeJSON   = "application/json"
+	TypeOctets = "application/octet-stream"
 )
 
 // encode returns a payload as headers and a body. The first header is for the
@@ -35,7 +35,7 @@ func encode(payload any) (frame.Headers, []byte, error) {
 			own, payload = m.Headers, m.Payload
 		}
 	}
-	contentType, body, err := encodeBody(payload)
+	contentType, body, err := EncodeBody(payload)
 	h := frame.Headers{{Name: "destination"}}
 	if _, ok := own.Lookup("content-type"); !ok && contentType != "" {
 		h = append(h, frame.Header{Name: "content-type", Value: contentType})
@@ -43,29 +43,31 @@ func encode(payload any) (frame.Headers, []byte, error) {
 	return appendForwarded(h, own), body, err
 }
 
-// encodeBody returns a string as text, bytes as octets, and all else as JSON: a
-// slice or map that is nil as an empty one, which JavaScript can go through.
-func encodeBody(payload any) (contentType string, body []byte, err error) {
+// EncodeBody returns a payload, which is no Message, as messages have it: a string as
+// text, bytes as octets, nil as no bytes of no type, and all else as JSON: a slice or map
+// that is nil as an empty one, which JavaScript can go through. It is for those who
+// implement Messenger.
+func EncodeBody(payload any) (contentType string, body []byte, err error) {
 	switch p := payload.(type) {
 	case nil:
 		return "", nil, nil
 	case string:
-		return typeText, []byte(p), nil
+		return TypeText, []byte(p), nil
 	case []byte:
-		return typeOctets, p, nil
+		return TypeOctets, p, nil
 	case json.RawMessage:
-		return typeJSON, p, nil
+		return TypeJSON, p, nil
 	case json.Marshaler, encoding.TextMarshaler:
 	default:
 		if empty := emptyOf(payload); empty != "" {
-			return typeJSON, []byte(empty), nil
+			return TypeJSON, []byte(empty), nil
 		}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err = e.Encode(payload)
-	return typeJSON, bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return TypeJSON, bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // emptyOf returns the JSON of an empty slice or map for one that is nil.

@@ -9,11 +9,11 @@ import (
 // Stats are a broker's counters, which are its own to change. All but the first five, which
 // are of now, only rise.
 type Stats struct {
-	Clients       atomic.Int64 // sessions that are connected
-	Subscriptions atomic.Int64 // of clients
-	Queues        atomic.Int64 // with messages or subscribers
-	Queued        atomic.Int64 // messages in queues, the unacknowledged included
-	Memory        atomic.Int64 // bytes of queues, transactions, subscriptions and incomplete frames
+	Clients       atomic.Int64 `metric:"gauge"`              // sessions that are connected
+	Subscriptions atomic.Int64 `metric:"gauge"`              // of clients
+	Queues        atomic.Int64 `metric:"gauge"`              // with messages or subscribers
+	Queued        atomic.Int64 `metric:"gauge"`              // messages in queues, the unacknowledged included
+	Memory        atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes of queues, transactions, subscriptions and incomplete frames
 
 	Connects atomic.Int64 // clients that CONNECTED
 	Frames   atomic.Int64 // from clients

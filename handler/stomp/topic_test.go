@@ -428,7 +428,7 @@ func TestManyFormsOfOneMessage(t *testing.T) {
 			t.Error(err)
 		}
 		for i, c := range clients {
-			c.want(message("/topic/a", fmt.Sprintf("s%d", i/2), "x", "content-type:"+typeText))
+			c.want(message("/topic/a", fmt.Sprintf("s%d", i/2), "x", "content-type:"+TypeText))
 		}
 		if n := w.broker.Stats().Messages.Load(); n != 100 {
 			t.Errorf("%d messages", n)

@@ -715,9 +715,9 @@ func TestTakersShareAServer(t *testing.T) {
 			t.Fatalf("got %s", got)
 		}
 	}
-	if h.waiting() != 1 || h.taker.group.Len() != 0 || other.group.Len() != 0 {
-		t.Errorf("%d, %d and %d connections", h.waiting(), h.taker.group.Len(), other.group.Len())
-	}
+	eventually(t, "the connection is back", func() bool {
+		return h.waiting() == 1 && h.taker.group.Len() == 0 && other.group.Len() == 0
+	})
 	shutdown(t, other)
 	if got := c.ask(t, poll); !strings.Contains(got, `"served"`) {
 		t.Errorf("by one that is down: got %s", got)

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"switchback/handler/stomp"
+)
+
+// A Publication is the body of POST /api/publish, or an item of its batch. It has exactly
+// one of Payload, Text and Base64.
+type Publication struct {
+	Destination string            `json:"destination"`
+	Payload     json.RawMessage   `json:"payload,omitempty"` // goes as application/json, with its bytes as they are
+	Text        *string           `json:"text,omitempty"`    // goes as text/plain
+	Base64      *[]byte           `json:"base64,omitempty"`  // goes as application/octet-stream
+	Headers     map[string]string `json:"headers,omitempty"` // of STOMP
+	ID          string            `json:"id,omitempty"`      // of a publication to a broadcast
+}
+
+// A UserPublication is the body of POST /api/publish-user. It has no ID.
+type UserPublication struct {
+	User string `json:"user"`
+	Publication
+}
+
+// Published is the answer to both.
+type Published struct {
+	Published int `json:"published"`
+}
+
+// A Session is one of GET /api/sessions.
+type Session struct {
+	ID        string     `json:"id"` // the server's name for it, not that of its URL
+	Endpoint  string     `json:"endpoint"`
+	Transport string     `json:"transport"`
+	Address   string     `json:"address"`
+	User      string     `json:"user,omitempty"`
+	Opened    *time.Time `json:"opened,omitempty"`
+	Queued    int        `json:"queued"` // bytes that the client has yet to take
+}
+
+// Sessions is a page of sessions, by ID.
+type Sessions struct {
+	Sessions []Session `json:"sessions"`
+	Next     string    `json:"next,omitempty"` // after, for the next page; empty: this is the last
+}
+
+// A Topic is one of GET /api/topics.
+type Topic struct {
+	Destination   string `json:"destination"`   // as clients name it; a pattern may be one
+	Subscriptions int    `json:"subscriptions"` // on the node that was asked
+}
+
+// Topics is a page of topics, by destination.
+type Topics struct {
+	Topics []Topic `json:"topics"`
+	Next   string  `json:"next,omitempty"`
+}
+
+// A Disconnection is the body of POST /api/disconnect. It has exactly one of Session and
+// User.
+type Disconnection struct {
+	Session string `json:"session,omitempty"`
+	User    string `json:"user,omitempty"`
+	Code    int    `json:"code,omitempty"`   // the default is 3000
+	Reason  string `json:"reason,omitempty"` // the default is that of 3000, "Go away!"
+}
+
+// Disconnected is the answer to it.
+type Disconnected struct {
+	Closed int `json:"closed"` // sessions
+}
+
+// A Failure is every answer that is no success. Published counts what a batch has
+// published before.
+type Failure struct {
+	Error     *Error `json:"error"`
+	Published int    `json:"published,omitempty"`
+}
+
+// An Error is why a request was refused. It is stomp.ErrDestination, stomp.ErrMemory or
+// stomp.ErrQueueFull where that was the reason.
+type Error struct {
+	Status  int    `json:"-"` // of HTTP
+	Code    string `json:"code"`
+	Message string `json:"message"`         // a sentence
+	Index   *int   `json:"index,omitempty"` // in a batch
+}
+
+// Codes of errors that stand for one of package stomp.
+const (
+	CodeDestination = "unknown_destination"
+	CodeMemory      = "memory"
+	CodeQueueFull   = "queue_full"
+)
+
+func (e *Error) Error() string { return e.Message }
+
+// Is tells errors of package stomp.
+func (e *Error) Is(target error) bool {
+	of := map[string]error{CodeDestination: stomp.ErrDestination, CodeMemory: stomp.ErrMemory, CodeQueueFull: stomp.ErrQueueFull}[e.Code]
+	return of != nil && errors.Is(of, target)
+}

@@ -1,0 +1,22 @@
+// Package admin is what operators and other services ask of a server: metrics for
+// Prometheus, health, profiles, and an API in JSON by which they publish, watch sessions
+// and end them.
+//
+//	GET  /metrics            for Prometheus; no token
+//	GET  /healthz            200 ok, as long as the process answers; no token
+//	GET  /readyz             200 ok, or 503 draining once shutdown has begun; no token
+//	GET  /debug/pprof/       profiles of the Go runtime
+//	POST /api/publish        a message, or a batch of them
+//	POST /api/publish-user   a message to a user
+//	GET  /api/sessions       the sessions of this node, in pages
+//	GET  /api/topics         the destinations that have subscriptions on it, in pages
+//	POST /api/disconnect     ends a session, or those of a user
+//	GET  /api/openapi.json   the API, as an OpenAPI document
+//
+// What has no "no token" needs one: Authorization: Bearer TOKEN. It belongs on a listener
+// of its own, which the public does not reach. Package client speaks to it.
+//
+// server.go has the listener and who may ask what; api.go reads requests and answers
+// them, publish.go and sessions.go do what they say; metrics.go makes metrics of the
+// counters of other packages; profiles.go has the profiles.
+package admin

@@ -1,0 +1,204 @@
+package admin
+
+import (
+	_ "embed"
+	"reflect"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"switchback/handler/stomp"
+	"switchback/session"
+	"switchback/session/memory"
+	"switchback/transport"
+)
+
+// register makes all metrics and registers them.
+func (s *Server) register() error {
+	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "switchback_admin_requests_total", Help: "Requests to the admin listener, by path and status.",
+	}, []string{"path", "code"})
+	all := []prometheus.Collector{
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		s.requests,
+		buildInfo(),
+		endpointMetrics(s.options.Endpoints),
+		gauge("switchback_memory_limit_bytes", "What clients may have the process hold.", memory.Limit),
+		gauge("switchback_memory_used_bytes", "What clients have the process hold, and who publishes has reserved.", memory.Used),
+		gauge("switchback_memory_received_bytes", "Of that, what is coming from clients and not whole yet, and what is being handled.", memory.Received.Used),
+		gauge("switchback_memory_kept_bytes", "Of that, what handlers keep for clients: transactions, subscriptions.", memory.Kept.Used),
+		gauge("switchback_memory_queued_bytes", "Of that, messages in queues of STOMP.", memory.Queued.Used),
+	}
+	if b := s.options.Broker; b != nil {
+		all = append(all, stompMetrics{b, metricsOf[stomp.Stats]("switchback_stomp_")})
+	}
+	for _, c := range all {
+		if err := s.options.Registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func gauge(name, help string, value func() int64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+}
+
+func buildInfo() prometheus.Collector {
+	version := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path == "switchback" && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "switchback_build_info", Help: "1, with the version of the server.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// A metric is made of one field of a struct of counters, so that a counter that is added
+// is a metric without a word here. Its name is the field's, its kind and unit are those
+// of the field's tags, as package option has them: metric:"gauge" is of now, all others
+// only rise; unit:"bytes".
+type metric struct {
+	field int
+	kind  prometheus.ValueType
+	desc  *prometheus.Desc
+}
+
+// metricsOf are the metrics of the fields of T that are counters: an atomic.Int64, or an
+// int64 in what is a copy.
+func metricsOf[T any](prefix string, labels ...string) (all []metric) {
+	t := reflect.TypeFor[T]()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Type != reflect.TypeFor[atomic.Int64]() && f.Type != reflect.TypeFor[int64]() {
+			continue
+		}
+		name, kind := prefix+snakeCase(f.Name), prometheus.CounterValue
+		if unit := f.Tag.Get("unit"); unit != "" && !strings.HasSuffix(name, "_"+unit) {
+			name += "_" + unit
+		}
+		if f.Tag.Get("metric") == "gauge" {
+			kind = prometheus.GaugeValue
+		} else {
+			name += "_total"
+		}
+		all = append(all, metric{i, kind, prometheus.NewDesc(name, helpOf(t, f.Name), labels, nil)})
+	}
+	return all
+}
+
+var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+
+func snakeCase(name string) string {
+	return strings.ToLower(wordEnd.ReplaceAllString(name, "${1}_$2"))
+}
+
+// help is the comment of each field, a line each: session.Stats.Opened and the sentence.
+// A test keeps it.
+//
+//go:embed help.txt
+var help string
+
+// helpOf is the comment of a field; of one that is new, its name.
+func helpOf(t reflect.Type, field string) string {
+	name := t.String() + "." + field
+	for line := range strings.Lines(help) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(text)
+		}
+	}
+	return name
+}
+
+// collect sends the values of a struct of counters, to which v points.
+func collect(out chan<- prometheus.Metric, all []metric, v any, labels ...string) {
+	fields := reflect.ValueOf(v).Elem()
+	for _, m := range all {
+		var value int64
+		switch n := fields.Field(m.field).Addr().Interface().(type) {
+		case *atomic.Int64:
+			value = n.Load()
+		case *int64:
+			value = *n
+		}
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(value), labels...)
+	}
+}
+
+func describe(out chan<- *prometheus.Desc, lists ...[]metric) {
+	for _, list := range lists {
+		for _, m := range list {
+			out <- m.desc
+		}
+	}
+}
+
+// endpointsCollector makes the metrics of endpoints. What it reads costs the same whatever
+// the number of sessions.
+type endpointsCollector struct {
+	endpoints map[string]*transport.Endpoint
+
+	sessions, endpoint, traffic []metric
+	closed, fallbacks           *prometheus.Desc
+}
+
+func endpointMetrics(endpoints map[string]*transport.Endpoint) prometheus.Collector {
+	const prefix = "switchback_endpoint_"
+	return &endpointsCollector{
+		endpoints: endpoints,
+		sessions:  metricsOf[session.Stats](prefix, "endpoint"),
+		endpoint:  metricsOf[transport.Stats](prefix, "endpoint"),
+		traffic:   metricsOf[session.Traffic]("switchback_transport_", "endpoint", "transport"),
+		closed:    prometheus.NewDesc(prefix+"closed_total", helpOf(reflect.TypeFor[session.Stats](), "Closed"), []string{"endpoint", "code"}, nil),
+		fallbacks: prometheus.NewDesc(prefix+"fallbacks_total", "Clients that went from one transport to the next before a session began for them, "+
+			"as guessed: the server refused the first, or it opened a session and the client has given up.", []string{"endpoint", "from", "to", "how"}, nil),
+	}
+}
+
+func (c *endpointsCollector) Describe(out chan<- *prometheus.Desc) {
+	describe(out, c.sessions, c.endpoint, c.traffic)
+	out <- c.closed
+	out <- c.fallbacks
+}
+
+func (c *endpointsCollector) Collect(out chan<- prometheus.Metric) {
+	for path, e := range c.endpoints {
+		stats := e.Stats()
+		collect(out, c.sessions, stats.Stats, path)
+		collect(out, c.endpoint, stats, path)
+		for code, n := range stats.Closed.All() {
+			out <- prometheus.MustNewConstMetric(c.closed, prometheus.CounterValue, float64(n), path, code)
+		}
+		for _, f := range e.Fallbacks() {
+			how := "given_up"
+			if f.Refused {
+				how = "refused"
+			}
+			out <- prometheus.MustNewConstMetric(c.fallbacks, prometheus.CounterValue, float64(f.Count), path, f.From, f.To, how)
+		}
+		for _, t := range e.Traffic() {
+			collect(out, c.traffic, &t, path, t.Transport)
+		}
+	}
+}
+
+// stompMetrics makes those of a broker.
+type stompMetrics struct {
+	broker  *stomp.Broker
+	metrics []metric
+}
+
+func (c stompMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
+
+func (c stompMetrics) Collect(out chan<- prometheus.Metric) {
+	collect(out, c.metrics, c.broker.Stats())
+}

@@ -1,0 +1,261 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"net/http"
+	"os"
+	"os/exec"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"switchback/handler/stomp"
+	"switchback/session"
+	"switchback/transport"
+)
+
+var update = flag.Bool("update", false, "rewrite help.txt with the comments of the counters")
+
+// counters are the structs of counters, and where they are declared.
+var counters = map[string]reflect.Type{
+	"../../session/registry.go":    reflect.TypeFor[session.Stats](),
+	"../../session/traffic.go":     reflect.TypeFor[session.Traffic](),
+	"../../transport/endpoint.go":  reflect.TypeFor[transport.Stats](),
+	"../../handler/stomp/stats.go": reflect.TypeFor[stomp.Stats](),
+}
+
+func TestHelpIsTheCommentOfEachField(t *testing.T) {
+	var lines []string
+	for file, of := range counters {
+		parsed, err := parser.ParseFile(gotoken.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || spec.Name.Name != of.Name() {
+				return true
+			}
+			for _, f := range spec.Type.(*ast.StructType).Fields.List {
+				if len(f.Names) == 1 && isCounter(f.Names[0].Name, of) {
+					lines = append(lines, fmt.Sprintf("%v.%s %s", of, f.Names[0].Name, sentence(f.Names[0].Name, f.Comment.Text())))
+				}
+			}
+			return false
+		})
+	}
+	slices.Sort(lines)
+	want := strings.Join(lines, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile("help.txt", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if help != want {
+		t.Errorf("help.txt is not what the comments say; go test ./web/admin -update writes it\ngot\n%swant\n%s", help, want)
+	}
+}
+
+func isCounter(field string, of reflect.Type) bool {
+	f, _ := of.FieldByName(field)
+	return slices.Contains([]reflect.Type{reflect.TypeFor[atomic.Int64](), reflect.TypeFor[int64](), reflect.TypeFor[session.Codes]()}, f.Type)
+}
+
+// sentence is a field and its comment as metrics have them.
+func sentence(field, comment string) string {
+	words := strings.ReplaceAll(snakeCase(field), "_", " ")
+	return strings.ToUpper(words[:1]) + words[1:] + ": " + strings.Join(strings.Fields(comment), " ") + "."
+}
+
+// A counter is a metric as soon as there is one.
+func TestEachCounterIsAMetric(t *testing.T) {
+	s := open(t, nil)
+	s.stomp("ann", "a")
+	_, text := s.ask("GET", "/metrics", "")
+	for _, of := range counters {
+		for f := range of.Fields() {
+			if isCounter(f.Name, of) && !regexp.MustCompile(`(?m)^switchback_\w*`+snakeCase(f.Name)+`(_bytes)?(_total)?[{ ]`).MatchString(text) {
+				t.Errorf("%v.%s is no metric", of, f.Name)
+			}
+		}
+	}
+	type future struct {
+		Fresh atomic.Int64
+		Now   atomic.Int64 `metric:"gauge" unit:"bytes"`
+		other int
+	}
+	var names []string
+	for _, m := range metricsOf[future]("x_") {
+		names = append(names, m.desc.String())
+	}
+	if got := fmt.Sprint(names); len(names) != 2 || !strings.Contains(got, `"x_fresh_total"`) || !strings.Contains(got, `"x_now_bytes"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestMetricsSayWhatHasHappened(t *testing.T) {
+	s := open(t, nil)
+	ann, chat := s.stomp("ann", "a", "/topic/a"), s.dial("/chat")
+	chat.send("hello")
+	chat.want("hello")
+	s.ask("POST", "/api/publish", `{"destination":"/topic/a","payload":1}`)
+	ann.next()
+	s.ask("POST", "/api/disconnect", `{"user":"ann","code":4001}`)
+	ann.next()
+	s.askAs("", "POST", "/api/publish", "")
+	for _, path := range []string{"/chat/7/a/websocket", "/chat/7/b/xhr"} {
+		method := http.MethodPost
+		if strings.HasSuffix(path, "/websocket") {
+			method = http.MethodGet // without a handshake
+		}
+		r, _ := http.NewRequest(method, s.public+path, nil)
+		answer, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	s.ask("GET", "/api/what/ever", "")
+	_, text := s.ask("GET", "/metrics", "")
+	for _, want := range []string{
+		`switchback_endpoint_sessions{endpoint="/chat"} 2`,
+		`switchback_endpoint_opened_total{endpoint="/ws"} 1`,
+		`switchback_endpoint_closed_total{code="4xxx",endpoint="/ws"} 1`,
+		`switchback_endpoint_closed_total{code="4xxx",endpoint="/chat"} 0`,
+		`switchback_transport_sessions{endpoint="/chat",transport="raw-websocket"} 1`,
+		`switchback_transport_received_total{endpoint="/chat",transport="raw-websocket"} 1`,
+		`switchback_transport_received_bytes_total{endpoint="/chat",transport="raw-websocket"} 5`,
+		`switchback_transport_sent_total{endpoint="/chat",transport="raw-websocket"} 1`,
+		`switchback_transport_sent_bytes_total{endpoint="/chat",transport="raw-websocket"} 7`, // with the head of a WebSocket frame
+		`switchback_endpoint_fallbacks_total{endpoint="/chat",from="websocket",how="refused",to="xhr-polling"} 1`,
+		`switchback_stomp_connects_total 1`,
+		`switchback_stomp_messages_total 1`,
+		`switchback_memory_limit_bytes 1.073741824e+09`,
+		`switchback_admin_requests_total{code="200",path="/api/publish"} 1`,
+		`switchback_admin_requests_total{code="401",path="/api/publish"} 1`,
+		`switchback_admin_requests_total{code="404",path="other"} 1`,
+		`go_goroutines `,
+		`process_start_time_seconds `,
+		`switchback_build_info{`,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestMetricsAreNamedAsPrometheusAdvises(t *testing.T) {
+	s := open(t, nil)
+	s.stomp("ann", "a")
+	problems, err := testutil.GatherAndLint(s.options.Registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "switchback_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Log("promtool is not installed: only client_golang's linter has looked")
+		return
+	}
+	_, text := s.ask("GET", "/metrics", "")
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(text)
+	if out, err := check.CombinedOutput(); err != nil && bytes.Contains(out, []byte("switchback_")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A program may have its own metrics there, and its own registry.
+func TestRegistryOfTheProgram(t *testing.T) {
+	own := prometheus.NewRegistry()
+	own.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "own_total", Help: "x"}))
+	s := open(t, func(o *Options) { o.Registry = own })
+	if _, text := s.ask("GET", "/metrics", ""); !strings.Contains(text, "\nown_total 0") || !strings.Contains(text, "\nswitchback_endpoint_sessions{") {
+		t.Error(text)
+	}
+	if _, err := New(Options{Registry: own}); err == nil || !strings.HasPrefix(err.Error(), "admin: ") {
+		t.Errorf("registered twice: %v", err)
+	}
+}
+
+func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
+	text, err := os.ReadFile("../grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Type    string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, nil)
+	described := make(chan *prometheus.Desc)
+	go func() { // ends with the last
+		s.options.Registry.Describe(described)
+		close(described)
+	}()
+	known := map[string]bool{}
+	for d := range described {
+		name, _, _ := strings.Cut(strings.TrimPrefix(d.String(), `Desc{fqName: "`), `"`)
+		known[name] = true
+	}
+	if n := len(dashboard.Panels); n < 10 || n > 16 {
+		t.Errorf("%d panels", n)
+	}
+	for _, p := range dashboard.Panels {
+		names := 0
+		for _, target := range p.Targets {
+			for _, name := range regexp.MustCompile(`\b(switchback|go|process)_\w+`).FindAllString(target.Expr, -1) {
+				names++
+				if !known[name] {
+					t.Errorf("%s: there is no %s", p.Title, name)
+				}
+			}
+		}
+		if names == 0 {
+			t.Errorf("%s asks for nothing", p.Title)
+		}
+	}
+}
+
+// What a scrape costs does not depend on the sessions.
+func BenchmarkScrape(b *testing.B) {
+	e, err := transport.NewEndpoint("/chat", session.Shared(session.Nop{}), transport.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := New(Options{Endpoints: map[string]*transport.Endpoint{"/chat": e}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := s.options.Registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
