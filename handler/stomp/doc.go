@@ -16,6 +16,9 @@
 // Subscriptions to topics may be patterns, and functions of the application are found by
 // patterns: those of package antpath.
 //
+// Who may connect, subscribe and send is what Options.Rules say; without them every client
+// may publish to every topic and user, as in Spring.
+//
 // The application sends with [Broker.Send] and [Broker.SendToUser], answers with
 // [Broker.Handle] and [Broker.HandleSubscribe], and hears of its clients by
 // [Events].

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"switchback/handler/stomp"
+	"switchback/transport"
+)
+
+// An exampleKey is a key of the example that is no field of the options: its value, and a
+// sentence. One whose value is no default begins with #.
+type exampleKey struct{ key, value, sentence string }
+
+// The keys of the example, by the mapping they are in, in order. A key without a value is a
+// mapping of its own.
+var exampleKeys = map[string][]exampleKey{
+	"": {
+		{"addr", "127.0.0.1:8081", "Where the server listens: host and port."},
+		{"log_level", "info", "What is logged to stderr: debug, info, warn or error."},
+		{"shutdown_timeout", "10s", "Time that sessions have to end in when the server is told to stop."},
+		{"memory_limit", "1GiB", "What clients may have the server hold, over all endpoints."},
+		{"#page", "true", "The test page at /. The default is true where no endpoints are listed."},
+		{"#client_url", "/sockjs.min.js", "The sockjs-client that iframes load, for all endpoints."},
+		{"http", "", "Before an endpoint has a request."},
+		{"#tls", "", "HTTPS, with these files; relative to the folder of this one. The default is plain HTTP."},
+		{"#rules", "", "Who may do what; the first that decides wins. The default is that everybody may do everything."},
+		{"stomp", "", "The broker of all endpoints whose handler is stomp."},
+		{"endpoints", "", "What is served. The default is the page, with /echo and /broadcast."},
+	},
+	"http": {
+		{"header_timeout", "10s", "In which a request's header must be complete."},
+		{"idle_timeout", "120s", "After which a connection without a request is closed."},
+		{"header_limit", "16KiB", "The size of a request's header."},
+	},
+	"tls": {
+		{"#cert", "cert.pem", "The certificate, with its chain."},
+		{"#key", "key.pem", "Its key."},
+	},
+	"rules": {
+		{"#- {on", "subscribe, to: \"/alarm/{user}\", allow: authenticated}", "on: connect, subscribe or send; to: an Ant pattern; allow or deny: all, authenticated, anonymous, {role: admin} or {user: kim}."},
+		{"#- {deny", "all}", "What no rule is about is refused, too. In the place of this line, allow: all is Spring's behaviour."},
+	},
+	"stomp": {
+		{"#logins", "[{login: guest, passcode: guest}]", "Who may connect. The default is everybody."},
+	},
+	"endpoints": {
+		{"path", "/chat", "Where it is; required."},
+		{"handler", "broadcast", "What it serves: echo, broadcast, stomp, close or amplify; required."},
+		{"implementation", "switchback", "What carries its sessions: switchback or igm."},
+	},
+}
+
+// Values of options that have no default, or whose default is in code.
+var exampleValues = map[string]string{
+	"client_url": "/sockjs.min.js", "disabled_transports": "[htmlfile]", "allowed_origins": "[\"https://example.com\"]", "trusted_proxies": "[10.0.0.0/8]",
+	"hosts": "[chat.example.com]", "topics": "[/topic, /queue]", "queues": "[/work]", "apps": "[/app]",
+	"address_limit": "100", "user_limit": "10", "message_rate": "100", "message_burst": "200", "byte_rate": "64KiB", "byte_burst": "256KiB",
+	"publish_rate": "100", "publish_burst": "200", "heartbeat_send": "10s", "heartbeat_receive": "10s", "body_limit": "64KiB", "header_limit": "16KiB",
+}
+
+// exampleOf are the keys of a struct of options, with the first sentence of their docs.
+func exampleOf(t *testing.T, file string, options reflect.Type, known map[string]setting) (keys []exampleKey) {
+	for _, field := range optionsOf(t, file) {
+		for _, name := range field.Names {
+			key := snakeCase(name.Name)
+			if _, there := known[key]; !there {
+				continue // for programs in Go
+			}
+			f, _ := options.FieldByName(name.Name)
+			value, active := f.Tag.Lookup("default")
+			switch {
+			case active:
+			case f.Type.Kind() == reflect.Bool:
+				value, active = "false", true
+			default:
+				value = exampleValues[key]
+			}
+			if value == "" {
+				t.Errorf("say in exampleValues what %s may be", key)
+			}
+			keys = append(keys, exampleKey{mark(key, active), value, firstSentence(field.Doc.Text(), name.Name, options)})
+		}
+	}
+	return keys
+}
+
+func mark(key string, active bool) string {
+	if active {
+		return key
+	}
+	return "#" + key
+}
+
+// firstSentence is that of an option's doc, as it is said of its key.
+func firstSentence(doc, name string, options reflect.Type) string {
+	sentence, _, _ := strings.Cut(strings.Join(strings.Fields(doc), " ")+" ", ". ")
+	sentence = strings.TrimSuffix(strings.TrimSpace(sentence), ".")
+	if sentence == "" {
+		return "" // the doc before it tells of both
+	}
+	key := snakeCase(name)
+	if rest, said := strings.CutPrefix(sentence, name+" "); said {
+		sentence = key + " " + rest
+	}
+	for field := range options.Fields() {
+		if !strings.Contains(snakeCase(field.Name), "_") {
+			continue // as good as any word
+		}
+		sentence = regexp.MustCompile(`\b`+field.Name+`\b`).ReplaceAllString(sentence, snakeCase(field.Name))
+	}
+	for _, verb := range []string{" is ", " are "} {
+		if rest, said := strings.CutPrefix(sentence, key+verb); said {
+			sentence = strings.ToUpper(rest[:1]) + rest[1:]
+		}
+	}
+	return sentence + "."
+}
+
+// comment writes a sentence in lines of no more than 100 bytes.
+func comment(b *strings.Builder, indent, sentence string) {
+	line := indent + "#"
+	for word := range strings.FieldsSeq(sentence) {
+		if len(line)+len(word) >= 100 {
+			b.WriteString(line + "\n")
+			line = indent + "#"
+		}
+		line += " " + word
+	}
+	b.WriteString(line + "\n")
+}
+
+// buildExample writes the example.
+func buildExample(t *testing.T) string {
+	root := new(config).settings("").keys
+	endpoint := new(endpointConfig).settings().keys
+	all := maps.Clone(exampleKeys)
+	all["stomp"] = slices.Concat(exampleOf(t, "../../handler/stomp/options.go", reflect.TypeFor[stomp.Options](), root["stomp"].keys), all["stomp"])
+	all["endpoints"] = slices.Concat(all["endpoints"], exampleOf(t, "../../transport/options.go", reflect.TypeFor[transport.Options](), endpoint))
+	for where, keys := range map[string]map[string]setting{
+		"": root, "http": root["http"].keys, "tls": root["tls"].keys, "stomp": root["stomp"].keys, "endpoints": endpoint,
+	} {
+		for key := range keys {
+			if !slices.ContainsFunc(all[where], func(k exampleKey) bool { return strings.TrimPrefix(k.key, "#") == key }) {
+				t.Errorf("%q of %q is not in the example: say what it may be in exampleKeys", key, where)
+			}
+		}
+	}
+	var b strings.Builder
+	b.WriteString("# Every key of a configuration, with its default. A key behind #, at once, has no default, or\n" +
+		"# another way to say it: what follows is an example. Leave out what you do not change.\n")
+	var write func(where, indent string)
+	write = func(where, indent string) {
+		for i, k := range all[where] {
+			name, commented := strings.CutPrefix(k.key, "#")
+			front := indent
+			if where == "endpoints" {
+				if front = indent + "  "; i == 0 {
+					front = indent + "- "
+				}
+			}
+			if k.sentence != "" {
+				if where == "" {
+					b.WriteByte('\n')
+				}
+				comment(&b, strings.Repeat(" ", len(front)), k.sentence)
+			}
+			b.WriteString(strings.TrimRight(front+mark(name, !commented)+": "+k.value, " ") + "\n")
+			if k.value == "" {
+				write(name, indent+"  ")
+			}
+		}
+	}
+	write("", "")
+	return b.String()
+}
+
+// behindMark is a key that the example has as a comment.
+var behindMark = regexp.MustCompile(`(?m)^( *(?:- )?)#(\S)`)
+
+func TestExampleHasEveryKey(t *testing.T) {
+	golden(t, "example.yaml", buildExample(t))
+	text, err := os.ReadFile("example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := finish(t, "config", "example")
+	if !*update && (status != 0 || stdout != string(text) || stderr != "") { // what is embedded is as before
+		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	}
+	// As it is it says nothing new.
+	conf := defaultConfig()
+	if err := readYAML("example.yaml", text, conf.settings("")); err != nil {
+		t.Fatal(err)
+	}
+	same := func(what string, options, complete any, err error) {
+		if err != nil || !reflect.DeepEqual(options, complete) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", what, err, options, complete)
+		}
+	}
+	e, err := conf.endpoints[0].options.Complete()
+	e.Logger = nil
+	usual, _ := transport.Options{}.Complete()
+	usual.Logger = nil
+	same("endpoint", e, usual, err)
+	s, err := conf.stomp.options.Complete()
+	s.Logger = nil
+	plain, _ := stomp.Options{}.Complete()
+	plain.Logger = nil
+	same("stomp", s, plain, err)
+	conf.stomp, conf.endpoints = stompConfig{}, nil
+	same("the rest", conf, defaultConfig(), nil)
+
+	file := writeFile(t, "example.yaml", string(text))
+	if status, stdout, stderr := finish(t, "config", "check", file); status != 0 || stderr != "" {
+		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	}
+	// What is behind # is right, too, but for files that are not here.
+	whole := behindMark.ReplaceAllString(string(text), "$1$2")
+	conf = defaultConfig()
+	err = readYAML("example.yaml", []byte(whole), conf.settings(""))
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "tls: open cert.pem: no such file") {
+		t.Errorf("got %v", err)
+	}
+	if len(conf.rules.list) != 2 || conf.endpoints[0].options.MessageBurst == 0 {
+		t.Errorf("got %+v", conf)
+	}
+}
