@@ -86,6 +86,9 @@ func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) erro
 		s.unlock(effects{})
 		return err
 	}
+	if !s.received.Load() {
+		s.received.Store(true)
+	}
 	if s.busy {
 		s.unlock(s.enqueue(kind, data))
 		return nil

@@ -168,7 +168,14 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true,
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
+	if peer.Identity != nil {
+		s.expiry = seconds(peer.Identity.Expires)
+	}
+	if err := s.askAdmitter(r); err != nil {
+		return nil, err
+	}
 	if known = g.insert(s); !known {
+		s.tellAdmitter()
 		return nil, ErrAttached
 	}
 	return s, nil
@@ -267,6 +274,7 @@ func (g *Registry) remove(s *Local) {
 	h.mu.Unlock()
 	g.wheel.remove(s)
 	g.dismiss(&s.peer)
+	s.tellAdmitter()
 }
 
 // Sessions returns the sessions that live now, in no order: also those that have
