@@ -14,6 +14,7 @@ var imports = map[string][]string{
 	"session/frame":              {},
 	"session/memory":             {},
 	"session":                    {"session/frame", "session/memory"},
+	"session/auth":               {"session", "session/option", "github.com/golang-jwt/jwt/v5", "github.com/MicahParks/jwkset"},
 	"session/sessiontest":        {"session"},
 	"transport":                  {"session", "session/option", "session/frame", "session/memory", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
 	"transport/internal/http1":   {"session/memory", "transport/internal/netpoll"},
