@@ -58,9 +58,11 @@ type conn struct {
 	held         int            // bytes of the decoder that are counted in the broker's memory
 	binary       bool           // the session carries binary messages
 	known        bool           // to users and Events
-	numbers      uint64         // of subscriptions, so far
 	asked        bool           // the application by SUBSCRIBE, which leaves no subscription
 	followed     bool           // a topic
+	numbers      uint64         // of subscriptions, so far
+	admits       LoginFunc      // nil: everybody
+	term         *term          // nil: the identity does not end
 	transactions *transactions
 	pulse        pulse
 	phase        atomic.Uint32
@@ -229,6 +231,9 @@ func (c *conn) handle(f *frame.Frame) error {
 		return c.connect(f)
 	case !c.known:
 		return &Error{Message: "Unknown session: " + c.client.ID}
+	}
+	if err := c.renew(f.Headers); err != nil {
+		return err
 	}
 	name, ok := f.Headers.Lookup("transaction")
 	switch {

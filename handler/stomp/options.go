@@ -77,6 +77,13 @@ type Options struct {
 	// accepts everybody.
 	Login LoginFunc
 
+	// Renew is asked for each frame of a connected client whose Identity expires and that
+	// has the header Authorization, once for each token: the client ends when the new
+	// Identity does, unless that is sooner. Else Client.Identity stays as it is. A
+	// token that is refused, or another user's, ends the session with an ERROR. The default
+	// leaves the header to functions.
+	Renew VerifyFunc
+
 	// Authorize decides over a client's SEND and SUBSCRIBE. An error ends the
 	// session: an *Error with its own text. The default allows all.
 	//

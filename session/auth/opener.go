@@ -137,12 +137,11 @@ func (a *Access) token(r *http.Request) string {
 	if a.Verifier == nil {
 		return ""
 	}
-	if token, ok := Bearer(r.Header.Get("Authorization")); ok {
+	if token, ok := cutBearer(r.Header.Get("Authorization")); ok {
 		return token
 	}
 	if a.Header != "" {
-		if value := r.Header.Get(a.Header); value != "" {
-			token, _ := Bearer(value)
+		if token := r.Header.Get(a.Header); token != "" {
 			return token
 		}
 	}
@@ -157,16 +156,6 @@ func (a *Access) token(r *http.Request) string {
 		}
 	}
 	return ""
-}
-
-// Bearer returns the token of a header's value, and whether it says that it is one
-// (RFC 6750, section 2.1); otherwise the token is the value as it is.
-func Bearer(value string) (token string, ok bool) {
-	const scheme = "Bearer "
-	if len(value) >= len(scheme) && strings.EqualFold(value[:len(scheme)], scheme) {
-		return strings.TrimSpace(value[len(scheme):]), true
-	}
-	return value, false
 }
 
 // wanted says what a request may bring.

@@ -221,7 +221,7 @@ func TestUsedTicketSaysWhoseARequestIsWhileItsSessionLives(t *testing.T) {
 			}
 		}
 		p.refuses("l", ticket, 401, unknownTicket) // its life is over, whatever the session has received
-		s.Detach(r, nil) // between two polls
+		s.Detach(r, nil)                           // between two polls
 		s.Close(1000, "")
 		if !s.Belongs(asks(ticket)) {
 			t.Error("the close frame is not for its client")

@@ -59,8 +59,9 @@ type Stats struct {
 	Unknown  atomic.Int64 // of these, those of a key that is not known
 }
 
-// A Verifier tells whose a token is. Its methods may be called from any goroutine. Their
-// errors are *session.RefusedErrors, with a sentence that the client may read.
+// A Verifier tells whose a token is, which may begin with Bearer, as in the header
+// Authorization. Its methods may be called from any goroutine. Their errors are
+// *session.RefusedErrors, with a sentence that the client may read.
 type Verifier struct {
 	options Options
 	keys    *Keys
@@ -136,6 +137,7 @@ func (v *Verifier) User(token string) (string, error) {
 }
 
 func (v *Verifier) identity(p *jwt.Parser, token string) (*session.Identity, error) {
+	token, _ = cutBearer(token)
 	if len(token) > v.options.TokenLimit {
 		return nil, refused("Token is too large")
 	}
@@ -157,6 +159,16 @@ func (v *Verifier) identity(p *jwt.Parser, token string) (*session.Identity, err
 		id.Expires = exp.Add(v.options.Leeway)
 	}
 	return id, nil
+}
+
+// cutBearer returns the token of a header's value, and whether that says that it is one
+// (RFC 6750, section 2.1).
+func cutBearer(value string) (token string, ok bool) {
+	const scheme = "Bearer "
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return value, false
+	}
+	return strings.TrimSpace(value[len(scheme):]), true
 }
 
 var (
