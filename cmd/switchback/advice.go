@@ -86,7 +86,13 @@ var advice = map[string][]string{
 		"accounts", "credentials", "login", "passcode", "password", "passwords", "users",
 	},
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
-		"auth", "authorize", "interceptors", "jwt", "roles", "rules", "security", "token",
+		"authorize", "interceptors", "roles", "rules", "security",
+	},
+	"auth, beside endpoints, says who is asking: auth.jwt whose tokens are accepted, auth.tickets how long tickets live": {
+		"authentication", "identity", "oauth2", "ticket", "token", "tokens",
+	},
+	"auth.jwt.secret_file, key_file or jwks_url says what tokens are verified with; they are files, so that no secret is in this one": {
+		"hmac_secret", "jwk_set_uri", "jwks", "jwks_uri", "jwt_secret", "public_key", "public_key_location", "secret", "signing_key",
 	},
 	"stomp.separator is / or .": {
 		"path_matcher", "path_separator",

@@ -25,6 +25,7 @@ type config struct {
 	memoryLimit     int64
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
+	auth            authConfig
 	stomp           stompConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 }
@@ -110,6 +111,7 @@ func (c *config) settings(dir string) setting {
 			"header_limit":   scalar(&c.http.headerLimit, sizeKind),
 		}),
 		"tls":       certificate(&c.certificate, dir),
+		"auth":      c.auth.settings(dir),
 		"stomp":     c.stomp.settings(),
 		"endpoints": endpoints(&c.endpoints),
 	})

@@ -29,6 +29,7 @@ type endpointConfig struct {
 	path           string
 	handler        string // of handlers
 	implementation string // of implementations
+	auth           string // what it asks of those who open sessions; empty: the usual
 	options        transport.Options
 }
 
@@ -65,6 +66,7 @@ func (e *endpointConfig) settings() setting {
 		"path":           required(scalar(&e.path, pathKind)),
 		"handler":        required(scalar(&e.handler, handlerKind)),
 		"implementation": scalar(&e.implementation, nameIn(implementations)),
+		"auth":           scalar(&e.auth, authKind),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
 		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
@@ -108,6 +110,7 @@ type parts struct {
 	hub    *handler.Hub
 	broker *stomp.Broker
 	stomp  stompConfig
+	auth   *authority
 }
 
 // implementations are what carries the sessions, by name.
@@ -124,7 +127,10 @@ var implementations = map[string]func(prefix string, o session.Opener, options t
 func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener := handlers[e.handler](&e, from)
+	opener, err := from.auth.guard(handlers[e.handler](&e, from), &e, from)
+	if err != nil {
+		return nil, err
+	}
 	return implementations[e.implementation](e.prefix(), opener, e.options)
 }
 

@@ -23,6 +23,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve SockJS endpoints."`
 	Bench   bench.Command  `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
+	Token   tokenCommand   `cmd:"" help:"Make a token, or check one."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -29,6 +29,7 @@ type server struct {
 	endpoints       []endpoint
 	hub             *handler.Hub
 	broker          *stomp.Broker
+	auth            *authority
 	serves          string // the endpoints and the page, for the line that says so
 	shutdownTimeout time.Duration
 	log             *zap.Logger
@@ -40,13 +41,20 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := conf.stomp.broker(hub, slogOf(log))
+	auth, err := conf.auth.open(slogOf(log))
 	if err != nil {
 		return nil, err
 	}
-	s := &server{secure: conf.certificate != nil, hub: hub, broker: broker, shutdownTimeout: conf.shutdownTimeout, log: log}
+	conf.stomp.options.Renew = auth.renewal()
+	broker, err := conf.stomp.broker(hub, slogOf(log))
+	if err != nil {
+		auth.close()
+		return nil, err
+	}
+	s := &server{secure: conf.certificate != nil, hub: hub, broker: broker, auth: auth, shutdownTimeout: conf.shutdownTimeout, log: log}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
+		auth.close()
 		return nil, err
 	}
 	if conf.servesPage() {
@@ -85,7 +93,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.broker, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.broker, conf.stomp, s.auth}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && c.path == "/" && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
@@ -147,4 +155,5 @@ func (s *server) shutdown() {
 	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
 		s.log.Warn("hub not closed", zap.Error(err))
 	}
+	s.auth.close()
 }

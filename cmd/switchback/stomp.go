@@ -173,7 +173,7 @@ func (c *config) warn(log *zap.Logger) {
 			continue
 		}
 		served = true
-		if c.stomp.logins == nil && e.admitsAnyPage() {
+		if c.stomp.logins == nil && c.auth.mode(e) != authRequired && e.admitsAnyPage() {
 			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, or who may connect in stomp.logins",
 				zap.String("endpoint", e.where))
 		}

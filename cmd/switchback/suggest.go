@@ -37,6 +37,9 @@ func belongs(name string) string {
 		{"at the top of the file, beside endpoints", root},
 		{"to an endpoint, an entry of endpoints", new(endpointConfig).settings().keys},
 		{"under stomp, beside endpoints", root["stomp"].keys},
+		{"under auth, beside endpoints", root["auth"].keys},
+		{"under auth.jwt", root["auth"].keys["jwt"].keys},
+		{"under auth.tickets", root["auth"].keys["tickets"].keys},
 		{"under http, beside endpoints", root["http"].keys},
 		{"under tls, beside endpoints", root["tls"].keys},
 	} {

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -67,11 +66,11 @@ type ticket struct {
 	session  *session.Local // nil while there is none
 }
 
-// NewTickets returns Tickets. An error says which option is wrong and what it may be.
+// NewTickets returns Tickets. An error is an *OptionError.
 func NewTickets(o TicketOptions) (*Tickets, error) {
 	option.SetDefaults(&o)
-	if name, _ := option.Negative(o); name != "" {
-		return nil, fmt.Errorf("auth: %s: must not be negative", name)
+	if err := notNegative(o); err != nil {
+		return nil, err
 	}
 	return &Tickets{
 		options:  o,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -70,22 +71,43 @@ type Verifier struct {
 	stats   Stats
 }
 
+// Algorithms are those that a Verifier can accept.
+func Algorithms() []string { return slices.Clone(known) }
+
 var known = []string{
 	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
 
-// NewVerifier returns a Verifier. An error says which option is wrong and what it may be.
+// An OptionError is what is wrong with an option.
+type OptionError struct {
+	Option string // its name in Options or TicketOptions
+	Value  string // what it is
+	Want   string // what it must do: "be one of HS256, ..."
+}
+
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("auth: %s is %q; it must %s", e.Option, e.Value, e.Want)
+}
+
+func notNegative(options any) error {
+	if name, value := option.Negative(options); name != "" {
+		return &OptionError{name, strconv.FormatInt(value, 10), "not be negative"}
+	}
+	return nil
+}
+
+// NewVerifier returns a Verifier. An error is an *OptionError.
 func NewVerifier(keys *Keys, o Options) (*Verifier, error) {
 	option.SetDefaults(&o)
-	if name, _ := option.Negative(o); name != "" {
-		return nil, fmt.Errorf("auth: %s: must not be negative", name)
+	if err := notNegative(o); err != nil {
+		return nil, err
 	}
 	for _, name := range o.Algorithms {
 		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("auth: Algorithms: %q: must be one of %s", name, strings.Join(known, ", "))
+			return nil, &OptionError{"Algorithms", name, "be one of " + strings.Join(known, ", ")}
 		}
 		if keys.remote == nil && !slices.ContainsFunc(*keys.current.Load(), func(k key) bool { return slices.Contains(k.algorithms, name) }) {
-			return nil, fmt.Errorf("auth: Algorithms: %q: no key is for it", name)
+			return nil, &OptionError{"Algorithms", name, "be one that a key is for"}
 		}
 	}
 	if o.Algorithms == nil {

@@ -309,11 +309,11 @@ func TestWrongOptionsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, o := range map[string]Options{
-		`Algorithms: "none": must be one of HS256`: {Algorithms: []string{"none"}},
-		`Algorithms: "hs256"`:                      {Algorithms: []string{"hs256"}},
-		`Algorithms: "RS256": no key is for it`:    {Algorithms: []string{"HS256", "RS256"}},
-		`Algorithms: "HS384": no key is for it`:    {Algorithms: []string{"HS384"}},
-		"TokenLimit: must not be negative":         {TokenLimit: -1},
+		`Algorithms is "none"; it must be one of HS256`:           {Algorithms: []string{"none"}},
+		`Algorithms is "hs256"`:                                   {Algorithms: []string{"hs256"}},
+		`Algorithms is "RS256"; it must be one that a key is for`: {Algorithms: []string{"HS256", "RS256"}},
+		`Algorithms is "HS384"; it must be one that a key is for`: {Algorithms: []string{"HS384"}},
+		`TokenLimit is "-1"; it must not be negative`:             {TokenLimit: -1},
 	} {
 		if _, err := NewVerifier(keys, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
