@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
 
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -251,4 +252,14 @@ func (a *authority) login(from parts, optional bool) (session.Opener, bool) {
 		}), otherwise != nil
 	}
 	return from.broker.WithLogin(stomp.Tokens(a.access.Verifier.Verify, a.access.Header, otherwise)), true
+}
+
+// warnOfCookies tells once of endpoints where any page opens sessions as its visitor.
+func (c *config) warnOfCookies(log *zap.Logger) {
+	for _, e := range c.allEndpoints() {
+		if c.auth.jwt.cookie != "" && c.auth.mode(e) != authOff && e.admitsAnyPage() {
+			log.Warn("every page there is may open sessions as whoever visits it, by the cookie of auth.jwt.cookie; name the pages' origins in allowed_origins",
+				zap.String("endpoint", e.where))
+		}
+	}
 }

@@ -62,6 +62,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 		s.serves += " and the page"
 	}
 	conf.warn(log)
+	conf.warnOfCookies(log)
 	s.http = httpServer(conf, routes, log)
 	var services []transport.Service
 	for _, e := range s.endpoints {
