@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -426,5 +427,43 @@ func TestCookiesOfAnyPageAreToldAtStart(t *testing.T) {
 		if all := logs.All(); (len(all) == 1) != want || want && !strings.HasPrefix(all[0].Message, "every page there is may open sessions") {
 			t.Errorf("%s: got %v", text, all)
 		}
+	}
+}
+
+func TestAuthHoldsWhatTheFileSays(t *testing.T) {
+	text := "auth:\n  required: false\n  jwt: {secret_file: " + writeFile(t, "secret", strings.Repeat("x", 40)) + ", algorithms: [HS256], issuer: me, audience: you, user_claim: mail, " +
+		"roles_claim: groups, optional_expiry: true, leeway: off, token_limit: 4KiB, header: X-A, cookie: b, query: d}\n  tickets: {life: 10s, limit: 7}\n"
+	conf := defaultConfig()
+	if err := readYAML("f", []byte(text), conf.settings("")); err != nil {
+		t.Fatal(err)
+	}
+	got := conf.auth
+	if got.jwt.keys == nil {
+		t.Error("no keys")
+	}
+	required := false
+	got.jwt.keys, got.jwt.secretFile = nil, ""
+	want := authConfig{
+		given: true, required: &required, tickets: auth.TicketOptions{Life: 10 * time.Second, Limit: 7},
+		jwt: jwtConfig{given: true, header: "X-A", cookie: "b", query: "d", options: auth.Options{
+			Algorithms: []string{"HS256"}, Issuer: "me", Audience: "you", UserClaim: "mail", RolesClaim: "groups",
+			OptionalExpiry: true, Leeway: -1, TokenLimit: 4096,
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// Names are relative to the folder of the file, not to where the server was started.
+func TestKeysAreRelativeToTheFile(t *testing.T) {
+	file := writeFile(t, "conf.yaml", "auth: {jwt: {secret_file: secret}}")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(file), "secret"), []byte(strings.Repeat("x", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	conf := defaultConfig()
+	if err := conf.readFile(file); err != nil {
+		t.Error(err)
 	}
 }
