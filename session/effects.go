@@ -13,7 +13,7 @@ type effects struct {
 // Handler is called with the lock held. The handler runs on a goroutine of its own,
 // since the caller of Send or Close may hold locks that OnClose needs.
 func (s *Local) unlock(e effects) {
-	if held := s.counts(); held != s.counted {
+	if held := s.counts(); held != int(s.counted) {
 		s.account(held)
 	}
 	var due tick

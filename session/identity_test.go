@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,4 +87,110 @@ func TestIdentityExpires(t *testing.T) {
 			h.want(t, "open", "close 1008 Identity has expired")
 		})
 	}
+}
+
+// A session's end can be moved, either way.
+func TestExpireAtMovesTheEnd(t *testing.T) {
+	for _, c := range []struct{ first, then, want time.Duration }{
+		{time.Minute, 3 * time.Minute, 3 * time.Minute},
+		{3 * time.Minute, time.Minute, time.Minute},
+		{0, time.Minute, time.Minute},
+		{time.Minute, 0, 0},
+		{time.Minute, 90*time.Second + time.Millisecond, 91 * time.Second},
+	} {
+		h := new(recorder)
+		opener := door{OpenerFunc: func(*http.Request) (Handler, error) { return h, nil }, expires: c.first}
+		bubble(t, opener, config, func(t *testing.T, g *Registry) {
+			start := time.Now()
+			s, err := g.Open("", asking("kim"), Peer{}, SockJS, new(receiver))
+			if err != nil {
+				t.Fatal(err)
+			}
+			then := time.Time{}
+			if c.then > 0 {
+				then = start.Add(c.then)
+			}
+			s.ExpireAt(then)
+			time.Sleep(c.want - time.Millisecond)
+			synctest.Wait()
+			if h.want(t, "open"); c.want == 0 {
+				time.Sleep(10 * time.Minute)
+				h.want(t, "open")
+				return
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			h.want(t, "open", "close 1008 Identity has expired")
+		})
+	}
+}
+
+func TestSecondsAreOfUnixTimeRoundedUp(t *testing.T) {
+	for at, want := range map[time.Time]uint32{
+		{}:                  0,
+		time.Unix(0, 0):     1,
+		time.Unix(-5, 0):    1,
+		time.Unix(7, 0):     7,
+		time.Unix(7, 1):     8,
+		time.Unix(1<<32, 0): 0, // no session lives that long
+	} {
+		if got := seconds(at); got != want {
+			t.Errorf("%v: got %d, want %d", at, got, want)
+		}
+	}
+}
+
+// A doorman has the last word on sessions, which it counts.
+type doorman struct {
+	OpenerFunc
+	refuses bool
+	inside  []*Local
+}
+
+func (d *doorman) Admit(r *http.Request, s *Local) error {
+	if d.refuses || r == nil {
+		return &RefusedError{Status: 403, Reason: "full"}
+	}
+	d.inside = append(d.inside, s)
+	return nil
+}
+
+func (d *doorman) Forget(s *Local) {
+	d.inside = slices.DeleteFunc(d.inside, func(o *Local) bool { return o == s })
+}
+
+func TestAdmitterHasTheLastWord(t *testing.T) {
+	h := new(recorder)
+	d := &doorman{OpenerFunc: func(*http.Request) (Handler, error) { return h, nil }}
+	bubble(t, d, config, func(t *testing.T, g *Registry) {
+		r := new(receiver)
+		s, err := g.Open("k", asking("kim"), Peer{}, SockJS, r)
+		if err != nil || !slices.Equal(d.inside, []*Local{s}) {
+			t.Fatal(err, d.inside)
+		}
+		if _, err := g.Open("k", asking("kim"), Peer{}, SockJS, new(receiver)); err != ErrAttached || len(d.inside) != 1 {
+			t.Errorf("a second session of a key: %v, %v", err, d.inside)
+		}
+		d.refuses = true
+		if _, err := g.Open("l", asking("kim"), Peer{}, SockJS, new(receiver)); err == nil || g.Stats().Sessions.Load() != 1 || g.Find("l") != nil {
+			t.Errorf("refused: %v, %d sessions", err, g.Stats().Sessions.Load())
+		}
+		if s.Received() {
+			t.Error("nothing has come")
+		}
+		if err := s.Receive(context.Background(), []byte("x")); err != nil || !s.Received() {
+			t.Errorf("a message has come: %v", err)
+		}
+		s.Close(1000, "")
+		r.take(s)
+		if len(d.inside) != 1 {
+			t.Error("is forgotten while its client may come")
+		}
+		s.Detach(r, nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(d.inside) != 0 {
+			t.Error("is not forgotten")
+		}
+	})
 }

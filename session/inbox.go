@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -94,6 +95,9 @@ func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) erro
 		return err
 	}
 	s.countReceived(data)
+	if !s.received.Load() {
+		s.received.Store(true)
+	}
 	if s.busy {
 		s.unlock(s.enqueue(kind, data))
 		return nil
@@ -196,7 +200,7 @@ func (s *Local) run() {
 		s.mu.Lock()
 		switch {
 		case s.inbox != nil:
-			s.delivering = s.inbox.size
+			s.delivering = int32(min(s.inbox.size, math.MaxInt32))
 			events := s.takeInbox()
 			s.unlock(effects{})
 			for _, e := range events {

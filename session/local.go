@@ -45,14 +45,15 @@ type Local struct {
 	mu            sync.Mutex // guards the rest
 	needsWake     bool       // Next gave all there was: the receiver waits for Wake
 	heartbeatDue  bool
-	busy          bool  // the handler is being called
-	onCloseCalled bool  // or it is being called
-	transport     uint8 // index of its counters; not changed
-	opened        age   // not changed
+	busy          bool   // the handler is being called
+	onCloseCalled bool   // or it is being called
+	transport     uint8  // index of its counters; not changed
+	opened        age    // not changed
+	expiry        uint32 // when the session ends by itself: see seconds
 	receiver      Receiver
 	lastSent      tick     // when a frame was last taken
-	counted       int      // bytes that are counted as held
-	delivering    int      // bytes of events that are being delivered, of what was an inbox
+	counted       int32    // bytes that are counted as held
+	delivering    int32    // bytes of events that are being delivered, of what was an inbox
 	waiters       *waiters // nil while nobody waits
 	conversation
 	context *sessionContext // nil until somebody asks it for something
@@ -63,9 +64,10 @@ type Local struct {
 // what it needs of Local: a broadcast goes through the memory of all its sessions.
 type conversation struct {
 	state     state
-	openSent  bool // the open frame has been taken
-	closeSent bool // the close frame has been taken
-	fetched   bool // something queued has been taken since the session began to close
+	openSent  bool        // the open frame has been taken
+	closeSent bool        // the close frame has been taken
+	fetched   bool        // something queued has been taken since the session began to close
+	received  atomic.Bool // a message has come; set with mu held
 	queue     queue
 	inbox     *inbox // nil while nothing waits
 
@@ -359,13 +361,4 @@ func (s *Local) due() tick {
 		return min(s.idleSince+s.registry.disconnect, s.expires())
 	}
 	return min(s.lastSent+s.registry.heartbeat, s.expires())
-}
-
-// expires is when the session's Identity ends. s.mu is held.
-func (s *Local) expires() tick {
-	const never = math.MaxInt64
-	if s.peer.Identity == nil || s.peer.Identity.Expires.IsZero() {
-		return never
-	}
-	return s.registry.wheel.at(s.peer.Identity.Expires)
 }

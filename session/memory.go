@@ -1,6 +1,10 @@
 package session
 
-import "switchback/session/memory"
+import (
+	"math"
+
+	"switchback/session/memory"
+)
 
 // waiting is what the client has yet to take that is the session's own, in bytes.
 // s.mu is held.
@@ -14,25 +18,26 @@ const uncounted = 512
 // it is written, and what it holds together with others once for all. s.mu is held.
 func (s *Local) counts() int {
 	held := s.queue.own()
-	held += s.delivering
+	held += int(s.delivering)
 	if s.inbox != nil {
 		held += s.inbox.size
 	}
-	return max(held-uncounted, 0)
+	return min(max(held-uncounted, 0), math.MaxInt32)
 }
 
 // account has held bytes of the session counted: unlock does so where that has
 // changed. s.mu is held.
 func (s *Local) account(held int) {
-	s.registry.stats.Memory.Add(int64(held - s.counted))
-	memory.Add(held - s.counted)
-	s.counted = held
+	more := held - int(s.counted)
+	s.registry.stats.Memory.Add(int64(more))
+	memory.Add(more)
+	s.counted = int32(held)
 }
 
 // overMemory tells whether too much is held, with what this session holds now, which
 // is counted before it is asked: of two who add at once one sees both. s.mu is held.
 func (s *Local) overMemory() bool {
-	if held := s.counts(); held != s.counted {
+	if held := s.counts(); held != int(s.counted) {
 		s.account(held)
 	}
 	return memory.Over()

@@ -18,7 +18,7 @@ import (
 func (s *Local) held() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n = s.queue.own() + s.delivering
+	n = s.queue.own() + int(s.delivering)
 	if s.inbox != nil {
 		for _, e := range s.inbox.events {
 			n += len(e.data) + eventCost

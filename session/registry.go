@@ -187,7 +187,14 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), rates: limits, transport: g.traffic.index(peer.Transport),
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
+	if peer.Identity != nil {
+		s.expiry = seconds(peer.Identity.Expires)
+	}
+	if err := s.askAdmitter(r); err != nil {
+		return nil, err
+	}
 	if known = g.insert(s); !known {
+		s.tellAdmitter()
 		return nil, ErrAttached
 	}
 	return s, nil
@@ -294,6 +301,7 @@ func (g *Registry) remove(s *Local) {
 	g.wheel.remove(s)
 	s.tally().gone.Add(1)
 	g.dismiss(&s.peer, s.rates)
+	s.tellAdmitter()
 }
 
 // Sessions returns the sessions that live now, in no order: also those that have

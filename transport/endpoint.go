@@ -153,6 +153,9 @@ func (e *Endpoint) drain(ctx context.Context) error {
 	return e.registry.Shutdown(ctx)
 }
 
+// bearer is how a client may say who it is (RFC 9110, section 11.6.1).
+var bearer = []string{"Bearer"}
+
 // refusal answers a client that may not have a session.
 func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *session.RefusedError
@@ -160,6 +163,9 @@ func (e *Endpoint) refusal(w http.ResponseWriter, r *http.Request, err error) {
 		e.log.Error("opening a session failed", "error", err)
 		refuse(w, http.StatusInternalServerError, "Internal error.")
 		return
+	}
+	if refused.Status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = bearer
 	}
 	e.log.Warn("session refused", "status", refused.Status, "reason", refused.Reason, "address", e.guard.Caller(r).IP())
 	refuse(w, refused.Status, refused.Reason)

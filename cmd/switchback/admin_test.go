@@ -226,7 +226,7 @@ func TestAdminThatCannotBeIsRefusedAtStart(t *testing.T) {
 		"admin: {addr: 127.0.0.1:0, token_file: empty}":   "conf.yaml:1: admin.token_file: empty holds no token; it must hold one, of letters, digits and signs without blanks: openssl rand -hex 32 makes one\n",
 		"admin: {addr: 127.0.0.1:0, token_file: nowhere}": "conf.yaml:1: admin.token_file: open nowhere: no such file or directory\n",
 		"admin: {addr: localhost}":                        "conf.yaml:1: admin.addr is \"localhost\"; it must be a host and port such as 127.0.0.1:8081, or :8081 for all interfaces\n",
-		"admin: {token: x}":                               "conf.yaml:1: admin.token is not a known key; admin.token_file names the file that holds the token of the admin listener; stomp.logins lists who may connect\n",
+		"admin: {token: x}":                               "conf.yaml:1: admin.token is not a known key; admin.token_file names the file that holds the token of the admin listener; auth, beside endpoints, says who is asking\n",
 		"metrics: true":                                   "conf.yaml:1: metrics is not a known key; admin, beside endpoints, has addr, where /metrics and /healthz are, too, and token_file\n",
 	} {
 		os.WriteFile("conf.yaml", []byte(text), 0o600)

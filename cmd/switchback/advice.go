@@ -22,7 +22,7 @@ var advice = map[string][]string{
 	"admin, beside endpoints, has addr, where /metrics and /healthz are, too, and token_file": {
 		"actuator", "admin_addr", "health", "management", "metrics", "prometheus",
 	},
-	"admin.token_file names the file that holds the token of the admin listener; stomp.logins lists who may connect": {
+	"admin.token_file names the file that holds the token of the admin listener; auth, beside endpoints, says who is asking": {
 		"token",
 	},
 	"endpoints is a list, each with a path and a handler": {
@@ -95,10 +95,16 @@ var advice = map[string][]string{
 		"accounts", "credentials", "login", "passcode", "password", "passwords", "users",
 	},
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
-		"auth", "interceptors", "jwt",
+		"interceptors",
 	},
 	"rules, beside endpoints, list who may connect, subscribe and send: allow or deny to all, authenticated, anonymous, {role: admin} or {user: kim}": {
-		"acl", "authorize", "destination_matchers", "message_matchers", "permissions", "permit", "security",
+		"acl", "authorize", "destination_matchers", "message_matchers", "permissions", "permit", "roles", "security",
+	},
+	"auth, beside endpoints, says who is asking: auth.jwt whose tokens are accepted, auth.tickets how long tickets live": {
+		"authentication", "identity", "oauth2", "ticket", "tokens",
+	},
+	"auth.jwt.secret_file, key_file or jwks_url says what tokens are verified with; they are files, so that no secret is in this one": {
+		"hmac_secret", "jwk_set_uri", "jwks", "jwks_uri", "jwt_secret", "public_key", "public_key_location", "secret", "signing_key",
 	},
 	"stomp.separator is / or .": {
 		"path_matcher", "path_separator",

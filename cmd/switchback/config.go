@@ -26,6 +26,7 @@ type config struct {
 	memoryLimit     int64
 	http            httpConfig
 	certificate     *tls.Certificate // nil: plain HTTP
+	auth            authConfig
 	stomp           stompConfig
 	rules           rulesConfig
 	admin           adminConfig
@@ -116,6 +117,7 @@ func (c *config) settings(dir string) setting {
 			"header_limit":   scalar(&c.http.headerLimit, sizeKind),
 		}),
 		"tls":       certificate(&c.certificate, dir),
+		"auth":      c.auth.settings(dir),
 		"stomp":     c.stomp.settings(),
 		"rules":     c.rules.settings(),
 		"admin":     c.admin.settings(dir),

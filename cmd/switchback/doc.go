@@ -8,6 +8,7 @@
 //	switchback sessions                  the sessions of a server
 //	switchback disconnect --user USER|--session ID
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
+//	switchback token make|check          a token of auth.jwt, and what becomes of it
 //	switchback version
 //	switchback completion bash|zsh|fish   what makes a shell complete these words
 //
@@ -75,6 +76,36 @@
 // snake case: client_url for ClientURL, raw_websocket for RawWebSocket. Every field that
 // is a text, a number, a duration, true or false, or a list has one. What it means and
 // its default are there.
+//
+// Who may open sessions is under auth. Where it is there, every endpoint asks:
+//
+//	auth:
+//	  required: true              # default; false: nobody may come, too
+//	  jwt:                        # whose tokens are accepted; none: tickets alone
+//	    secret_file: secret       # of HS256, 32 bytes or more; relative to the file's folder
+//	    key_file: public.pem      # or public keys: PEM, or a JWK set
+//	    jwks_url: https://id.example.com/keys  # or the URL of one, which is fetched again
+//	    algorithms: [ES256]       # default: all that the keys can take
+//	    issuer: https://id.example.com         # default: any
+//	    audience: chat            # default: any
+//	    user_claim: sub           # default
+//	    roles_claim: roles        # default; a dot leads into an object
+//	    optional_expiry: false    # default: a token has to have exp
+//	    leeway: 30s               # default; or off
+//	    token_limit: 8KiB         # default
+//	    header: X-Token           # where else than in Authorization a token may be;
+//	    query: access_token       # default: nowhere
+//	    cookie: token
+//	  tickets:                    # ?ticket=..., which the rest of the program issues
+//	    life: 30s                 # default
+//	    limit: 100000             # default: of the last life
+//	endpoints:
+//	  - {path: /chat, handler: broadcast, auth: optional}  # or required, off
+//
+// Of a STOMP endpoint a session may be opened by nobody: who it is CONNECT has to say, by
+// a token in Authorization, in the named header or in passcode, or as one of the logins.
+// A token in the header Authorization of any other frame renews the identity. What the
+// fields of [switchback/session/auth.Options] mean is there.
 //
 // The endpoints whose handler is stomp have one broker. Its keys are those of
 // [switchback/handler/stomp.Options], in the same way, and logins:

@@ -31,6 +31,7 @@ type endpointConfig struct {
 	aliases        []string // further paths
 	handler        string   // of handlers
 	implementation string   // of implementations
+	auth           string   // what it asks of those who open sessions; empty: the usual
 	options        transport.Options
 }
 
@@ -69,6 +70,7 @@ func (e *endpointConfig) settings() setting {
 		"path":           required(e.pathSetting()),
 		"handler":        required(scalar(&e.handler, handlerKind)),
 		"implementation": scalar(&e.implementation, nameIn(implementations)),
+		"auth":           scalar(&e.auth, authKind),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
 		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
@@ -127,6 +129,7 @@ type parts struct {
 	broker *stomp.Broker
 	rules  *rules.List
 	stomp  stompConfig
+	auth   *authority
 }
 
 // implementations are what carries the sessions, by name.
@@ -143,7 +146,10 @@ var implementations = map[string]func(prefix string, o session.Opener, options t
 func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener := handlers[e.handler](&e, from)
+	opener, err := from.auth.guard(handlers[e.handler](&e, from), &e, from)
+	if err != nil {
+		return nil, err
+	}
 	if from.rules != nil && e.handler != "stomp" { // whose broker has them
 		opener = from.rules.Guard(e.path, opener).Opener()
 	}

@@ -15,6 +15,7 @@ var imports = map[string][]string{
 	"session/limit":              {},
 	"session/memory":             {},
 	"session":                    {"session/frame", "session/limit", "session/memory"},
+	"session/auth":               {"session", "session/option", "github.com/golang-jwt/jwt/v5", "github.com/MicahParks/jwkset"},
 	"session/sessiontest":        {"session"},
 	"transport":                  {"session", "session/option", "session/frame", "session/limit", "session/memory", "transport/internal/guard", "transport/internal/http1", "transport/internal/netpoll", "github.com/rs/cors"},
 	"transport/internal/guard":   {"session"},

@@ -100,7 +100,7 @@ func written(tag, quote string, units map[string]string) string {
 
 func TestDocsOfOptionsSayWhatTheTagsSay(t *testing.T) {
 	units := map[string]string{"s": "seconds", "h": "hour", "KiB": "KiB", "MiB": "MiB", "GiB": "GiB"}
-	for _, file := range []string{"transport/options.go", "transport/client/options.go", "handler/stomp/options.go"} {
+	for _, file := range []string{"transport/options.go", "transport/client/options.go", "handler/stomp/options.go", "session/auth/verifier.go"} {
 		var doc string
 		for _, field := range optionsOf(t, "../../"+file) {
 			var tags reflect.StructTag

@@ -34,6 +34,7 @@ type server struct {
 	hub             *handler.Hub
 	rules           *rules.List
 	broker          *stomp.Broker
+	auth            *authority
 	admin           *admin.Server // nil: there is none
 	serves          string        // the endpoints and the page, for the line that says so
 	shutdownTimeout time.Duration
@@ -50,13 +51,22 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	broker, err := conf.stomp.broker(hub, list, slogOf(log))
+	auth, err := conf.auth.open(slogOf(log))
 	if err != nil {
 		return nil, err
 	}
-	s := &server{secure: conf.certificate != nil, hub: hub, rules: list, broker: broker, shutdownTimeout: conf.shutdownTimeout, log: log}
+	conf.stomp.options.Renew = auth.renewal()
+	broker, err := conf.stomp.broker(hub, list, slogOf(log))
+	if err != nil {
+		auth.close()
+		return nil, err
+	}
+	s := &server{
+		secure: conf.certificate != nil, hub: hub, rules: list, broker: broker, auth: auth, shutdownTimeout: conf.shutdownTimeout, log: log,
+	}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
+		auth.close()
 		return nil, err
 	}
 	if conf.servesPage() {
@@ -70,6 +80,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 		return nil, err
 	}
 	conf.warn(log)
+	conf.warnOfCookies(log)
 	s.http = httpServer(conf, routes, log)
 	var services []transport.Service
 	for _, e := range s.endpoints {
@@ -101,7 +112,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.broker, s.rules, conf.stomp}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.broker, s.rules, conf.stomp, s.auth}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
@@ -194,4 +205,5 @@ func (s *server) shutdown() {
 	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
 		s.log.Warn("hub not closed", zap.Error(err))
 	}
+	s.auth.close()
 }

@@ -167,7 +167,7 @@ func (c *config) warn(log *zap.Logger) {
 			continue
 		}
 		served = true
-		if c.stomp.logins == nil && len(c.rules.list) == 0 && e.admitsAnyPage() {
+		if c.stomp.logins == nil && c.auth.mode(e) != authRequired && len(c.rules.list) == 0 && e.admitsAnyPage() {
 			log.Warn("every page there is may read and publish what it likes; name the pages' origins in allowed_origins, who may connect in stomp.logins, or who may do what in rules",
 				zap.String("endpoint", e.where))
 		}

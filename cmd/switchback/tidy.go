@@ -65,13 +65,13 @@ func tidy(ctx context.Context, sessions func() int64) {
 }
 
 // runtimeLimit is how much memory the Go runtime may take before it collects garbage
-// whatever else its pace says: what may be held for clients and a sixteenth of that, what
+// whatever else its pace says: what may be held for clients and a little more, what
 // sessions cost, and itself with the ballast. What is live beside that, over TLS for one,
 // may have as much garbage: else it would be collected all the time. To set it is cheap.
 func runtimeLimit(sessions, live int64) int64 {
-	const itself, session = 24 << 20, 3 << 10
+	const itself, session = 20 << 20, 3 << 10
 	limit := min(memory.Limit(), math.MaxInt64/4)
-	return limit/16*17 + itself + max(session*sessions, 2*(live-memory.Used()))
+	return limit/32*33 + itself + max(session*sessions, 2*(live-memory.Used()))
 }
 
 // A tidier knows when memory is to be given back: when the server is quiet, and what

@@ -53,6 +53,20 @@ func (g *Guard) Subprotocols() []string {
 	return nil
 }
 
+// Admit and Forget are next's, where it is a session.Admitter.
+func (g *Guard) Admit(r *http.Request, s *session.Local) error {
+	if a, ok := g.next.(session.Admitter); ok {
+		return a.Admit(r, s)
+	}
+	return nil
+}
+
+func (g *Guard) Forget(s *session.Local) {
+	if a, ok := g.next.(session.Admitter); ok {
+		a.Forget(s)
+	}
+}
+
 // Open returns next's handler, for those who may have one.
 func (g *Guard) Open(r *http.Request) (session.Handler, error) {
 	var who *session.Identity

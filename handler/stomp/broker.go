@@ -91,12 +91,14 @@ func New(o Options) (*Broker, error) {
 }
 
 // Open returns the handler of a new session.
-func (b *Broker) Open(r *http.Request) (session.Handler, error) {
+func (b *Broker) Open(r *http.Request) (session.Handler, error) { return b.newConn(r, b.options.Login) }
+
+func (b *Broker) newConn(r *http.Request, login LoginFunc) (session.Handler, error) {
 	id, value, err := b.handshake(r)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{broker: b, client: Client{Identity: id, Value: value}}, nil
+	return &conn{broker: b, client: Client{Identity: id, Value: value}, admits: login}, nil
 }
 
 // Principal is the user that Handshake names: a session is its user's alone.

@@ -56,12 +56,14 @@ type conn struct {
 	session      session.Session
 	client       Client         // changed by CONNECT only, before anybody else knows it
 	decoder      *frame.Decoder // while frames are decoded, and while one is incomplete; otherwise nil
-	held         int            // bytes of the decoder that are counted in the broker's memory
+	held         int32          // bytes of the decoder that are counted in the broker's memory
 	binary       bool           // the session carries binary messages
 	known        bool           // to users and Events
-	numbers      uint64         // of subscriptions, so far
 	asked        bool           // the application by SUBSCRIBE, which leaves no subscription
 	followed     bool           // a topic
+	numbers      uint64         // of subscriptions, so far
+	admits       LoginFunc      // nil: everybody
+	term         *term          // nil: the identity does not end
 	transactions *transactions
 	member       *limit.User // nil: users have no limit, or it is not connected
 	pulse        pulse
@@ -120,7 +122,7 @@ func (c *conn) OnClose(_ session.Session, err error) {
 // it had. The session is leaving or ended.
 func (c *conn) release() []*subscription {
 	c.decoder = nil
-	c.broker.received.give(c.held)
+	c.broker.received.give(int(c.held))
 	c.held = 0
 	c.leaveUser()
 	c.rollback()
@@ -204,17 +206,14 @@ func (c *conn) receive() (err error) {
 
 // account brings the broker's count of memory up to date.
 func (c *conn) account() error {
-	held := c.decoder.Held()
-	if held == c.held {
-		return nil
-	}
-	if held > c.held && !c.broker.received.take(held-c.held) {
+	held, before := c.decoder.Held(), int(c.held)
+	if held > before && !c.broker.received.take(held-before) {
 		return c.refuse(c.outOfMemory(), nil)
 	}
-	if held < c.held {
-		c.broker.received.give(c.held - held)
+	if held < before {
+		c.broker.received.give(before - held)
 	}
-	c.held = held
+	c.held = int32(held)
 	return nil
 }
 
@@ -232,6 +231,9 @@ func (c *conn) handle(f *frame.Frame) error {
 		return c.connect(f)
 	case !c.known:
 		return &Error{Message: "Unknown session: " + c.client.ID}
+	}
+	if err := c.renew(f.Headers); err != nil {
+		return err
 	}
 	name, ok := f.Headers.Lookup("transaction")
 	switch {

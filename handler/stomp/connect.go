@@ -34,6 +34,7 @@ func (c *conn) connect(f *frame.Frame) error {
 		return nil // too late
 	}
 	c.known = true
+	c.startTerm()
 	c.limit()
 	c.broker.stats.Connects.Add(1)
 	c.broker.options.Events.connect(&c.client)

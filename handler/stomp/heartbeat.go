@@ -28,10 +28,10 @@ func (c *conn) hear() {
 	c.pulse.busy.Store(false)
 }
 
-// startPulse has heart-beats begin, or ends the time for CONNECT where there are
-// none.
+// startPulse has heart-beats begin, and the time of the identity, or ends the time for
+// CONNECT where there is neither.
 func (c *conn) startPulse() {
-	if at := c.pulse.next(); at > 0 {
+	if at := c.nextRing(); at > 0 {
 		c.broker.clock.set(&c.pulse.alarm, at)
 	} else {
 		c.broker.clock.unset(&c.pulse.alarm)
@@ -71,6 +71,11 @@ func (c *conn) ring(now time.Duration) time.Duration {
 // beat sends a heart-beat, or ends a client that sent none.
 func (c *conn) beat(now time.Duration) time.Duration {
 	p := &c.pulse
+	if c.term.over(now) {
+		c.broker.stats.Expiries.Add(1)
+		c.end(session.CodePolicy, &Error{Message: "Identity has expired"})
+		return 0
+	}
 	if p.busy.Load() {
 		p.heard.Store(int64(now))
 	}
@@ -85,5 +90,5 @@ func (c *conn) beat(now time.Duration) time.Duration {
 			c.session.SendPrepared(heartbeat)
 		}
 	}
-	return p.next()
+	return c.nextRing()
 }

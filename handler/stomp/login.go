@@ -18,10 +18,10 @@ var ErrPassword = errors.New("stomp: wrong login or passcode")
 
 // login asks the hook.
 func (c *conn) login(h frame.Headers) error {
-	if c.broker.options.Login == nil {
+	if c.admits == nil {
 		return nil
 	}
-	if err := c.broker.options.Login(c.session.Context(), &c.client, h); err != nil {
+	if err := c.admits(c.session.Context(), &c.client, h); err != nil {
 		return c.refused(err)
 	}
 	return nil

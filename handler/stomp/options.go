@@ -78,6 +78,13 @@ type Options struct {
 	// accepts everybody.
 	Login LoginFunc
 
+	// Renew is asked for each frame of a connected client whose Identity expires and that
+	// has the header Authorization, once for each token: the client ends when the new
+	// Identity does, unless that is sooner. Else Client.Identity stays as it is. A
+	// token that is refused, or another user's, ends the session with an ERROR. The default
+	// leaves the header to functions.
+	Renew VerifyFunc
+
 	// Rules decide over CONNECT, when Login has said who it is, and over a client's SEND
 	// and SUBSCRIBE, by the destination that it names: see package rules. The destination of
 	// a SUBSCRIBE that stands for what is sent to the client's own session, as

@@ -19,14 +19,15 @@ func freeHeaders(h *frame.Headers) {
 }
 
 // appendForwarded appends the headers that a message keeps of its SEND: all but
-// those that were for the broker, however a peer may read their names.
+// those that were for the broker, however a peer may read their names. A front-end may
+// send a token with every frame, which is nobody else's to have.
 func appendForwarded(dst, h frame.Headers) frame.Headers {
 	for _, e := range h {
 		switch frame.Bare(e.Name) {
 		case "destination", "receipt", "transaction", "login", "passcode":
 			continue
 		}
-		if !frame.Delivered(e.Name) {
+		if !frame.Delivered(e.Name) && !strings.EqualFold(frame.Bare(e.Name), "authorization") {
 			dst = append(dst, e)
 		}
 	}

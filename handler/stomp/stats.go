@@ -21,6 +21,9 @@ type Stats struct {
 	Expired  atomic.Int64 // messages of queues that were idle for QueueIdle
 	Dropped  atomic.Int64 // frames without effect: for a destination of no prefix or no function, say
 
+	Renewed  atomic.Int64 // identities by a token of a frame: see Options.Renew
+	Expiries atomic.Int64 // clients that have ended with their identity
+
 	Errors            atomic.Int64 // ERROR frames: all that follow, and what else a client may not do
 	Broken            atomic.Int64 // frames that are not STOMP
 	Refused           atomic.Int64 // CONNECT, SEND and SUBSCRIBE that Rules, a hook or the user table refused

@@ -46,6 +46,20 @@ func TestOptionsThatIgmHasNotAreRefused(t *testing.T) {
 	}
 }
 
+// A guard is an Opener that knows who may come in.
+type guard struct{ session.Opener }
+
+func (guard) Authenticate(*http.Request) (*session.Identity, error) {
+	return nil, &session.RefusedError{Status: http.StatusUnauthorized}
+}
+
+// Where nobody would ask them, everybody would be let in.
+func TestOpenersThatAskAreRefused(t *testing.T) {
+	if _, err := igm.NewEndpoint("/echo", guard{session.Shared(newProbe())}, transport.Options{}); err == nil {
+		t.Error("is taken")
+	}
+}
+
 func TestOptionsThatIgmHasAreTaken(t *testing.T) {
 	_, err := igm.NewEndpoint("/echo", session.Shared(newProbe()), transport.Options{
 		ClientURL: "/client.js", HeartbeatDelay: 1, DisconnectDelay: 1, ResponseLimit: 1, DisabledTransports: []string{"websocket"},
