@@ -95,7 +95,7 @@ func TestEachCounterIsAMetric(t *testing.T) {
 	type future struct {
 		Fresh atomic.Int64
 		Now   atomic.Int64 `metric:"gauge" unit:"bytes"`
-		other int
+		Name  string       // is none
 	}
 	var names []string
 	for _, m := range metricsOf[future]("x_") {
