@@ -23,12 +23,16 @@ var exampleKeys = map[string][]exampleKey{
 	"": {
 		{"addr", "127.0.0.1:8081", "Where the server listens: host and port."},
 		{"log_level", "info", "What is logged to stderr: debug, info, warn or error."},
+		{"log_format", "text", "What a line of the log is: text, for people, or json."},
 		{"shutdown_timeout", "10s", "Time that sessions have to end in when the server is told to stop."},
 		{"memory_limit", "1GiB", "What clients may have the server hold, over all endpoints."},
 		{"#page", "true", "The test page at /. The default is true where no endpoints are listed."},
 		{"#client_url", "/sockjs.min.js", "The sockjs-client that iframes load, for all endpoints."},
 		{"http", "", "Before an endpoint has a request."},
 		{"#tls", "", "HTTPS, with these files; relative to the folder of this one. The default is plain HTTP."},
+		{"#static", "{path: /, dir: ./public}", "Folders whose files are served, one or a list. The default is none."},
+		{"#admin", "", "A listener for operators and other services, with metrics, health and the API. The default is none."},
+		{"#auth", "", "Who may open sessions. The default is everybody."},
 		{"#rules", "", "Who may do what; the first that decides wins. The default is that everybody may do everything."},
 		{"stomp", "", "The broker of all endpoints whose handler is stomp."},
 		{"endpoints", "", "What is served. The default is the page, with /echo and /broadcast."},
@@ -42,6 +46,15 @@ var exampleKeys = map[string][]exampleKey{
 		{"#cert", "cert.pem", "The certificate, with its chain."},
 		{"#key", "key.pem", "Its key."},
 	},
+	"admin": {
+		{"#addr", "127.0.0.1:8082", "Where it listens."},
+		{"#token_file", "admin.token", "The file with the token that the API asks for."},
+	},
+	"auth": {
+		{"#jwt", "{jwks_url: \"https://id.example.com/keys\", issuer: \"https://id.example.com\", audience: chat}", "Whose tokens are accepted; or secret_file, key_file."},
+		{"#tickets", "{life: 30s}", "How long a ticket, for which a token is exchanged, opens sessions."},
+		{"#required", "true", "Whether everybody has to say who it is; an endpoint's own auth goes before."},
+	},
 	"rules": {
 		{"#- {on", "subscribe, to: \"/alarm/{user}\", allow: authenticated}", "on: connect, subscribe or send; to: an Ant pattern; allow or deny: all, authenticated, anonymous, {role: admin} or {user: kim}."},
 		{"#- {deny", "all}", "What no rule is about is refused, too. In the place of this line, allow: all is Spring's behaviour."},
@@ -52,6 +65,7 @@ var exampleKeys = map[string][]exampleKey{
 	"endpoints": {
 		{"path", "/chat", "Where it is; required."},
 		{"handler", "broadcast", "What it serves: echo, broadcast, stomp, close or amplify; required."},
+		{"#auth", "optional", "required, optional or off. The default is auth.required."},
 		{"implementation", "switchback", "What carries its sessions: switchback or igm."},
 	},
 }
@@ -224,8 +238,13 @@ func TestExampleHasEveryKey(t *testing.T) {
 	whole := behindMark.ReplaceAllString(string(text), "$1$2")
 	conf = defaultConfig()
 	err = readYAML("example.yaml", []byte(whole), conf.settings(""))
-	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "tls: open cert.pem: no such file") {
-		t.Errorf("got %v", err)
+	if err == nil {
+		t.Fatal("files that are not here are")
+	}
+	for line := range strings.Lines(err.Error()) {
+		if !strings.Contains(line, "no such file") {
+			t.Errorf("got %s", line)
+		}
 	}
 	if len(conf.rules.list) != 2 || conf.endpoints[0].options.MessageBurst == 0 {
 		t.Errorf("got %+v", conf)
