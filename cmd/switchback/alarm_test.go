@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,11 +172,12 @@ func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
 	node := findNode(t)
 	type asked struct{ method, path, authorization, body string }
 	requests := make(chan asked, 10)
-	status := http.StatusNoContent
+	var status atomic.Int64 // of the answer
+	status.Store(http.StatusNoContent)
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		requests <- asked{r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)}
-		http.Error(w, "no such token", status)
+		http.Error(w, "no such token", int(status.Load()))
 	}))
 	defer admin.Close()
 	env := []string{"SWITCHBACK_ADMIN_ADDR=" + admin.Listener.Addr().String(), "SWITCHBACK_ADMIN_TOKEN=sesame"}
@@ -186,7 +188,7 @@ func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
 	if got := <-requests; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	status = http.StatusUnauthorized
+	status.Store(http.StatusUnauthorized)
 	if out, err := publishAlarm(t, node, env, "7", "3"); err == nil || out != "publish: 401 no such token\n\n" {
 		t.Errorf("refused: %v %q", err, out)
 	}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -72,7 +73,7 @@ func folder(dst *string, dir string) setting {
 // handler serves the folder below the path, to GET and HEAD. Caches may keep a file, and
 // have to ask each time whether it is still the same.
 func (c staticConfig) handler() http.Handler {
-	files := http.StripPrefix(prefixOf(c.path), http.FileServerFS(folderFS{c.dir}))
+	files := http.StripPrefix(prefixOf(c.path), taken(fileTimeout, http.FileServerFS(folderFS{c.dir})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -91,6 +92,31 @@ func (c staticConfig) handler() http.Handler {
 			files.ServeHTTP(w, r)
 		}
 	})
+}
+
+// fileTimeout is the time in which a client must take the next 32 KiB of a file. The
+// server itself has no such limit: see httpServer.
+const fileTimeout = 10 * time.Second
+
+// taken is a handler whose answers the client must take, each piece within the timeout.
+// http.Server takes the deadline off the connection once it has written all.
+func taken(timeout time.Duration, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(takenWriter{w, http.NewResponseController(w), timeout}, r)
+	})
+}
+
+type takenWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func (t takenWriter) Write(piece []byte) (int, error) {
+	if err := t.control.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	return t.ResponseWriter.Write(piece)
 }
 
 // A folderFS is what of a folder is served: files, and the index.html of folders, but

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -161,6 +164,66 @@ func TestFolderMayBeReplaced(t *testing.T) {
 	}
 	if w := asked(h, http.MethodGet, "/app.js"); w.Code != 200 || w.Body.String() != "let a = 2;" {
 		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+// Who asks for a large file and takes nothing of it is cut; who takes it keeps the
+// connection, though the time has passed since.
+func TestFileMustBeTaken(t *testing.T) {
+	const timeout, large = 200 * time.Millisecond, 64 << 20
+	dir := site(t)
+	if err := os.Truncate(filepath.Join(dir, "data.json"), large); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{}, 10)
+	files := taken(timeout, http.FileServerFS(folderFS{dir}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/other" { // another handler's, which has no such limit
+			io.WriteString(w, "0123456789")
+			return
+		}
+		files.ServeHTTP(w, r)
+		served <- struct{}{}
+	}))
+	defer server.Close()
+
+	late, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if _, err := io.WriteString(late, "GET /data.json HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-served:
+	case <-time.After(patience):
+		t.Fatal("the file is still being written to a client that takes nothing")
+	}
+	if n, _ := io.Copy(io.Discard, late); n >= large {
+		t.Errorf("%d bytes", n)
+	}
+
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(c)
+	for _, want := range []int64{large, 10, large} {
+		name := map[int64]string{large: "data.json", 10: "other"}[want]
+		if _, err := io.WriteString(c, "GET /"+name+" HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, response.Body); n != want || err != nil || response.ContentLength != want {
+			t.Errorf("%d bytes of %d, %v", n, want, err)
+		}
+		time.Sleep(2 * timeout)
 	}
 }
 
