@@ -84,6 +84,9 @@ func (s *server) newAdmin(conf config) (*admin.Server, error) {
 		return nil, nil
 	}
 	o := admin.Options{Token: conf.admin.token, Hub: s.hub, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
+	if conf.auth.given {
+		o.Tickets, o.Verifier = s.auth.access.Tickets, s.auth.access.Verifier
+	}
 	for i, c := range conf.allEndpoints() {
 		if e, ok := s.endpoints[i].(*transport.Endpoint); ok {
 			o.Endpoints[c.path] = e

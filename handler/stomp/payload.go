@@ -4,16 +4,31 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"strings"
+	"unicode"
 
+	"switchback/handler"
 	"switchback/handler/stomp/frame"
 )
 
 // A Message is a payload with headers of its own. A content-type among them goes
 // before that of the payload.
 type Message struct {
+	ID      string // the message-id, for topics: at most 255 bytes without control characters. The default is one of the broker's
 	Headers Headers
 	Payload any
+}
+
+var errID = fmt.Errorf("stomp: the ID of a message has at most %d bytes, and no control characters", handler.MaxID)
+
+// checkID returns an error for an ID that cannot be one.
+func checkID(id string) error {
+	if len(id) > handler.MaxID || strings.ContainsFunc(id, unicode.IsControl) {
+		return errID
+	}
+	return nil
 }
 
 // Content types of payloads: Spring's.
@@ -26,21 +41,30 @@ const (
 // encode returns a payload as headers and a body. The first header is for the
 // destination.
 func encode(payload any) (frame.Headers, []byte, error) {
-	var own frame.Headers
-	switch m := payload.(type) {
+	var m Message
+	switch p := payload.(type) {
 	case Message:
-		own, payload = m.Headers, m.Payload
+		m = p
 	case *Message:
-		if payload = nil; m != nil {
-			own, payload = m.Headers, m.Payload
+		if p != nil {
+			m = *p
 		}
+	default:
+		m.Payload = payload
 	}
+	if err := checkID(m.ID); err != nil {
+		return nil, nil, err
+	}
+	own, payload := m.Headers, m.Payload
 	contentType, body, err := EncodeBody(payload)
 	h := frame.Headers{{Name: "destination"}}
 	if _, ok := own.Lookup("content-type"); !ok && contentType != "" {
 		h = append(h, frame.Header{Name: "content-type", Value: contentType})
 	}
-	return appendForwarded(h, own), body, err
+	if h = appendForwarded(h, own); m.ID != "" { // which no sender can set otherwise
+		h = append(h, frame.Header{Name: "message-id", Value: m.ID})
+	}
+	return h, body, err
 }
 
 // EncodeBody returns a payload, which is no Message, as messages have it: a string as

@@ -176,7 +176,11 @@ var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body []byte) error {
 	o := outgoings.Get().(*outgoing)
 	o.message = publication{key: key, headers: h, body: body}
-	o.header = handler.Publication{ID: b.messageID(), Payload: &o.message}
+	id := h.Value("message-id") // of a Message that has one
+	if id == "" {
+		id = b.messageID()
+	}
+	o.header = handler.Publication{ID: id, Payload: &o.message}
 	err := b.hub.PublishTo(ctx, &o.header, key, everything)
 	*o = outgoing{}
 	outgoings.Put(o)

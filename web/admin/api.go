@@ -33,6 +33,7 @@ var calls = []call{
 	{http.MethodGet, "/api/sessions", (*Server).sessions},
 	{http.MethodGet, "/api/topics", (*Server).subscribed},
 	{http.MethodPost, "/api/disconnect", (*Server).disconnect},
+	{http.MethodPost, "/api/tickets", (*Server).exchange},
 	{http.MethodGet, "/api/openapi.json", (*Server).describe},
 }
 

@@ -59,8 +59,9 @@ var requests = []struct {
 	{"a header that is no text", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"headers":{"a":1}}`, 400, `{"error":{"code":"body","message":"*"}}`},
 	{"headers for a broadcast", "POST", "/api/publish", `{"destination":"/chat","payload":1,"headers":{"a":"b"}}`, 400, `{"error":{"code":"headers","message":"headers are of STOMP only: \"/chat\" is a broadcast."}}`},
 	{"octets for a broadcast", "POST", "/api/publish", `{"destination":"/chat","base64":"AP8="}`, 400, `{"error":{"code":"payload","message":"*"}}`},
-	{"a long id", "POST", "/api/publish", `{"destination":"/chat","payload":1,"id":"` + strings.Repeat("x", 256) + `"}`, 400, `{"error":{"code":"id","message":"id has at most 255 bytes."}}`},
-	{"an id for STOMP", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"id":"7"}`, 400, `{"error":{"code":"id","message":"*"}}`},
+	{"a long id", "POST", "/api/publish", `{"destination":"/chat","payload":1,"id":"` + strings.Repeat("x", 256) + `"}`, 400, `{"error":{"code":"id","message":"id has at most 255 bytes, and no control characters."}}`},
+	{"an id for STOMP", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"id":"7"}`, 200, `{"published":1}`},
+	{"an id of two lines", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"id":"7\n8"}`, 400, `{"error":{"code":"id","message":"*"}}`},
 	{"an empty batch", "POST", "/api/publish", `{"batch":[]}`, 400, `{"error":{"code":"batch","message":"A batch has 1 to 1000 publications; this has 0."}}`},
 	{"a batch too large", "POST", "/api/publish", `{"batch":[` + strings.Repeat("{},", 1000) + `{}]}`, 400, `{"error":{"code":"batch","message":"A batch has 1 to 1000 publications; this has 1001."}}`},
 	{"a batch beside others", "POST", "/api/publish", `{"destination":"/topic/a","batch":[{}]}`, 400, `{"error":{"code":"batch","message":"A body with batch has nothing beside it."}}`},
@@ -73,7 +74,7 @@ var requests = []struct {
 	{"no user", "POST", "/api/publish-user", `{"destination":"/queue/x","payload":1}`, 400, `{"error":{"code":"user","message":"user is missing: the name of a user."}}`},
 	{"no destination of a user", "POST", "/api/publish-user", `{"user":"ann","payload":1}`, 400, `{"error":{"code":"destination","message":"*"}}`},
 	{"nothing for a user", "POST", "/api/publish-user", `{"user":"ann","destination":"/queue/x"}`, 400, `{"error":{"code":"payload","message":"*"}}`},
-	{"an id for a user", "POST", "/api/publish-user", `{"user":"ann","destination":"/queue/x","payload":1,"id":"x"}`, 400, `{"error":{"code":"id","message":"*"}}`},
+	{"an id for a user", "POST", "/api/publish-user", `{"user":"ann","destination":"/queue/x","payload":1,"id":"x"}`, 200, `{"published":1}`},
 	{"a user's that is no JSON", "POST", "/api/publish-user", `{`, 400, `{"error":{"code":"body","message":"*"}}`},
 	{"a user's too large", "POST", "/api/publish-user", `{"user":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
 
@@ -93,6 +94,13 @@ var requests = []struct {
 	{"a session and a user", "POST", "/api/disconnect", `{"session":"x","user":"ann"}`, 400, `{"error":{"code":"session","message":"*"}}`},
 	{"a code that cannot be sent", "POST", "/api/disconnect", `{"user":"ann","code":1006}`, 400, `{"error":{"code":"code","message":"1006 is no code that a session may be closed with: 1000, or 3000 to 4999, say."}}`},
 	{"a disconnection too large", "POST", "/api/disconnect", `{"user":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
+	{"a ticket for a user", "POST", "/api/tickets", `{"user":"7","claims":{"roles":["admin"]}}`, 200, `{"ticket":"*Z"}`},
+	{"a ticket for nobody", "POST", "/api/tickets", `{}`, 400, `{"error":{"code":"token","message":"*"}}`},
+	{"a ticket for a token and a user", "POST", "/api/tickets", `{"user":"7","token":"x"}`, 400, `{"error":{"code":"token","message":"*"}}`},
+	{"a ticket for a broken token", "POST", "/api/tickets", `{"token":"x.y.z"}`, 400, `{"error":{"code":"token","message":"*"}}`},
+	{"a ticket for a token with claims", "POST", "/api/tickets", `{"token":"x","claims":{}}`, 400, `{"error":{"code":"claims","message":"*"}}`},
+	{"a ticket, too large", "POST", "/api/tickets", `{"user":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
+	{"a ticket, once there are many", "POST", "/api/tickets", `{"user":"8"}`, 503, `{"error":{"code":"tickets","message":"*"}}`},
 	{"the description", "GET", "/api/openapi.json", ``, 200, `{"openapi":"3.1.0"*`},
 
 	{"a path that there is not", "GET", "/api/nothing", ``, 404, `{"error":{"code":"not_found","message":"*"}}`},
@@ -223,7 +231,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 		"UserPublication": `{"user":"ann","destination":"/queue/a","payload":1}`,
 		"Batch":           `{"batch":[{"destination":"/topic/a","payload":1}]}`,
 	}
-	at := map[string]string{"Publication": "/api/publish", "UserPublication": "/api/publish-user", "Batch": "/api/publish", "Disconnection": "/api/disconnect"}
+	at := map[string]string{"Publication": "/api/publish", "UserPublication": "/api/publish-user", "Batch": "/api/publish", "Disconnection": "/api/disconnect", "TicketRequest": "/api/tickets"}
 	for name, text := range full {
 		for _, field := range doc.Components.Schemas[name].Required {
 			var body map[string]any

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"switchback/handler"
 	"switchback/handler/stomp"
 	"switchback/session"
+	"switchback/session/auth"
 	"switchback/transport"
 )
 
@@ -63,7 +66,12 @@ func open(t *testing.T, change func(o *Options)) *site {
 	}
 	s.chat = endpoint("/chat", session.Shared(handler.Broadcast{Hub: hub, Topic: "/chat"}))
 	ws := endpoint("/ws", broker)
+	tickets, err := auth.NewTickets(auth.TicketOptions{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
+		Tickets: tickets, Verifier: verifier(t),
 		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker,
 		Endpoints: map[string]*transport.Endpoint{"/chat": s.chat, "/ws": ws},
 		Logger:    slog.New(slog.DiscardHandler),
@@ -194,4 +202,22 @@ func (k *sock) want(texts ...string) {
 			k.t.Errorf("got %q, want %q", got, want)
 		}
 	}
+}
+
+// verifier accepts tokens of a secret.
+func verifier(t *testing.T) *auth.Verifier {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(strings.Repeat("secret", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.ReadSecret(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := auth.NewVerifier(keys, auth.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }

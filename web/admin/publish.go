@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"switchback/handler"
@@ -76,8 +77,6 @@ func (s *Server) check(p *client.Publication) *client.Error {
 		return checkBroadcast(p)
 	case s.options.Broker == nil || !s.options.Broker.Sends(p.Destination):
 		return unknown(p.Destination)
-	case p.ID != "":
-		return wrong("id", "id is of broadcasts only: what is sent to %q has a message-id of the broker's.", p.Destination)
 	}
 	return nil
 }
@@ -97,6 +96,9 @@ func checkContent(p *client.Publication) *client.Error {
 	if strings.Contains(p.Destination, "\x00") {
 		return wrong("destination", "destination must not hold NUL.")
 	}
+	if len(p.ID) > handler.MaxID || strings.ContainsFunc(p.ID, unicode.IsControl) {
+		return wrong("id", "id has at most %d bytes, and no control characters.", handler.MaxID)
+	}
 	for name, value := range p.Headers {
 		if name == "" || strings.Contains(name+value, "\x00") {
 			return wrong("headers", "A header must have a name, and not hold NUL.")
@@ -112,8 +114,6 @@ func checkBroadcast(p *client.Publication) *client.Error {
 		return wrong("headers", "headers are of STOMP only: %q is a broadcast.", p.Destination)
 	case p.Base64 != nil && !utf8.Valid(*p.Base64):
 		return wrong("payload", "What is broadcast is text, and base64 holds what is not UTF-8.")
-	case len(p.ID) > handler.MaxID:
-		return wrong("id", "id has at most %d bytes.", handler.MaxID)
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func text(p *client.Publication) []byte {
 // message is a publication as brokers take it. Headers are in order of their names, so
 // that it is always the same.
 func message(p *client.Publication) stomp.Message {
-	var m stomp.Message
+	m := stomp.Message{ID: p.ID}
 	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
 		m.Headers = append(m.Headers, stomp.Header{Name: name, Value: p.Headers[name]})
 	}
@@ -177,8 +177,6 @@ func (s *Server) checkUser(p *client.UserPublication) *client.Error {
 		return wrong("user", "user is missing: the name of a user.")
 	case strings.Trim(p.Destination, "/") == "":
 		return wrong("destination", "destination is missing: what a client has subscribed to without the prefix of users, /queue/alarm, say.")
-	case p.ID != "":
-		return wrong("id", "id is of broadcasts only.")
 	}
 	return checkContent(&p.Publication)
 }

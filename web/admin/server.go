@@ -20,6 +20,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/stomp"
+	"switchback/session/auth"
 	"switchback/session/option"
 	"switchback/transport"
 	"switchback/web/admin/client"
@@ -41,6 +42,11 @@ type Options struct {
 
 	// Broker has all other destinations. The default is none.
 	Broker *stomp.Broker
+
+	// Tickets are those that endpoints accept, which the API exchanges tokens for that
+	// Verifier accepts. The default is none.
+	Tickets  *auth.Tickets
+	Verifier *auth.Verifier
 
 	// Registry is what /metrics serves. New registers its metrics there, those of the
 	// Go runtime and of the process included. The default is one of the Server's own.

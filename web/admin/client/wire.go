@@ -16,10 +16,10 @@ type Publication struct {
 	Text        *string           `json:"text,omitempty"`    // goes as text/plain
 	Base64      *[]byte           `json:"base64,omitempty"`  // goes as application/octet-stream
 	Headers     map[string]string `json:"headers,omitempty"` // of STOMP
-	ID          string            `json:"id,omitempty"`      // of a publication to a broadcast
+	ID          string            `json:"id,omitempty"`      // of STOMP the message-id
 }
 
-// A UserPublication is the body of POST /api/publish-user. It has no ID.
+// A UserPublication is the body of POST /api/publish-user.
 type UserPublication struct {
 	User string `json:"user"`
 	Publication
@@ -71,6 +71,21 @@ type Disconnection struct {
 // Disconnected is the answer to it.
 type Disconnected struct {
 	Closed int `json:"closed"` // sessions
+}
+
+// A TicketRequest is the body of POST /api/tickets. It has exactly one of Token, that of
+// the user, and User, for whom the caller vouches.
+type TicketRequest struct {
+	Token  string         `json:"token,omitempty"`
+	User   string         `json:"user,omitempty"`
+	Claims map[string]any `json:"claims,omitempty"` // with User; "roles" are those that rules know
+}
+
+// A Ticket is the answer to it: what a page puts into the URL of its SockJS object.
+type Ticket struct {
+	Ticket  string    `json:"ticket"`
+	Query   string    `json:"query"`   // with its name, as it stands in the URL
+	Expires time.Time `json:"expires"` // by when the session has to be opened
 }
 
 // A Failure is every answer that is no success. Published counts what a batch has
