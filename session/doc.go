@@ -28,8 +28,9 @@
 //   - [Opener]: chooses the handler of a new session, or refuses it with a
 //     [RefusedError]. [OpenerFunc] is a function that does, [Shared] gives all sessions
 //     one handler, and [Blocking] gives each a function that receives in a loop from a
-//     [Conn]. Optional: [Subprotocoler], [Authenticator], [Principaler].
-//   - [Peer]: what opened the session, and with [Identity] who.
+//     [Conn]. Optional: [Subprotocoler]; and, for sessions that are somebody's,
+//     [Authenticator], [Principaler] and [Admitter]: package session/auth has one.
+//   - [Peer]: who opened the session; its [Identity] is who that is.
 //   - [CloseError]: its end, with a code that [ValidCode] takes; [PanicError]: a
 //     handler's panic.
 //   - Package session/sessiontest: a session for tests.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -213,9 +214,6 @@ func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
 
 // What the publisher publishes arrives, by way of the admin listener.
 func TestAlarmIsPublishedFromOutside(t *testing.T) {
-	if _, err := os.Stat(filepath.Join("..", "..", "web", "admin")); err != nil {
-		t.Skip("not run: publishing from outside, because there is no package web/admin yet")
-	}
 	node := findNode(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -243,6 +241,131 @@ func TestAlarmIsPublishedFromOutside(t *testing.T) {
 	}
 	if got := next(t, ws); !strings.HasPrefix(got, "MESSAGE\n") || !strings.HasSuffix(got, "\n\n3\x00") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// With tokens and rules a user hears of their own alarms only, and of nothing once they are
+// logged out elsewhere.
+func TestAlarmsAreTheirUsers(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("sesame", 8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "alarm.yaml")
+	if err := os.WriteFile(file, []byte(`
+log_level: debug
+endpoints: [{path: /ws, handler: stomp}]
+stomp: {topics: [/alarm], apps: []}
+auth: {jwt: {secret_file: secret}}
+rules:
+  - {on: subscribe, to: "/alarm/{user}", allow: authenticated}
+  - {deny: all}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adminAddr := ln.Addr().String()
+	ln.Close()
+	const adminToken = "sesame-sesame-sesame-sesame-sesame"
+	cmd := command("serve", "--config", file, "--addr", "127.0.0.1:0")
+	cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_ADDR="+adminAddr, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
+	p := startCommand(t, cmd)
+	tokenOf := func(user string) string {
+		status, token, stderr := finish(t, "token", "make", "--secret-file", secret, "--user", user, "--expires", "1h")
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		return strings.TrimSpace(token)
+	}
+	call := func(path, body string) string {
+		t.Helper()
+		r, _ := http.NewRequest(http.MethodPost, "http://"+adminAddr+path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+adminToken)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return strconv.Itoa(res.StatusCode) + " " + strings.TrimSpace(string(text))
+	}
+	say := func(ws *websocket.Conn, frame, answer string) {
+		t.Helper()
+		if err := ws.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, ws); !strings.HasPrefix(got, answer) {
+			t.Fatalf("%q was answered with %q", frame, got)
+		}
+	}
+	seven := tokenOf("7")
+	logIn := func(token string) *websocket.Conn {
+		t.Helper()
+		ws := dial(t, p.url+"ws/websocket")
+		say(ws, "CONNECT\naccept-version:1.2\nAuthorization:Bearer "+token+"\n\n\x00", "CONNECTED\n")
+		return ws
+	}
+	for _, frame := range []string{
+		"SUBSCRIBE\nid:1\ndestination:/alarm/8\n\n\x00",
+		"SUBSCRIBE\nid:1\ndestination:/alarm/*\n\n\x00",
+		"SEND\ndestination:/alarm/7\n\n9\x00",
+	} {
+		say(logIn(seven), frame, "ERROR\n")
+	}
+	ws := dial(t, p.url+"ws/websocket")
+	say(ws, "CONNECT\naccept-version:1.2\n\n\x00", "ERROR\n") // nobody
+
+	ws = logIn(seven)
+	say(ws, "SUBSCRIBE\nid:1\ndestination:/alarm/7\nreceipt:r\n\n\x00", "RECEIPT\n")
+	if got := call("/api/publish", `{"batch":[{"destination":"/alarm/8","payload":1},{"destination":"/alarm/7","payload":{"unread":2},"id":"m1"}]}`); got != `200 {"published":2}` {
+		t.Error(got)
+	}
+	if got := next(t, ws); !strings.Contains(got, "\nmessage-id:m1\n") || !strings.HasSuffix(got, "\n\n{\"unread\":2}\x00") {
+		t.Errorf("got %q", got)
+	}
+	begun := time.Now()
+	if got := call("/api/disconnect", `{"user":"7","code":4001,"reason":"Logged out"}`); got != `200 {"closed":1}` {
+		t.Error(got)
+	}
+	var end *websocket.CloseError
+	if _, _, err := ws.ReadMessage(); !errors.As(err, &end) || end.Code != 4001 || time.Since(begun) > time.Second {
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+
+	// A ticket opens a session of SockJS, which is then its user's.
+	answer := strings.TrimPrefix(call("/api/tickets", `{"token":"`+seven+`"}`), "200 ")
+	var ticket struct{ Query string }
+	if err := json.Unmarshal([]byte(answer), &ticket); err != nil || ticket.Query == "" {
+		t.Fatal(answer)
+	}
+	for _, c := range []struct {
+		query  string
+		status int
+	}{{"", 404}, {"?ticket=forged", 404}, {"?" + ticket.Query, 200}} {
+		if c.query == "" { // the session's first request
+			res, err := http.Post(p.url+"ws/000/s1/xhr?"+ticket.Query, "", nil)
+			if err != nil || res.StatusCode != 200 {
+				t.Fatalf("%v %v", res, err)
+			}
+			res.Body.Close()
+		}
+		res, err := http.Post(p.url+"ws/000/s1/xhr_send"+c.query, "", strings.NewReader(`["CONNECT\naccept-version:1.2\n\n\u0000"]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.StatusCode; got != c.status && !(c.status == 200 && got == 204) {
+			t.Errorf("%q: %d, want %d", c.query, got, c.status)
+		}
+	}
+	for _, hidden := range []string{seven, adminToken, strings.TrimPrefix(ticket.Query, "ticket=")} {
+		if strings.Contains(p.stderr.String(), hidden) {
+			t.Error("the log has what is secret")
+		}
 	}
 }
 

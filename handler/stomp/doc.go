@@ -23,6 +23,9 @@
 // [Broker.Handle] and [Broker.HandleSubscribe], and hears of its clients by
 // [Events].
 //
+// Who a client is, the request that opens its session says, or CONNECT: by a password or
+// by a token. See [Options.Handshake], [Options.Login], [Passwords] and [Tokens].
+//
 // An idle client costs no goroutine and no timer of its own: one clock keeps the
 // time for all.
 package stomp

@@ -51,7 +51,8 @@ type KeyStats struct {
 // FetchKeys returns the keys of a JWK set at a URL. They are fetched at once, every 10
 // minutes, and when a token is of a key that is not known, but at most every 10 seconds.
 // While that fails the last ones stay; the beginning and the end of such a time are a line
-// in the log each. Close ends the goroutine that does it.
+// in the log each. Redirections are not followed: the keys are of the URL that is named.
+// Close ends the goroutine that does it.
 func FetchKeys(url string, log *slog.Logger) (*Keys, error) {
 	return fetchKeys(url, log, refreshDelay, retryDelay)
 }
@@ -64,9 +65,12 @@ func fetchKeys(address string, log *slog.Logger, refresh, retry time.Duration) (
 	keys := new(Keys)
 	ctx, cancel := context.WithCancel(context.Background())
 	keys.remote = &remote{
-		url:     address,
-		log:     log.With("keys", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()),
-		client:  &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
+		url: address,
+		log: log.With("keys", (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()),
+		client: &http.Client{
+			Transport:     http.DefaultTransport.(*http.Transport).Clone(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 		refresh: refresh, retry: retry,
 		store: func(k []key) { keys.current.Store(&k) },
 		ctx:   ctx, cancel: cancel,

@@ -29,6 +29,9 @@ func newIssuer(t *testing.T) *issuer {
 		i.asked.Add(1)
 		i.mu.Lock()
 		defer i.mu.Unlock()
+		if i.status == http.StatusFound {
+			w.Header().Set("Location", "http://"+i.Listener.Addr().String()+"/other")
+		}
 		w.WriteHeader(i.status)
 		w.Write([]byte(i.set))
 	}))
@@ -157,6 +160,7 @@ func TestLastKeysStayWhileTheIssuerIsDown(t *testing.T) {
 	}{
 		"error":      {500, good, "500 Internal Server Error"},
 		"not there":  {404, "", "404 Not Found"},
+		"elsewhere":  {302, good, "302 Found"},
 		"nonsense":   {200, "<html>", "is no JWK set"},
 		"no keys":    {200, `{"keys":[]}`, "the JWK set has 0 keys"},
 		"too large":  {200, good + strings.Repeat(" ", setLimit), "more than 1048576 bytes"},

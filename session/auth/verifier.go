@@ -133,6 +133,9 @@ func NewVerifier(keys *Keys, o Options) (*Verifier, error) {
 	}, nil
 }
 
+// Keys are those that signatures are verified with.
+func (v *Verifier) Keys() *Keys { return v.keys }
+
 // Stats are the verifier's counters.
 func (v *Verifier) Stats() *Stats { return &v.stats }
 
