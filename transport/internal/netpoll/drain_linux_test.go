@@ -79,7 +79,7 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 // in three where the socket has taken everything. The kernel gives up what it has, too.
 func TestSlowReaderThatStops(t *testing.T) {
 	t.Parallel()
-	const timeout = 500 * time.Millisecond
+	const timeout = 800 * time.Millisecond
 	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
@@ -135,7 +135,7 @@ func kernelHas(t *testing.T, peer net.Addr) bool {
 // that.
 func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
 	t.Parallel()
-	const timeout = 500 * time.Millisecond
+	const timeout = 800 * time.Millisecond
 	p := new(Group)
 	defer shutdown(t, p)
 	server, _ := smallWindow(t)

@@ -198,8 +198,8 @@ func TestWriteNeverWaits(t *testing.T) {
 
 // A peer that reads nothing ends its connection in time.
 func TestPeerThatDoesNotRead(t *testing.T) {
-	t.Parallel()
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
+		t.Parallel()
 		e := newEcho()
 		c, _ := take(e)
 		e.conn = c
@@ -236,8 +236,8 @@ func TestLeftOverIsLimited(t *testing.T) {
 }
 
 func TestReadDeadline(t *testing.T) {
-	t.Parallel()
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
+		t.Parallel()
 		for _, late := range []bool{false, true} {
 			e := newEcho()
 			c, client := take(e)
@@ -337,8 +337,8 @@ func TestWatchLeavesInputAlone(t *testing.T) {
 
 // A deadline of reads does not end what is being written.
 func TestReadDeadlineLeavesWritesAlone(t *testing.T) {
-	t.Parallel()
 	eachWithin(t, 20*time.Second, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
+		t.Parallel()
 		e := newEcho()
 		c, client := take(e)
 		e.conn = c
