@@ -47,7 +47,7 @@ test: client stomp-clients alarm-client chromium
 
 # Attackers and outages at their full size, with what they took.
 soak:
-	SOAK=1 $(GO) test -count 1 -timeout 60m -v -run 'WithinMemory' ./cmd/switchback
+	SOAK=1 $(GO) test -count 1 -timeout 60m -v -run 'WithinMemory|Load' ./cmd/switchback
 
 race:
 	$(GO) test -race -count 5 ./session/... ./handler/... ./transport/internal/... ./transport

@@ -119,7 +119,15 @@ func readFrame(r *bufio.Reader, size *atomic.Int64) string {
 // maskedFrame is a frame of a client's, with a mask of zeros, of which the first bytes
 // of the payload are there.
 func maskedFrame(payload []byte, size int) []byte {
-	f := binary.BigEndian.AppendUint64([]byte{0x81, 0xff}, uint64(size))
+	f := []byte{0x81}
+	switch {
+	case size <= 125:
+		f = append(f, 0x80|byte(size))
+	case size <= 0xffff:
+		f = binary.BigEndian.AppendUint16(append(f, 0x80|126), uint16(size))
+	default:
+		f = binary.BigEndian.AppendUint64(append(f, 0x80|127), uint64(size))
+	}
 	return append(append(f, 0, 0, 0, 0), payload...)
 }
 
