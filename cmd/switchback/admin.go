@@ -98,6 +98,9 @@ func (s *server) newAdmin(conf config) (*admin.Server, error) {
 			o.Broker = s.broker
 		}
 	}
+	if n := len(o.Token); n > 0 && n < 16 {
+		s.log.Warn("the token of the admin listener is short: openssl rand -hex 32 makes one that nobody guesses", zap.Int("characters", n))
+	}
 	return admin.New(o)
 }
 

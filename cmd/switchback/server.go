@@ -55,7 +55,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf.stomp.options.Renew = auth.renewal()
+	conf.stomp.options.Renew, conf.stomp.options.TokenHeader = auth.renewal(), auth.access.Header
 	broker, err := conf.stomp.broker(hub, list, slogOf(log))
 	if err != nil {
 		auth.close()

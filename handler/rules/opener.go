@@ -33,10 +33,19 @@ func (l *List) Guard(path string, next session.Opener) *Guard {
 // Stats are the counters, which are the Guard's to change.
 func (g *Guard) Stats() *Stats { return &g.stats }
 
-// Opener is the Guard as an endpoint has to have it: it is a session.Principaler if next
-// is one, and has its sub-protocols.
+// Opener is the Guard as an endpoint has to have it: it is a session.Principaler, and a
+// session.Admitter, if next is one, and has its sub-protocols.
 func (g *Guard) Opener() session.Opener {
-	if p, ok := g.next.(session.Principaler); ok {
+	p, principaler := g.next.(session.Principaler)
+	a, admitter := g.next.(session.Admitter)
+	switch {
+	case principaler && admitter:
+		return struct {
+			*Guard
+			session.Principaler
+			session.Admitter
+		}{g, p, a}
+	case principaler:
 		return struct {
 			*Guard
 			session.Principaler
@@ -51,20 +60,6 @@ func (g *Guard) Subprotocols() []string {
 		return s.Subprotocols()
 	}
 	return nil
-}
-
-// Admit and Forget are next's, where it is a session.Admitter.
-func (g *Guard) Admit(r *http.Request, s *session.Local) error {
-	if a, ok := g.next.(session.Admitter); ok {
-		return a.Admit(r, s)
-	}
-	return nil
-}
-
-func (g *Guard) Forget(s *session.Local) {
-	if a, ok := g.next.(session.Admitter); ok {
-		a.Forget(s)
-	}
 }
 
 // Open returns next's handler, for those who may have one.

@@ -30,6 +30,7 @@ func (c *conn) connect(f *frame.Frame) error {
 	}
 	c.client.Version = version
 	answer := c.agree(f.Headers)
+	c.setTerm()
 	if c.enter(connected) != opening {
 		return nil // too late
 	}

@@ -78,8 +78,12 @@ type Options struct {
 	// accepts everybody.
 	Login LoginFunc
 
+	// TokenHeader names a header in which clients bring tokens, beside Authorization, see
+	// Tokens and Renew. Neither is ever sent on to subscribers. The default is none.
+	TokenHeader string
+
 	// Renew is asked for each frame of a connected client whose Identity expires and that
-	// has the header Authorization, once for each token: the client ends when the new
+	// has the header Authorization, or TokenHeader, once for each token: the client ends when the new
 	// Identity does, unless that is sooner. Else Client.Identity stays as it is. A
 	// token that is refused, or another user's, ends the session with an ERROR. The default
 	// leaves the header to functions.

@@ -61,7 +61,7 @@ func encode(payload any) (frame.Headers, []byte, error) {
 	if _, ok := own.Lookup("content-type"); !ok && contentType != "" {
 		h = append(h, frame.Header{Name: "content-type", Value: contentType})
 	}
-	if h = appendForwarded(h, own); m.ID != "" { // which no sender can set otherwise
+	if h = appendForwarded(h, own, ""); m.ID != "" { // which no sender can set otherwise
 		h = append(h, frame.Header{Name: "message-id", Value: m.ID})
 	}
 	return h, body, err

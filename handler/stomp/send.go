@@ -21,13 +21,14 @@ func freeHeaders(h *frame.Headers) {
 // appendForwarded appends the headers that a message keeps of its SEND: all but
 // those that were for the broker, however a peer may read their names. A front-end may
 // send a token with every frame, which is nobody else's to have.
-func appendForwarded(dst, h frame.Headers) frame.Headers {
+func appendForwarded(dst, h frame.Headers, tokenHeader string) frame.Headers {
 	for _, e := range h {
-		switch frame.Bare(e.Name) {
-		case "destination", "receipt", "transaction", "login", "passcode":
+		name := frame.Bare(e.Name)
+		switch strings.ToLower(name) {
+		case "destination", "receipt", "transaction", "login", "passcode", "authorization":
 			continue
 		}
-		if !frame.Delivered(e.Name) && !strings.EqualFold(frame.Bare(e.Name), "authorization") {
+		if !frame.Delivered(e.Name) && (tokenHeader == "" || !strings.EqualFold(name, tokenHeader)) {
 			dst = append(dst, e)
 		}
 	}
@@ -53,7 +54,7 @@ func (c *conn) sendMessage(f *frame.Frame) error {
 	h := headerLists.Get().(*frame.Headers)
 	defer freeHeaders(h)
 	*h = append(*h, frame.Header{Name: "destination", Value: destination})
-	*h = appendForwarded(*h, f.Headers)
+	*h = appendForwarded(*h, f.Headers, b.options.TokenHeader)
 	err := b.send(c.session.Context(), c, destination, *h, f.Body)
 	if errors.Is(err, ErrDestination) {
 		return c.drop(f, "Unknown destination: "+destination)

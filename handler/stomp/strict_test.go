@@ -145,3 +145,13 @@ func TestEmptyTransactionIsNone(t *testing.T) {
 		}
 	})
 }
+
+// What says who a client is goes to nobody else, however a front-end writes it.
+func TestSecretsAreNotForwarded(t *testing.T) {
+	bubble(t, Options{TokenHeader: "X-Auth-Token"}, func(w *world) {
+		x := w.connect("1.2")
+		x.send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00" +
+			"SEND\ndestination:/topic/a\nAuthorization:a\nx-auth-token:b\nX-AUTH-TOKEN:c\nLogin:d\nPasscode:e\npasscode:f\nkept:g\n\n\x00")
+		x.want("MESSAGE\ndestination:/topic/a\nkept:g\nsubscription:0\nmessage-id:*\ncontent-length:0\n\n^@")
+	})
+}

@@ -61,11 +61,7 @@ func badToken(message string, err error) error {
 
 // tokenOf returns the token of a CONNECT, or nothing.
 func tokenOf(h Headers, header string) string {
-	token := authorization(h)
-	if token == "" && header != "" {
-		token = h.Value(header)
-	}
-	if token != "" {
+	if token := headerToken(h, header); token != "" {
 		return token
 	}
 	// The first of the three parts of a JWT is an object in JSON: {"... (RFC 7515, section 7.1).
@@ -75,12 +71,14 @@ func tokenOf(h Headers, header string) string {
 	return ""
 }
 
-// authorization returns the header Authorization. Front-ends write it as they like, since
-// the names of HTTP's headers know no case.
-func authorization(h Headers) string {
-	for i := range h {
-		if strings.EqualFold(h[i].Name, "authorization") {
-			return h[i].Value
+// headerToken returns the header Authorization or, where there is none, another. Front-ends
+// write them as they like, since the names of HTTP's headers know no case.
+func headerToken(h Headers, header string) string {
+	for _, name := range []string{"authorization", header} {
+		for i := range h {
+			if name != "" && strings.EqualFold(h[i].Name, name) {
+				return h[i].Value
+			}
 		}
 	}
 	return ""
@@ -105,16 +103,20 @@ type term struct {
 
 var seed = maphash.MakeSeed()
 
-// startTerm has the client end with its identity. The session itself ends a second after
-// that, if nothing else does it: who speaks STOMP is told by an ERROR.
+// setTerm notes when the client's identity ends. It is called before anybody looks.
+func (c *conn) setTerm() {
+	if id := c.client.Identity; id != nil && !id.Expires.IsZero() {
+		c.term = new(term)
+		c.term.end.Store(c.clockAt(id.Expires))
+	}
+}
+
+// startTerm has the session end with the client's identity: a second after that, if nothing
+// else does it, since who speaks STOMP is told by an ERROR.
 func (c *conn) startTerm() {
 	end := time.Time{}
-	if c.client.Identity != nil {
+	if c.term != nil {
 		end = c.client.Identity.Expires
-	}
-	if !end.IsZero() {
-		c.term = new(term)
-		c.term.end.Store(c.clockAt(end))
 	} else if c.client.Identity == c.client.Peer.Identity {
 		return
 	}
@@ -143,7 +145,7 @@ func (c *conn) renew(h frame.Headers) error {
 	if c.term == nil || c.broker.options.Renew == nil {
 		return nil
 	}
-	token := authorization(h)
+	token := headerToken(h, c.broker.options.TokenHeader)
 	if token == "" {
 		return nil
 	}

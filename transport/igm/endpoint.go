@@ -33,12 +33,14 @@ type Endpoint struct {
 
 // NewEndpoint mounts o at prefix, such as "/echo"; an empty prefix is the root.
 // It refuses options that igm cannot honour with an error that names them, and an o that
-// is a session.Authenticator: igm would let in everybody.
+// asks who opens a session, or whose a request is: igm would let in everybody.
 func NewEndpoint(prefix string, o session.Opener, opts transport.Options) (*Endpoint, error) {
 	if prefix != "" && (prefix[0] != '/' || strings.HasSuffix(prefix, "/")) {
 		return nil, fmt.Errorf("igm: prefix %q: must be empty, or begin with / and not end with it", prefix)
 	}
-	if _, ok := o.(session.Authenticator); ok {
+	_, asks := o.(session.Authenticator)
+	_, admits := o.(session.Admitter)
+	if asks || admits {
 		return nil, errors.New("igm: this implementation does not ask who opens a session")
 	}
 	opts, err := complete(opts)

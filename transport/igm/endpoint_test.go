@@ -393,3 +393,16 @@ func TestShutdownWaitsForHandlers(t *testing.T) {
 		t.Errorf("OnClose got %v", end)
 	}
 }
+
+// An admitter is an Opener that has the last word.
+type admitter struct{ session.Opener }
+
+func (admitter) Admit(*http.Request, *session.Local) error { return nil }
+func (admitter) Forget(*session.Local)                     {}
+
+// igm would let in everybody.
+func TestAdmittersAreRefused(t *testing.T) {
+	if _, err := igm.NewEndpoint("/echo", admitter{session.Shared(newProbe())}, transport.Options{}); err == nil {
+		t.Error("an Admitter is taken")
+	}
+}

@@ -116,6 +116,9 @@ func (e *Endpoint) open(r *http.Request, t route) (a *adapter, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if h, ok := handler.(session.Identified); ok && h.Identity() != nil {
+		peer.Identity = h.Identity()
+	}
 	a = &adapter{
 		key: t.key, peer: peer, handler: handler,
 		messageLimit: e.options.MessageLimit, draining: e.registry.draining,

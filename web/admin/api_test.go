@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -539,5 +540,22 @@ func TestProfileEndsWithItsClient(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+token)
 	if _, err := s.client.Do(r); err == nil {
 		t.Error("it has come at once")
+	}
+}
+
+// A page whose name stands for a loopback address reads nothing, with no token either.
+func TestForeignNamesAreNotThisListeners(t *testing.T) {
+	s := open(t, nil)
+	for host, want := range map[string]int{"localhost": 200, "127.0.0.1:8082": 200, "[::1]:8082": 200, "app.localhost": 200, "evil.example": 403, "evil.example:8082": 403, "": 200} {
+		for _, path := range []string{"/metrics", "/healthz", "/readyz"} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Host = host
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8082}))
+			w := httptest.NewRecorder()
+			s.Server.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s of %q: %d, want %d", path, host, w.Code, want)
+			}
+		}
 	}
 }

@@ -57,7 +57,9 @@ func timed(w http.ResponseWriter, r *http.Request, seconds int, start func() err
 		}
 	}
 	d := time.Duration(seconds) * time.Second
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d + time.Minute))
+	control := http.NewResponseController(w)
+	control.SetWriteDeadline(time.Now().Add(d + time.Minute))
+	control.SetReadDeadline(time.Time{}) // at which the request would be cancelled
 	w.Header().Set("Content-Type", "application/octet-stream")
 	if err := start(); err != nil {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -200,6 +200,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var refused *client.Error
 	if !known || !route.open {
 		refused = s.admit(r)
+	} else if rebound(r) {
+		refused = refusal(http.StatusForbidden, "host", "This listener is asked by a name that can be anybody's; ask by its address, or as localhost.")
 	}
 	switch {
 	case refused != nil:
@@ -230,6 +232,21 @@ func (s *Server) admit(r *http.Request) *client.Error {
 		return refusal(http.StatusUnauthorized, "unauthorized", "The header Authorization must be Bearer and the token of this listener.")
 	}
 	return nil
+}
+
+// rebound tells whether a request came to a loopback address by a name that may be a foreign
+// page's, whose owner had it stand for that address (DNS rebinding).
+func rebound(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return false
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return host != "" && net.ParseIP(host) == nil && host != "localhost" && !strings.HasSuffix(host, ".localhost")
 }
 
 // A status is a ResponseWriter that notes the status.
