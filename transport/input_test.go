@@ -702,7 +702,7 @@ func (h blocked) OnClose(_ session.Session, err error) { h.ends <- err.(*session
 func TestBusyHandlerAndItsPeer(t *testing.T) {
 	t.Parallel()
 	h := newBlocked()
-	s := serve(t, session.Shared(h), Options{HeartbeatDelay: 20 * time.Millisecond})
+	s := serve(t, session.Shared(h), Options{HeartbeatDelay: 300 * time.Millisecond})
 	conn := s.dial(t, "/0/0/websocket")
 	read(t, conn, "o")
 	conn.WriteMessage(websocket.TextMessage, []byte(`["x"]`))
@@ -714,7 +714,7 @@ func TestBusyHandlerAndItsPeer(t *testing.T) {
 	select {
 	case <-h.ends:
 		t.Error("OnClose overlaps OnMessage")
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(time.Second):
 	}
 	close(h.let)
 	if end := <-h.ends; end.Code != 1006 {
