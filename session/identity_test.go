@@ -194,3 +194,79 @@ func TestAdmitterHasTheLastWord(t *testing.T) {
 		}
 	})
 }
+
+// A porter is an Admitter that does what a test gives it.
+type porter struct {
+	door
+	admit     func(s *Local) error
+	forgotten int
+}
+
+func (p *porter) Admit(_ *http.Request, s *Local) error { return p.admit(s) }
+func (p *porter) Forget(*Local)                         { p.forgotten++ }
+
+// While a session is being admitted nobody finds it, and no other is admitted in its place;
+// its key is free again if it is refused.
+func TestKeyIsReservedWhileTheAdmitterDecides(t *testing.T) {
+	for _, refusal := range []error{nil, &RefusedError{Status: 403, Reason: "full"}} {
+		p := &porter{door: door{OpenerFunc: func(*http.Request) (Handler, error) { return new(recorder), nil }}}
+		bubble(t, p, config, func(t *testing.T, g *Registry) {
+			p.admit = func(*Local) error {
+				p.admit = func(*Local) error { t.Error("another is admitted"); return nil }
+				if _, err := g.Open("k", asking("kim"), Peer{}, SockJS, new(receiver)); err != ErrAttached {
+					t.Errorf("a second session of the key: %v", err)
+				}
+				if g.Find("k") != nil {
+					t.Error("is found")
+				}
+				return refusal
+			}
+			s, err := g.Open("k", asking("kim"), Peer{}, SockJS, new(receiver))
+			if err != refusal || g.Find("k") != s || p.forgotten != 0 {
+				t.Errorf("got %v, %v; %d are forgotten", s, err, p.forgotten)
+			}
+			p.admit = func(*Local) error { return nil }
+			if _, err := g.Open("k", asking("kim"), Peer{}, SockJS, new(receiver)); (err == nil) != (refusal != nil) {
+				t.Errorf("the next: %v", err)
+			}
+		})
+	}
+}
+
+// The Admitter comes first, and is told if the limit of users refuses whom it has admitted.
+// A session that it ends for another counts no more, even where it is not known yet.
+func TestAdmitterComesBeforeTheLimitOfUsers(t *testing.T) {
+	c := config
+	c.UserLimit = 1
+	p := &porter{door: door{OpenerFunc: func(*http.Request) (Handler, error) { return new(recorder), nil }}}
+	bubble(t, p, c, func(t *testing.T, g *Registry) {
+		open := func(key string) (*Local, error) {
+			return g.Open(key, asking("kim"), Peer{}, SockJS, new(receiver))
+		}
+		p.admit = func(*Local) error { return nil }
+		first, err := open("1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open("2"); err == nil || p.forgotten != 1 || g.Stats().Crowded.Load() != 1 {
+			t.Errorf("one too many: %v, %d forgotten", err, p.forgotten)
+		}
+		p.admit = func(*Local) error { return first.Close(CodePolicy, "") }
+		second, err := open("2")
+		if err != nil || g.Find("1") != first {
+			t.Fatalf("in place of one that closes: %v", err)
+		}
+		second.Close(1000, "")
+		p.admit = func(s *Local) error { return s.Close(CodePolicy, "") }
+		if _, err := open("3"); err != nil {
+			t.Fatal(err)
+		}
+		p.admit = func(*Local) error { return nil }
+		if _, err := open("4"); err != nil {
+			t.Errorf("the one before counts: %v", err)
+		}
+		if _, err := open("5"); err == nil {
+			t.Error("two are open")
+		}
+	})
+}

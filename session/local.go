@@ -36,7 +36,7 @@ type Local struct {
 	handler  Handler
 	framing  *Framing
 	timer    timer  // guarded by the registry's wheel
-	rates    *rates // nil: the registry has no limit by user or by time
+	rates    *rates // not changed once the session is known; nil: the registry has no limit by user or by time
 
 	// Bytes of the frame that Next gave last and that have not been taken yet, and
 	// those of them that are the session's own. Taken clears them without mu.
@@ -177,6 +177,7 @@ func (s *Local) setClosing(end *CloseError) effects {
 	s.state, s.end, s.heartbeatDue = closing, end, false
 	s.registry.stats.Closed.add(end.Code)
 	s.idleSince = s.registry.wheel.now()
+	s.leaveUser()
 	s.takeInbox()
 	if s.context != nil {
 		s.context.cancel(end)

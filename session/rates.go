@@ -17,19 +17,33 @@ func (c *Config) limitsUsers() bool {
 	return c.UserLimit > 0 || c.MessageRate.PerSecond > 0 || c.ByteRate.PerSecond > 0 || c.PublishRate.PerSecond > 0
 }
 
-// admitUser counts a session in with its user, if limits allow it. It returns nil where
-// there are none.
-func (g *Registry) admitUser(peer *Peer) (*rates, error) {
+// joinUser counts a session in with its user until it begins to close, if limits allow it.
+// One that its opener has ended already does not count.
+func (s *Local) joinUser() error {
+	g := s.registry
 	if !g.config.limitsUsers() {
-		return nil, nil
+		return nil
 	}
-	user := g.users.Join(peer.User())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open {
+		return nil
+	}
+	user := g.users.Join(s.peer.User())
 	if user == nil {
 		g.stats.Refused.Add(1)
 		g.stats.Crowded.Add(1)
-		return nil, &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions of this user"}
+		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions of this user"}
 	}
-	return &rates{user: user}, nil
+	s.rates = &rates{user: user}
+	return nil
+}
+
+// leaveUser counts a session out. s.mu is held.
+func (s *Local) leaveUser() {
+	if s.rates != nil {
+		s.registry.users.Leave(s.rates.user)
+	}
 }
 
 // tooFast returns the end of a session whose client sends more than it may, or nil.

@@ -27,7 +27,7 @@ type Config struct {
 	InboxTimeout    time.Duration // how long Receive waits for room
 	SessionLimit    int           // sessions
 	AddressLimit    int           // sessions of one Peer.Network
-	UserLimit       int           // sessions of one user, as Peer.User names it
+	UserLimit       int           // open sessions of one user, as Peer.User names it
 	QueueLimit      int           // bytes of one session alone that its client has yet to take
 	InboxLimit      int           // bytes of one session that wait for its handler
 
@@ -68,9 +68,10 @@ type Registry struct {
 }
 
 type shard struct {
-	mu      sync.Mutex
-	keys    map[string]*Local
-	keyless map[*Local]struct{}
+	mu       sync.Mutex
+	keys     map[string]*Local
+	reserved map[string]struct{} // keys of sessions that are being admitted
+	keyless  map[*Local]struct{}
 }
 
 // Stats are a registry's counters, which are its own to change. All but the first two
@@ -107,6 +108,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 	}
 	for i := range g.shards {
 		g.shards[i].keys = make(map[string]*Local)
+		g.shards[i].reserved = make(map[string]struct{})
 		g.shards[i].keyless = make(map[*Local]struct{})
 	}
 	g.addresses.sessions = make(map[netip.Prefix]int)
@@ -137,7 +139,7 @@ func (g *Registry) shardOf(key string) *shard {
 // OnOpen. key is the URL's session id, by which Find finds the session; a session
 // with an empty key lives and dies with its receiver. The error is the opener's, a
 // *RefusedError if a limit refuses, or ErrAttached if another session with this key
-// has been opened meanwhile.
+// has been opened meanwhile, or is just being opened.
 func (g *Registry) Open(key string, r *http.Request, peer Peer, framing *Framing, receiver Receiver) (*Local, error) {
 	if err := g.admit(&peer); err != nil {
 		g.stats.Refused.Add(1)
@@ -162,10 +164,9 @@ func (g *Registry) Open(key string, r *http.Request, peer Peer, framing *Framing
 // create makes an admitted session known.
 func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Framing, receiver Receiver) (s *Local, err error) {
 	known := false
-	var limits *rates
 	defer func() {
 		if !known { // for an error or a panic
-			g.dismiss(&peer, limits)
+			g.dismiss(&peer)
 		}
 	}()
 	if a, ok := g.opener.(Authenticator); ok {
@@ -180,24 +181,44 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 	if h, ok := handler.(Identified); ok && h.Identity() != nil {
 		peer.Identity = h.Identity()
 	}
-	if limits, err = g.admitUser(&peer); err != nil {
-		return nil, err
-	}
 	s = &Local{
-		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), rates: limits, transport: g.traffic.index(peer.Transport),
+		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), transport: g.traffic.index(peer.Transport),
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
 	}
 	if peer.Identity != nil {
 		s.expiry = seconds(peer.Identity.Expires)
 	}
-	if err := s.askAdmitter(r); err != nil {
+	if err = g.enter(s, r); err != nil {
 		return nil, err
 	}
-	if known = g.insert(s); !known {
-		s.tellAdmitter()
-		return nil, ErrAttached
-	}
+	known = true
 	return s, nil
+}
+
+// enter makes a session known, unless its key is. Its user's limit comes after the opener,
+// which may end another session of the user's for it.
+func (g *Registry) enter(s *Local, r *http.Request) error {
+	if !g.reserve(s.key) {
+		return ErrAttached
+	}
+	g.wheel.add() // before the opener can close the session
+	known := false
+	defer func() {
+		if !known { // for an error or a panic
+			g.wheel.remove(s)
+		}
+		g.release(s.key)
+	}()
+	if err := s.askAdmitter(r); err != nil {
+		return err
+	}
+	if err := s.joinUser(); err != nil {
+		s.tellAdmitter()
+		return err
+	}
+	g.insert(s)
+	known = true
+	return nil
 }
 
 // Full tells whether Open would refuse any client just now.
@@ -232,11 +253,8 @@ func (g *Registry) admit(peer *Peer) error {
 }
 
 // dismiss counts a session out.
-func (g *Registry) dismiss(peer *Peer, limits *rates) {
+func (g *Registry) dismiss(peer *Peer) {
 	g.stats.Sessions.Add(-1)
-	if limits != nil {
-		g.users.Leave(limits.user)
-	}
 	if g.config.AddressLimit == 0 {
 		return
 	}
@@ -256,36 +274,47 @@ func (g *Registry) shardFor(s *Local) *shard {
 	return &g.shards[s.number%uint64(len(g.shards))]
 }
 
-// insert makes a session known, unless its key is. The wheel turns before anybody can
-// find the session.
-func (g *Registry) insert(s *Local) bool {
-	g.wheel.add()
-	s.lastSent = g.wheel.now()
-	s.tally().opened.Add(1)
-	if !g.put(s) {
-		s.tally().opened.Add(-1)
-		g.wheel.remove(s)
+// reserve keeps a key for a session that is being admitted. It is false where another has
+// the key, or is being admitted with it.
+func (g *Registry) reserve(key string) bool {
+	if key == "" {
+		return true
+	}
+	h := g.shardOf(key)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, reserved := h.reserved[key]; reserved || h.keys[key] != nil {
 		return false
 	}
-	s.mu.Lock()
-	s.unlock(effects{schedule: true})
+	h.reserved[key] = struct{}{}
 	return true
 }
 
-// put puts a session into its shard. It is false where another has its key.
-func (g *Registry) put(s *Local) bool {
-	h := g.shardFor(s)
+// release ends what reserve began.
+func (g *Registry) release(key string) {
+	if key == "" {
+		return
+	}
+	h := g.shardOf(key)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case s.key == "":
+	delete(h.reserved, key)
+}
+
+// insert makes a session known whose key is reserved.
+func (g *Registry) insert(s *Local) {
+	s.lastSent = g.wheel.now()
+	s.tally().opened.Add(1)
+	h := g.shardFor(s)
+	h.mu.Lock()
+	if s.key == "" {
 		h.keyless[s] = struct{}{}
-	case h.keys[s.key] != nil:
-		return false
-	default:
+	} else {
 		h.keys[s.key] = s
 	}
-	return true
+	h.mu.Unlock()
+	s.mu.Lock()
+	s.unlock(effects{schedule: true})
 }
 
 // remove forgets a session.
@@ -300,7 +329,7 @@ func (g *Registry) remove(s *Local) {
 	h.mu.Unlock()
 	g.wheel.remove(s)
 	s.tally().gone.Add(1)
-	g.dismiss(&s.peer, s.rates)
+	g.dismiss(&s.peer)
 	s.tellAdmitter()
 }
 

@@ -19,6 +19,7 @@ const (
 	retryDelay   = 10 * time.Second // after one that failed, and at least between those for unknown keys
 	fetchTimeout = 10 * time.Second
 	awaitTimeout = 5 * time.Second // that a token of an unknown key waits for a fetch
+	awaitLimit   = 64              // tokens that wait for one; others are of an unknown key at once
 	setLimit     = 1 << 20         // bytes of a JWK set
 )
 
@@ -38,6 +39,7 @@ type remote struct {
 
 	mu       sync.Mutex // guards the rest
 	fetching bool
+	waiting  int           // calls of await
 	last     time.Time     // when the last fetch began
 	done     chan struct{} // closed at the end of the next fetch, or of this one
 }
@@ -167,11 +169,22 @@ func (r *remote) mayAsk() bool {
 }
 
 // await waits for the end of a fetch, which it asks for unless one is under way. It
-// returns false at once where there was one just now.
+// returns false at once where there was one just now, or where awaitLimit others wait: each
+// holds a request.
 func (r *remote) await() bool {
 	r.mu.Lock()
+	if r.waiting == awaitLimit {
+		r.mu.Unlock()
+		return false
+	}
+	r.waiting++
 	fetching, done := r.fetching, r.done
 	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.waiting--
+	}()
 	if !fetching {
 		if !r.mayAsk() {
 			return false

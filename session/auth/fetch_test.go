@@ -142,6 +142,48 @@ func TestUnknownKeysAreAskedForSeldom(t *testing.T) {
 	}
 }
 
+// However many bring tokens of unknown keys while the issuer is slow, few are kept waiting.
+func TestFewWaitForASlowIssuer(t *testing.T) {
+	i := newIssuer(t)
+	i.serve(200, jwks(t, jwk(t, private()["p256"], "1", nil)))
+	v, keys, _ := fetching(t, i.URL, time.Hour, time.Millisecond)
+	if _, err := v.Verify(by(t, "p256", "1")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond)
+	i.mu.Lock() // the issuer answers nothing
+	waiting := func() int {
+		keys.remote.mu.Lock()
+		defer keys.remote.mu.Unlock()
+		return keys.remote.waiting
+	}
+	guessed, answers := by(t, "p256", "guessed"), make(chan error, 3*awaitLimit)
+	for range 3 * awaitLimit {
+		go func() { // ends with its answer
+			_, err := v.Verify(guessed)
+			answers <- err
+		}()
+	}
+	for range 2 * awaitLimit {
+		if err := <-answers; err == nil {
+			t.Error("is accepted")
+		}
+	}
+	if n := waiting(); n != awaitLimit {
+		t.Errorf("%d wait", n)
+	}
+	if _, err := v.Verify(by(t, "p256", "1")); err != nil {
+		t.Errorf("a key that is known: %v", err)
+	}
+	i.mu.Unlock()
+	for range awaitLimit {
+		<-answers
+	}
+	if n := waiting(); n != 0 {
+		t.Errorf("%d still wait", n)
+	}
+}
+
 func TestKeysAreFetchedAgainAndAgain(t *testing.T) {
 	i := newIssuer(t)
 	i.serve(200, jwks(t, jwk(t, private()["p256"], "1", nil)))

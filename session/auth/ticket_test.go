@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,7 +31,7 @@ func inPlace(t *testing.T, o TicketOptions, f func(p *place)) {
 		}
 		p := &place{t, tickets, session.NewRegistry(Opener(session.Shared(session.Nop{}), Access{Tickets: tickets}), session.Config{
 			HeartbeatDelay: -1, DisconnectDelay: 5 * time.Second, InboxTimeout: time.Second,
-			SessionLimit: 1000, QueueLimit: 1 << 20, InboxLimit: 1 << 20,
+			SessionLimit: 1000, QueueLimit: 1 << 20, InboxLimit: 1 << 20, UserLimit: 2,
 		})}
 		f(p)
 		defer p.registry.Shutdown(t.Context())
@@ -251,6 +252,55 @@ func TestTicketOfASessionThatWasRefused(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The session that a ticket ends makes room for the one that it opens.
+func TestTicketMovesAtTheLimitOfUsers(t *testing.T) {
+	inPlace(t, TicketOptions{}, func(p *place) { // which has two sessions for each user
+		a, b, c := p.issue("kim"), p.issue("kim"), p.issue("kim")
+		for i, ticket := range []string{a, b, a, b, a} {
+			if _, _, err := p.open(string('k'+rune(i)), ticket); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		p.refuses("c", c, 503, "Too many sessions of this user")
+		s, r, err := p.open("", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone(s, r)
+		if _, _, err := p.open("c", c); err != nil {
+			t.Errorf("a ticket that was refused: %v", err)
+		}
+	})
+}
+
+// Whoever repeats a session's first request while it is answered does it no harm.
+func TestTicketOfARequestThatIsRepeatedAtOnce(t *testing.T) {
+	for range 50 {
+		inPlace(t, TicketOptions{}, func(p *place) {
+			ticket := p.issue("kim")
+			var all sync.WaitGroup
+			var opened atomic.Int32
+			for range 4 {
+				all.Go(func() {
+					_, _, err := p.open("k", ticket)
+					if err == nil {
+						opened.Add(1)
+					} else if !errors.Is(err, session.ErrAttached) {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			s := p.registry.Find("k")
+			if opened.Load() != 1 || s.Closing() {
+				t.Fatalf("%d are opened, which is closing: %v", opened.Load(), s.Closing())
+			}
+			s.Receive(context.Background(), []byte("x"))
+			p.refuses("l", ticket, 403, usedTicket)
+		})
+	}
 }
 
 func TestTicketLimit(t *testing.T) {

@@ -65,9 +65,10 @@ type Users struct {
 	sessions int // that one may have; 0: any
 	rate     Rate
 
-	mu   sync.Mutex // guards the rest, and the sessions of each User
-	all  map[string]*User
-	left int // of them that have no session
+	mu      sync.Mutex // guards the rest, and the sessions of each User
+	all     map[string]*User
+	left    int // of them that have no session
+	sweepAt int // so many of these are remembered before the next sweep
 }
 
 // A User is one of Users.
@@ -80,7 +81,7 @@ type User struct {
 // NewUsers returns Users who may have so many sessions each, 0 being any number, and do
 // so much with all of them together.
 func NewUsers(sessions int, rate Rate) *Users {
-	return &Users{sessions: sessions, rate: rate, all: make(map[string]*User)}
+	return &Users{sessions: sessions, rate: rate, all: make(map[string]*User), sweepAt: fewLeft}
 }
 
 // Join counts a session of a user in, or returns nil where that is one too many. The
@@ -105,11 +106,13 @@ func (g *Users) Join(name string) *User {
 	return u
 }
 
-// fewLeft is how many users are remembered without a session, beside as many as have one.
+// fewLeft is how many users without a session are remembered before any is looked at again.
 const fewLeft = 64
 
 // Leave counts a session out. A user who has none any more is remembered while what came
-// from the last counts: who comes back has no burst more for that.
+// from the last counts: who comes back has no burst more for that. Those whose time is over
+// are swept out once as many more have left as the last sweep had to keep, with a session or
+// without: so a Leave looks at few users on average.
 func (g *Users) Leave(u *User) {
 	if u.name == "" {
 		return
@@ -123,15 +126,20 @@ func (g *Users) Leave(u *User) {
 		delete(g.all, u.name)
 		return
 	}
-	if g.left++; g.left <= fewLeft+len(g.all)/2 {
-		return
+	if g.left++; g.left > g.sweepAt {
+		g.sweep()
 	}
+}
+
+// sweep forgets users who have no session and from whom nothing counts. g.mu is held.
+func (g *Users) sweep() {
 	for name, u := range g.all {
 		if u.sessions == 0 && u.bucket.isClear() {
 			delete(g.all, name)
 			g.left--
 		}
 	}
+	g.sweepAt = g.left + max(fewLeft, len(g.all))
 }
 
 // Take takes n of what a user may do, and returns false where that is too much.

@@ -109,6 +109,37 @@ func TestUsersAreRememberedWhileItMatters(t *testing.T) {
 	})
 }
 
+// Users who leave while nobody's time is over are not all looked at with each of them, and
+// are forgotten once it is.
+func TestSweepsAreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewUsers(0, Rate{PerSecond: 1, Burst: 10})
+		for i := range 500 { // these stay
+			g.Join(fmt.Sprint("here ", i))
+		}
+		sweeps, sweepAt := 0, g.sweepAt
+		leave := func(name string) {
+			u := g.Join(name)
+			g.Take(u, 10)
+			if g.Leave(u); g.sweepAt != sweepAt {
+				sweeps, sweepAt = sweeps+1, g.sweepAt
+			}
+		}
+		for i := range 20000 {
+			leave(fmt.Sprint(i))
+		}
+		if len(g.all) != 20500 || g.left != 20000 || sweeps > 10 {
+			t.Errorf("%d users are known, %d have left, %d sweeps", len(g.all), g.left, sweeps)
+		}
+		time.Sleep(time.Minute)
+		for i := 20000; g.left >= 20000; i++ {
+			if leave(fmt.Sprint(i)); g.left > 50000 {
+				t.Fatal("none is forgotten")
+			}
+		}
+	})
+}
+
 func TestUsersTogether(t *testing.T) {
 	g := NewUsers(3, Rate{PerSecond: 1, Burst: 50})
 	var all sync.WaitGroup
