@@ -67,7 +67,6 @@ func TestProtocol(t *testing.T) {
 			to := target{implementation, start(t), 5 * time.Second}
 			for name, sc := range scripts {
 				t.Run(name, func(t *testing.T) {
-					t.Parallel()
 					if err := to.judge(sc); err != nil {
 						t.Error(err)
 					}
