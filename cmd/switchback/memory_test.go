@@ -269,7 +269,7 @@ func TestPublisherWaitsWithinMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	const limit, clients, messages = 64 << 20, 30, 40
+	const limit, clients, messages = 128 << 20, 30, 60
 	p := underLimit(t, limit)
 	begin := make(chan struct{})
 	publish, readers, wrong := p.room(t, clients, messages, begin)
