@@ -72,8 +72,11 @@ func nearest(name string, settings map[string]setting) (best string, distance in
 // fold is a key however its words are put together, and where it is the name of a
 // function that sets it.
 func fold(name string) string {
-	return strings.TrimPrefix(strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name)), "set")
+	return strings.TrimPrefix(strings.ToLower(joints.Replace(name)), "set")
 }
+
+// joints are what stands between the words of a name.
+var joints = strings.NewReplacer("_", "", "-", "")
 
 func keysOf(settings map[string]setting) string {
 	return strings.Join(slices.Sorted(maps.Keys(settings)), ", ")

@@ -87,6 +87,7 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 }
 
 func TestHeartbeatsAmongMessagesAreNotCounted(t *testing.T) {
+	t.Parallel()
 	url := serve(t, transport.Options{HeartbeatDelay: 20 * time.Millisecond})
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
