@@ -83,8 +83,9 @@ type Append struct {
 type Range struct {
 	After  uint64
 	Before uint64 // 0: to the end
-	Newest bool   // where there are more than Limit: the last of them, not the first
-	Limit  int    // from 1
+	Newest bool   // where there are more than that: the last of them, not the first
+	Limit  int    // entries; from 1
+	Bytes  int64  // of their data, but for the first that is read; 0: no limit
 }
 
 // Keep is how much of a topic is kept: at most so many entries, for so long, and so many
@@ -99,6 +100,7 @@ type Keep struct {
 type Unread struct {
 	Topic string
 	Read  uint64 // the offset up to which the user has read
+	Last  uint64 // the offset of the topic's last entry
 	Count int    // of entries after it that are not the user's own
 }
 

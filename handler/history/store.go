@@ -25,6 +25,11 @@ type Store interface {
 	// another epoch.
 	Open(ctx context.Context, topic string, fast bool) (Topic, error)
 
+	// Renew gives a topic another epoch, which it returns: what a fast topic has delivered
+	// could not be stored, so that positions of the epoch before lead nowhere. Its entries
+	// and its last offset stay.
+	Renew(ctx context.Context, topic string) (Topic, error)
+
 	// Settle takes away the marks that Open has made, once all is stored.
 	Settle(ctx context.Context) error
 
