@@ -111,25 +111,47 @@ func (h *Hub) Publish(ctx context.Context, name string, text []byte) error {
 // long: then nobody on this node has got p, though others may have. The Hub stamps p, and
 // keeps nothing of it.
 func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) error {
-	if len(p.ID) > MaxID {
-		return errID
-	}
-	size := p.size() * encodings
-	if err := memory.Reserve(ctx, size); err != nil {
+	r, err := h.Reserve(ctx, p)
+	if err != nil {
 		return err
 	}
-	defer memory.Add(-size)
-	p.prepared = nil
-	p.Origin = h.origin
-	if !h.alone {
-		if err := h.carry(ctx, p, topics); err != nil {
-			return err
-		}
+	defer r.Release()
+	if err := h.carry(ctx, p, topics); err != nil {
+		return err
 	}
+	h.deliverAll(p, topics)
+	return nil
+}
+
+// A Reservation is memory for what a publication becomes on its way to clients.
+type Reservation struct{ size int }
+
+// Reserve waits as PublishTo does until there is room for p, for who does the rest of it in
+// steps: Deliver, and Release after it.
+func (h *Hub) Reserve(ctx context.Context, p *Publication) (Reservation, error) {
+	if len(p.ID) > MaxID || len(p.User) > MaxID {
+		return Reservation{}, errLong
+	}
+	r := Reservation{p.size() * encodings}
+	return r, memory.Reserve(ctx, r.size)
+}
+
+// Release gives the room back, once. Of a Reserve that failed there is nothing to give back.
+func (r Reservation) Release() { memory.Add(-r.size) }
+
+// Deliver gives p, for which there is room, to all who have subscribed to one of the topics:
+// to those of this node in any case. It is for what is kept already. An error is the
+// engine's: then others have to find p where it is kept.
+func (h *Hub) Deliver(ctx context.Context, p *Publication, topics ...string) error {
+	err := h.carry(ctx, p, topics)
+	h.deliverAll(p, topics)
+	return err
+}
+
+func (h *Hub) deliverAll(p *Publication, topics []string) {
 	for _, name := range topics {
 		h.deliver(name, p)
 	}
-	return nil
 }
 
 // encodings is how much larger than a text its usual encodings are together, at most: in
@@ -143,9 +165,13 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxPooled is the size over which such memory is left to the collector.
 const maxPooled = 64 << 10
 
-// carry gives a publication to the engine. The lock has stamps rise in the order in which
-// the engine has them.
+// carry stamps a publication and gives it to the engine. The lock has stamps rise in the
+// order in which the engine has them.
 func (h *Hub) carry(ctx context.Context, p *Publication, topics []string) error {
+	p.prepared, p.Origin = nil, h.origin
+	if h.alone {
+		return nil
+	}
 	b := buffers.Get().(*[]byte)
 	defer func() {
 		if cap(*b) <= maxPooled {

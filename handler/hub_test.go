@@ -298,7 +298,7 @@ func TestWhatIsNotPublishedIsNotDelivered(t *testing.T) {
 		id     string
 		want   error
 	}{
-		{new(lost), "", errLost}, {NewMemory(), strings.Repeat("x", MaxID), nil}, {NewMemory(), strings.Repeat("x", MaxID+1), errID},
+		{new(lost), "", errLost}, {NewMemory(), strings.Repeat("x", MaxID), nil}, {NewMemory(), strings.Repeat("x", MaxID+1), errLong},
 	} {
 		h, s := newHub(t, c.engine), sessiontest.New(session.Peer{})
 		h.Subscribe(t.Context(), "x", ForSession(s))
@@ -306,6 +306,33 @@ func TestWhatIsNotPublishedIsNotDelivered(t *testing.T) {
 		if err != c.want || (len(s.Texts()) == 1) != (err == nil) {
 			t.Errorf("got %v and %s, want %v", err, heard(s), c.want)
 		}
+	}
+}
+
+// What is kept already is delivered on this node though the engine does not take it, and
+// the room that was reserved for it is given back.
+func TestWhatIsKeptIsDelivered(t *testing.T) {
+	held := memory.Used()
+	for _, c := range []struct {
+		engine Engine
+		want   error
+	}{{NewMemory(), nil}, {new(lost), errLost}} {
+		h, s := newHub(t, c.engine), sessiontest.New(session.Peer{})
+		h.Subscribe(t.Context(), "x", ForSession(s))
+		p := &Publication{Text: []byte("1"), Epoch: 1, Offset: 2, User: "kim"}
+		room, err := h.Reserve(t.Context(), p)
+		if err != nil || memory.Used() == held {
+			t.Fatalf("reserved: %v", err)
+		}
+		if err := h.Deliver(t.Context(), p, "x"); err != c.want || heard(s) != "[1]" {
+			t.Errorf("got %v and %s, want %v", err, heard(s), c.want)
+		}
+		if room.Release(); memory.Used() != held {
+			t.Errorf("%d bytes are left reserved", memory.Used()-held)
+		}
+	}
+	if _, err := newHub(t, NewMemory()).Reserve(t.Context(), &Publication{User: strings.Repeat("x", MaxID+1)}); err != errLong {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -18,7 +18,8 @@ type Publication struct {
 	// is 0 where there is no other node.
 	Origin, Counter uint64
 
-	ID string // unique, and at most MaxID bytes; empty: none
+	ID   string // unique, and at most MaxID bytes; empty: none
+	User string // who publishes it, at most MaxID bytes; empty: nobody that is known
 
 	// Epoch and Offset are its position in the history of its topic: 0 and 0 for none.
 	Epoch, Offset uint64
@@ -45,10 +46,10 @@ type Payload interface {
 	Size() int
 }
 
-// MaxID is how many bytes the ID of a Publication may have.
+// MaxID is how many bytes the ID of a Publication may have, and its User.
 const MaxID = 255
 
-var errID = fmt.Errorf("handler: the ID of a publication has at most %d bytes", MaxID)
+var errLong = fmt.Errorf("handler: the ID and the user of a publication have at most %d bytes each", MaxID)
 
 func (p *Publication) size() int {
 	if p.Text == nil && p.Payload != nil {
@@ -86,6 +87,7 @@ func (p *Publication) prepare() *session.Prepared {
 //	id        1 byte for its length, and so many bytes; with flagID
 //	epoch     with flagPosition
 //	offset    with flagPosition
+//	user      as id; with flagUser
 //
 // A part that is new takes a flag, and a header that has one that is not known is not read:
 // its text begins nobody knows where.
@@ -94,12 +96,13 @@ const (
 
 	flagID       = 1 << 0
 	flagPosition = 1 << 1
-	flags        = flagID | flagPosition
+	flagUser     = 1 << 2
+	flags        = flagID | flagPosition | flagUser
 
 	counterAt = 10 // bytes before the counter
 )
 
-// append appends the publication as nodes send it. The ID is not over MaxID.
+// append appends the publication as nodes send it. Neither ID nor User is over MaxID.
 func (p *Publication) append(dst []byte) []byte {
 	var has byte
 	if p.ID != "" {
@@ -108,18 +111,27 @@ func (p *Publication) append(dst []byte) []byte {
 	if p.Epoch != 0 || p.Offset != 0 {
 		has |= flagPosition
 	}
+	if p.User != "" {
+		has |= flagUser
+	}
 	dst = append(dst, version, has)
 	dst = binary.BigEndian.AppendUint64(dst, p.Origin)
 	dst = binary.BigEndian.AppendUint64(dst, p.Counter)
 	if has&flagID != 0 {
-		dst = append(dst, byte(len(p.ID)))
-		dst = append(dst, p.ID...)
+		dst = appendShort(dst, p.ID)
 	}
 	if has&flagPosition != 0 {
 		dst = binary.BigEndian.AppendUint64(dst, p.Epoch)
 		dst = binary.BigEndian.AppendUint64(dst, p.Offset)
 	}
+	if has&flagUser != 0 {
+		dst = appendShort(dst, p.User)
+	}
 	return p.appendText(dst)
+}
+
+func appendShort(dst []byte, text string) []byte {
+	return append(append(dst, byte(len(text))), text...)
 }
 
 var errShort = errors.New("handler: a publication is cut short")
@@ -150,6 +162,9 @@ func decodePublication(data []byte) (*Publication, error) {
 	}
 	if has&flagPosition != 0 {
 		p.Epoch, p.Offset = number(), number()
+	}
+	if has&flagUser != 0 {
+		p.User = string(take(int(take(1)[0])))
 	}
 	if short {
 		return nil, errShort

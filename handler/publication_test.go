@@ -22,6 +22,8 @@ var wire = []struct {
 	{Publication{Origin: 0x0102030405060708, Counter: 9, Epoch: 1, Offset: 255}, "\x01\x02" + stamp + position},
 	{Publication{Origin: 0x0102030405060708, Counter: 9, ID: strings.Repeat("x", MaxID), Epoch: 1, Offset: 255, Text: []byte("\x01")},
 		"\x01\x03" + stamp + "\xff" + strings.Repeat("x", MaxID) + position + "\x01"},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, ID: "id", User: "kim", Epoch: 1, Offset: 255, Text: []byte("text")},
+		"\x01\x07" + stamp + "\x02id" + position + "\x03kim" + "text"},
 }
 
 func TestPublicationBetweenNodes(t *testing.T) {
@@ -36,7 +38,7 @@ func TestPublicationBetweenNodes(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"\x00\x00" + stamp, "\x02\x00" + stamp, "\x01\x04" + stamp, "\x01\x80" + stamp + position} {
+	for _, bad := range []string{"\x00\x00" + stamp, "\x02\x00" + stamp, "\x01\x08" + stamp, "\x01\x80" + stamp + position} {
 		if p, err := decodePublication([]byte(bad)); err == nil {
 			t.Errorf("%q: got %+v", bad, p)
 		}
@@ -45,10 +47,10 @@ func TestPublicationBetweenNodes(t *testing.T) {
 
 func FuzzPublicationComesBack(f *testing.F) {
 	for _, c := range wire {
-		f.Add(c.p.Origin, c.p.Counter, c.p.ID, c.p.Epoch, c.p.Offset, c.p.Text)
+		f.Add(c.p.Origin, c.p.Counter, c.p.ID, c.p.User, c.p.Epoch, c.p.Offset, c.p.Text)
 	}
-	f.Fuzz(func(t *testing.T, origin, counter uint64, id string, epoch, offset uint64, text []byte) {
-		p := Publication{Origin: origin, Counter: counter, ID: id[:min(len(id), MaxID)], Epoch: epoch, Offset: offset, Text: text}
+	f.Fuzz(func(t *testing.T, origin, counter uint64, id, user string, epoch, offset uint64, text []byte) {
+		p := Publication{Origin: origin, Counter: counter, ID: id[:min(len(id), MaxID)], User: user[:min(len(user), MaxID)], Epoch: epoch, Offset: offset, Text: text}
 		got, err := decodePublication(p.append(nil))
 		if err != nil || !bytes.Equal(got.Text, text) {
 			t.Fatalf("%+v: got %+v, %v", p, got, err)
