@@ -199,9 +199,11 @@ func (c *authConfig) open(log *slog.Logger) (*authority, error) {
 		return nil, err
 	}
 	if c.jwt.given {
-		a.access.Verifier, a.close, err = c.jwt.open(log)
+		if a.access.Verifier, a.close, err = c.jwt.open(log); err != nil {
+			return nil, err
+		}
 	}
-	return a, err
+	return a, nil
 }
 
 // renewal is what takes new tokens of STOMP clients.

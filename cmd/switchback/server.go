@@ -43,51 +43,53 @@ type server struct {
 
 // newServer makes everything that conf asks for. It does not listen yet.
 func newServer(conf config, log *zap.Logger) (*server, error) {
-	hub, err := handler.NewHub(handler.NewMemory())
-	if err != nil {
+	s := &server{secure: conf.certificate != nil, shutdownTimeout: conf.shutdownTimeout, log: log}
+	if err := s.open(conf); err != nil {
+		s.close()
 		return nil, err
 	}
-	list, err := conf.rules.rules(conf.stomp.options.Separator)
-	if err != nil {
-		return nil, err
+	conf.warn(log)
+	conf.warnOfCookies(log)
+	return s, nil
+}
+
+// open makes the parts of the server, each from those before it. What is made when one
+// fails is there for close.
+func (s *server) open(conf config) (err error) {
+	if s.hub, err = handler.NewHub(handler.NewMemory()); err != nil {
+		return err
 	}
-	auth, err := conf.auth.open(slogOf(log))
-	if err != nil {
-		return nil, err
+	if s.rules, err = conf.rules.rules(conf.stomp.options.Separator); err != nil {
+		return err
 	}
-	conf.stomp.options.Renew, conf.stomp.options.TokenHeader = auth.renewal(), auth.access.Header
-	broker, err := conf.stomp.broker(hub, list, slogOf(log))
-	if err != nil {
-		auth.close()
-		return nil, err
+	if s.auth, err = conf.auth.open(slogOf(s.log)); err != nil {
+		return err
 	}
-	s := &server{
-		secure: conf.certificate != nil, hub: hub, rules: list, broker: broker, auth: auth, shutdownTimeout: conf.shutdownTimeout, log: log,
+	conf.stomp.options.Renew, conf.stomp.options.TokenHeader = s.auth.renewal(), s.auth.access.Header
+	if s.broker, err = conf.stomp.broker(s.hub, s.rules, slogOf(s.log)); err != nil {
+		return err
 	}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
-		auth.close()
-		return nil, err
+		return err
 	}
 	if conf.servesPage() {
 		routes.rest = web.Handler()
 		s.serves += " and the page"
 	}
 	if err := s.addStatic(routes, conf); err != nil {
-		return nil, err
+		return err
 	}
 	if s.admin, err = s.newAdmin(conf); err != nil {
-		return nil, err
+		return err
 	}
-	conf.warn(log)
-	conf.warnOfCookies(log)
-	s.http = httpServer(conf, routes, log)
+	s.http = httpServer(conf, routes, s.log)
 	var services []transport.Service
 	for _, e := range s.endpoints {
 		services = append(services, e)
 	}
 	s.server = transport.NewServer(s.http, services...)
-	return s, nil
+	return nil
 }
 
 // httpServer has no limit on the time of a whole request or answer: a stream
@@ -202,8 +204,22 @@ func (s *server) shutdown() {
 		s.log.Warn("sessions or connections cut", zap.Error(err))
 	}
 	s.endAdmin(ctx)
-	if err := errors.Join(s.broker.Close(), s.hub.Close()); err != nil {
-		s.log.Warn("hub not closed", zap.Error(err))
+	s.close()
+}
+
+// close ends what the handlers share, when they have ended.
+func (s *server) close() {
+	var errs []error
+	if s.broker != nil {
+		errs = append(errs, s.broker.Close())
 	}
-	s.auth.close()
+	if s.hub != nil {
+		errs = append(errs, s.hub.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Warn("not all could be closed", zap.Error(err))
+	}
+	if s.auth != nil {
+		s.auth.close()
+	}
 }
