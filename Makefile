@@ -11,7 +11,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients alarm-client chromium clean
+.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients alarm-client programs clean
 
 all: fmt vet lint test
 
@@ -42,7 +42,7 @@ run: build
 short:
 	$(GO) test -short ./...
 
-test: client stomp-clients alarm-client chromium
+test: client stomp-clients alarm-client programs
 	$(GO) test $(RACE) -timeout 12m ./...
 
 # Attackers and outages at their full size, with what they took.
@@ -108,13 +108,18 @@ testdata/apps/alarm/node_modules/.package-lock.json: testdata/apps/alarm/package
 	cd testdata/apps/alarm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The browser of the browser tests.
-chromium:
-	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
-	  || echo "chromium could not be installed: the browser tests are not run"; \
-	else echo "chromium is not here: the browser tests are not run (apt-get install chromium)"; fi
+# The programs that tests start: a browser, servers, databases. A test whose program is not
+# here says so and is skipped; with CI set, that is an error here.
+PROGRAMS := chromium haproxy nginx openssl postgresql prometheus redis-server
+
+programs:
+	@command -v dpkg >/dev/null 2>&1 || { echo "not Debian: tests run with those of these that are here: $(PROGRAMS)"; exit 0; }; \
+	missing=$$(for p in $(PROGRAMS); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 \
+	  || { echo "could not be installed, so that their tests are not run: "$$missing; [ -z "$$CI" ]; }; \
+	else echo "not here, so that their tests are not run: "$$missing" (apt-get install)"; fi
 
 clean:
 	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules testdata/apps/alarm/node_modules
