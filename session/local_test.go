@@ -1054,3 +1054,18 @@ func TestAgeIsTheTimeSinceASessionOpened(t *testing.T) {
 		}
 	})
 }
+
+// A name has one form, by which it is known in other processes.
+func TestIsID(t *testing.T) {
+	g := NewRegistry(Shared(nil), Config{DisconnectDelay: time.Second})
+	for number := range uint64(100) {
+		if id := g.name(number * number); !IsID(id) {
+			t.Errorf("%s is no ID", id)
+		}
+	}
+	for _, text := range []string{"", "-", "ABCDEF", "ABCDEF-", "ABCDE-1", "ABCDEFG-1", "abcdef-1", "ABCDE1-1", "ABCDEF-A", "ABCDEF-01", "ABCDEF-1-1", "ABCDEF--1", "s", "ABCDEF-3w5e11264sgsg"} {
+		if IsID(text) {
+			t.Errorf("%q is an ID", text)
+		}
+	}
+}

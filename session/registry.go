@@ -92,9 +92,11 @@ type Stats struct {
 	AddressLimit atomic.Int64 // sessions refused for AddressLimit, as Refused counts, too
 }
 
+const prefixLength = 6
+
 // NewRegistry returns a registry of sessions that opener opens.
 func NewRegistry(opener Opener, config Config) *Registry {
-	g := &Registry{config: config, opener: opener, prefix: rand.Text()[:6] + "-", seed: maphash.MakeSeed()}
+	g := &Registry{config: config, opener: opener, prefix: rand.Text()[:prefixLength] + "-", seed: maphash.MakeSeed()}
 	step := config.DisconnectDelay / 16 // so nothing is late by more than that
 	if config.HeartbeatDelay > 0 {
 		step = min(step, config.HeartbeatDelay/16)
@@ -121,6 +123,16 @@ func (g *Registry) Stats() *Stats { return &g.stats }
 
 func (g *Registry) name(number uint64) string {
 	return g.prefix + strconv.FormatUint(number, 36)
+}
+
+// IsID tells whether a text has the form of a session's ID, of any process.
+func IsID(text string) bool {
+	prefix, number, ok := strings.Cut(text, "-")
+	if !ok || len(prefix) != prefixLength || strings.Trim(prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+		return false
+	}
+	n, err := strconv.ParseUint(number, 36, 64)
+	return err == nil && strconv.FormatUint(n, 36) == number
 }
 
 // Find returns the session with this key, or nil.

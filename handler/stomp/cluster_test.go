@@ -162,6 +162,18 @@ func TestMessageHasOneID(t *testing.T) {
 	})
 }
 
+// The resolved destination of a session is its own, wherever that lives.
+func TestResolvedDestinationOnOtherNodeIsRefused(t *testing.T) {
+	cluster(t, Options{}, func(n *network, first, other, _ *world) {
+		own := first.user("", "/user/queue/x").session.ID()
+		for _, text := range []string{"SUBSCRIBE\nid:0", "SEND"} {
+			x := other.user("")
+			x.send(text + "\ndestination:/queue/x-user" + own + "\n\n\x00")
+			x.want(errorFrame(`Access to /queue/x-user`+own+` is denied\c it is another session's`), closed1002)
+		}
+	})
+}
+
 func TestBrokenPublicationIsLogged(t *testing.T) {
 	var log logBuffer
 	cluster(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(n *network, first, other, _ *world) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"switchback/handler/stomp/frame"
+	"switchback/session"
 )
 
 // A destinationOf is a destination within its kind; see topic.
@@ -68,8 +69,8 @@ func (b *Broker) appPath(destination string) (string, bool) {
 // use that form for their own session.
 const resolved = "-user"
 
-// cutSession returns the session that a destination in the resolved form stands
-// for, where there is one.
+// cutSession returns the session that a destination in the resolved form stands for, on
+// whatever node it lives or has lived.
 func (b *Broker) cutSession(destination string) (rest, id string, ok bool) {
 	i := strings.LastIndex(destination, resolved)
 	if i < 0 {
@@ -79,7 +80,7 @@ func (b *Broker) cutSession(destination string) (rest, id string, ok bool) {
 		return "", "", false
 	}
 	id = destination[i+len(resolved):]
-	return destination[:i], id, b.users.session(id) != nil
+	return destination[:i], id, session.IsID(id)
 }
 
 func forbidden(destination string) error {
