@@ -14,19 +14,34 @@ type Engine interface {
 	Start(deliver func(topic string, data []byte) error) error
 
 	// Subscribe and Unsubscribe are called in turn for a topic, when its first
-	// subscriber on this node comes and when its last has gone. What another node
-	// publishes after Subscribe has returned is delivered.
+	// subscriber on this node comes and when its last has gone. What another node that
+	// is known publishes after Subscribe has returned is delivered. Where the network is
+	// down that is later: a subscription stands all the same, and no error is returned.
 	Subscribe(ctx context.Context, topic string) error
 	Unsubscribe(ctx context.Context, topic string) error
 
 	// Publish takes a publication to the other nodes that have subscribed to a topic.
 	// Calls come one at a time, in the order of the stamps: the Hub holds a lock, so
 	// Publish must not wait for the network, nor call deliver. It copies data into a
-	// queue, and returns an error where that is full or the network is known to be down.
+	// queue, and returns an error where that is full. It may leave out what is on
+	// Everything where no other node has subscribed to that.
 	Publish(ctx context.Context, topic string, data []byte) error
 
-	// Close ends deliveries before it returns.
+	// Close sends what is in the queue, where the network takes it, and ends deliveries
+	// before it returns.
 	Close() error
+}
+
+// Everything is a topic to which few nodes subscribe and on which much is published: all
+// that is on any topic of a kind, for those that look at all of it.
+const Everything = "*"
+
+// A Lossy engine tells of publications that may not have been delivered here.
+type Lossy interface {
+	// OnLoss is called before Start. The engine calls lost, from any goroutine, each time
+	// that publications of other nodes may have been missed; err says why. It must not
+	// block.
+	OnLoss(lost func(err error))
 }
 
 // Memory is the Engine of one node, which has nothing to carry. The Hub, which delivers on

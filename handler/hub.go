@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"switchback/session"
@@ -42,6 +43,11 @@ type Hub struct {
 
 	carrying sync.Mutex // held while the engine is given a publication; guards counter
 	counter  uint64     // of the last one
+
+	losses struct {
+		sync.Mutex
+		told []func(err error)
+	}
 }
 
 type hubShard struct {
@@ -67,11 +73,31 @@ func NewHub(engine Engine) (*Hub, error) {
 	for i := range h.shards {
 		h.shards[i].topics = make(map[string]*topic)
 	}
+	if l, ok := engine.(Lossy); ok {
+		l.OnLoss(h.lost)
+	}
 	return h, engine.Start(h.receive)
 }
 
 // Close closes the engine.
 func (h *Hub) Close() error { return h.engine.Close() }
+
+// OnLoss has f called each time that publications of other nodes may have been missed; the
+// error says why. It must not block.
+func (h *Hub) OnLoss(f func(err error)) {
+	h.losses.Lock()
+	defer h.losses.Unlock()
+	h.losses.told = append(h.losses.told, f)
+}
+
+func (h *Hub) lost(err error) {
+	h.losses.Lock()
+	told := slices.Clone(h.losses.told)
+	h.losses.Unlock()
+	for _, f := range told {
+		f(err)
+	}
+}
 
 // Subscribe has s get what is published on a topic from now on. To subscribe
 // twice is to subscribe once.

@@ -309,6 +309,42 @@ func TestWhatIsNotPublishedIsNotDelivered(t *testing.T) {
 	}
 }
 
+// What an engine does not take is told to who publishes in Go, and ends no session: those of
+// this node get it.
+func TestBroadcastGoesOnWithoutEngine(t *testing.T) {
+	h := newHub(t, new(lost))
+	b := Broadcast{Hub: h, Topic: "x"}
+	s, other := sessiontest.New(session.Peer{}), sessiontest.New(session.Peer{})
+	for _, s := range []*sessiontest.Session{s, other} {
+		if err := b.OnOpen(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.OnMessage(s, []byte("1")); err != nil || heard(s) != "[1]" || heard(other) != "[1]" {
+		t.Errorf("%v, got %s and %s", err, heard(s), heard(other))
+	}
+}
+
+// A lossyEngine tells of losses when the test says so.
+type lossyEngine struct {
+	Memory
+	lost func(error)
+}
+
+func (e *lossyEngine) OnLoss(lost func(error)) { e.lost = lost }
+
+func TestLossesAreTold(t *testing.T) {
+	e := new(lossyEngine)
+	h := newHub(t, e)
+	var told []error
+	for range 2 {
+		h.OnLoss(func(err error) { told = append(told, err) })
+	}
+	if e.lost(errLost); len(told) != 2 || told[0] != errLost || told[1] != errLost {
+		t.Errorf("got %v", told)
+	}
+}
+
 // What is kept already is delivered on this node though the engine does not take it, and
 // the room that was reserved for it is given back.
 func TestWhatIsKeptIsDelivered(t *testing.T) {

@@ -61,9 +61,9 @@ type Options struct {
 	Separator string `default:"/"`
 
 	// Hub carries the topics. The default is one for this node alone, which
-	// the broker owns. A Hub that is given is not closed with the broker. An
-	// engine that reaches other nodes is given each message twice: for those
-	// that have subscribed to its destination, and for those with patterns.
+	// the broker owns. A Hub that is given is not closed with the broker. Its
+	// engine is given each message twice: for the nodes that have subscribed to
+	// its destination, and on handler.Everything for those that have patterns.
 	Hub *handler.Hub
 
 	// Handshake says whose a session is by the request that opens it, or refuses it

@@ -15,10 +15,8 @@ import (
 //	u:3:bob/queue/a       a destination of the user bob's sessions
 //	s:8:X7GA2-1f/queue/a  a destination of one session
 //
-// everything is a topic on which all is published, too, for the nodes that have patterns. On
-// this one that is no more than to look for subscribers. To other nodes an engine carries
-// all of it: the Hub does not know whether one of them has subscribed.
-const everything = "*"
+// On handler.Everything all is published, too, for the nodes that have patterns. On this one
+// that is no more than to look for subscribers.
 
 // A topic is the subscriptions of this node to one key, or to the keys that a
 // pattern matches. It is the Hub's subscriber for all of them.
@@ -119,7 +117,7 @@ func (g *topics) joinPattern(ctx context.Context, match keyPattern, s *subscript
 	t := all.topic(match)
 	t.add(s)
 	g.mu.Unlock()
-	err := all.turn.subscribe(ctx, g.broker.hub, everything, all)
+	err := all.turn.subscribe(ctx, g.broker.hub, handler.Everything, all)
 	if err != nil {
 		g.leave(t, s)
 	}
@@ -146,7 +144,7 @@ func (g *topics) leave(t *topic, s *subscription) {
 	case t.match == nil:
 		g.broker.hub.Unsubscribe(context.Background(), t.key, t)
 	default:
-		g.broker.hub.Unsubscribe(context.Background(), everything, all)
+		g.broker.hub.Unsubscribe(context.Background(), handler.Everything, all)
 	}
 }
 
@@ -181,7 +179,7 @@ func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body 
 		id = b.messageID()
 	}
 	o.header = handler.Publication{ID: id, Payload: &o.message}
-	err := b.hub.PublishTo(ctx, &o.header, key, everything)
+	err := b.hub.PublishTo(ctx, &o.header, key, handler.Everything)
 	*o = outgoing{}
 	outgoings.Put(o)
 	return err
