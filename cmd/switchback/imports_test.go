@@ -37,6 +37,10 @@ var imports = map[string][]string{
 		"github.com/prometheus/client_golang/prometheus/promhttp",
 	},
 	"web/admin/client": {"handler/stomp"},
+
+	"handler/history/internal/plan": {"handler/history"},
+	"handler/history/memory":        {"session/option", "handler/history", "handler/history/internal/plan"},
+	"handler/history/storetest":     {"handler/history"},
 }
 
 // without are packages of the standard library that a package does without.

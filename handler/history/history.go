@@ -56,7 +56,8 @@ type Topic struct {
 	Epoch uint64 // not 0
 	First uint64 // the first that is kept; Last+1: none is
 	Last  uint64 // the last that was ever given; 0: none
-	Bytes int64  // of the data of all that is kept
+	Count int64  // of the entries that are kept
+	Bytes int64  // of their data
 }
 
 // Has tells whether all that came after a position is kept: then who was there may go on.
@@ -121,4 +122,18 @@ var (
 	// ErrUnavailable is the error, or is wrapped by the error, of a store that cannot be
 	// asked now: it says nothing of what was asked.
 	ErrUnavailable = errors.New("history: the store is not available")
+
+	// ErrFull is the error of a store that is bounded and takes no more topics, rooms,
+	// members and marks of what is read.
+	ErrFull = errors.New("history: the store is full: it needs a higher limit, or topics removed")
+
+	// ErrOffset is the error for an entry whose offset is not over the last of its topic.
+	ErrOffset = errors.New("history: an offset that is not over the topic's last")
+
+	// ErrName is the error for a name that a store does not take.
+	ErrName = errors.New("history: a topic and a user have 1 to 1024 bytes, an ID at most 1024")
 )
+
+// MaxName is how long the names of topics and users, and IDs, may be. It is what an index of
+// PostgreSQL can hold two of.
+const MaxName = 1024

@@ -7,16 +7,18 @@ import (
 
 // A Store keeps the entries of topics. Its methods may be called from any goroutine, and
 // wait no longer than ctx allows. What they return is the caller's. Texts and data may hold
-// any byte. An error that wraps ErrUnavailable is of a store that cannot be asked now, and
-// that heals by itself: the caller may try again.
+// any byte; where a name of more than MaxName bytes, or an empty one, is to be stored,
+// ErrName is returned. An error that wraps ErrUnavailable is of a store that cannot be asked
+// now, and that heals by itself: the caller may try again. It is also that of a closed one.
 type Store interface {
 	// Append stores a batch, in its order, all or nothing, and durably: when it returns,
 	// neither the end of the process nor that of the machine takes them back. It makes
 	// the topics that are not there, with a random epoch.
 	//
 	// An entry that has an Offset already, over the last of its topic, keeps it: see
-	// Open. After an error it is not known whether the batch is stored; an entry with
-	// an ID may be given again.
+	// Open; one that is not over it is refused with ErrOffset. After an error that wraps
+	// ErrUnavailable, or is that of ctx, it is not known whether the batch is stored; an
+	// entry with an ID may be given again. After an error the batch is as it was.
 	Append(ctx context.Context, batch []*Append) error
 
 	// Open returns a topic, which it makes if it is not there. With fast, the caller
@@ -36,14 +38,16 @@ type Store interface {
 	// Topic returns what is known of a topic, or ErrNoTopic.
 	Topic(ctx context.Context, topic string) (Topic, error)
 
-	// Topics are those whose names come after one, in the order of their bytes.
+	// Topics are those whose names come after one, in the order of their bytes, at most
+	// limit of them.
 	Topics(ctx context.Context, after string, limit int) ([]Topic, error)
 
 	// Read returns entries of a topic; none where there is no such topic.
 	Read(ctx context.Context, topic string, r Range) ([]Entry, error)
 
 	// Trim removes the oldest entries of a topic that are more than is to be kept, and
-	// returns what it is then, or ErrNoTopic. Offsets are not given again.
+	// returns what it is then, or ErrNoTopic. Offsets are not given again; the ID of an
+	// entry that is removed may be.
 	Trim(ctx context.Context, topic string, k Keep, now time.Time) (Topic, error)
 
 	// Remove removes a topic with its entries, marks and members. It does nothing where
@@ -51,21 +55,25 @@ type Store interface {
 	Remove(ctx context.Context, topic string) error
 
 	// MarkRead has a user have read a topic up to an offset, and returns how far the user
-	// has: a mark does not go back, and not beyond the topic's last.
+	// has: a mark does not go back, and not beyond the topic's last. It returns ErrNoTopic
+	// for a topic that is not there.
 	MarkRead(ctx context.Context, topic, user string, offset uint64) (uint64, error)
 
 	// Unread counts, for each of the topics and in their order, what the user has not
-	// read, up to limit. Of a topic that is not there nothing is unread.
+	// read, up to limit. Of a topic that is not there nothing is unread. What it costs
+	// grows with limit and with the user's own entries that the user has not read.
 	Unread(ctx context.Context, user string, topics []string, limit int) ([]Unread, error)
 
-	// MakeRoom makes a room, and the topic where it is not there, or returns ErrExists.
+	// MakeRoom makes a room, and the topic where it is not there, or returns ErrExists. Its
+	// members have read all that is there.
 	MakeRoom(ctx context.Context, r Room) error
 
 	// Room returns a room, with its members in the order of their bytes, or ErrNoTopic.
 	Room(ctx context.Context, topic string) (Room, error)
 
 	// AddMember and RemoveMember do nothing where that is so already. Who is added has
-	// read all that is there. They return ErrNoTopic where there is no such room.
+	// read all that is there; what who is removed has read is forgotten. They return
+	// ErrNoTopic where there is no such room.
 	AddMember(ctx context.Context, topic, user string) error
 	RemoveMember(ctx context.Context, topic, user string) error
 

@@ -1,0 +1,2 @@
+// Package memory keeps history in memory, bounded: it ends with the process.
+package memory
