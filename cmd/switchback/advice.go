@@ -97,7 +97,7 @@ var advice = map[string][]string{
 	"stomp.logins lists who may connect; what else is decided, in Go: see Login and Authorize in handler/stomp.Options": {
 		"interceptors",
 	},
-	"rules, beside endpoints, list who may connect, subscribe and send: allow or deny to all, authenticated, anonymous, {role: admin} or {user: kim}": {
+	"rules, beside endpoints, list who may do what: allow or deny to all, authenticated, anonymous, {role: admin} or {user: kim}": {
 		"acl", "authorize", "destination_matchers", "message_matchers", "permissions", "permit", "roles", "security",
 	},
 	"auth, beside endpoints, says who is asking: auth.jwt whose tokens are accepted, auth.tickets how long tickets live": {

@@ -25,6 +25,9 @@ type configCheckCommand struct {
 	Role      []string `placeholder:"ROLE" help:"A role of the user; may be given more than once."`
 	Send      string   `placeholder:"DESTINATION" xor:"what" help:"Ask whether the user may send there."`
 	Subscribe string   `placeholder:"DESTINATION" xor:"what" help:"Ask whether the user may subscribe there."`
+	Create    string   `placeholder:"DESTINATION" xor:"what" help:"Ask whether the user may make the room."`
+	Join      string   `placeholder:"DESTINATION" xor:"what" help:"Ask whether the user may be in the room."`
+	Read      string   `placeholder:"DESTINATION" xor:"what" help:"Ask whether the user may read what was said in the room."`
 	Connect   bool     `xor:"what" help:"Ask whether the user may connect."`
 }
 
@@ -32,7 +35,7 @@ type configCheckCommand struct {
 func (*configCheckCommand) Help() string {
 	return `It reads the file as serve does, without listening, and exits with 1 where something is wrong. What the rules decide makes no difference to that.
 
-The destination of an endpoint without STOMP is its path: to open a session there is to subscribe.`
+The destination of an endpoint without STOMP is its path: to open a session there is to subscribe. That of a room is the path of its endpoint, / and its name.`
 }
 
 // Run checks the file.
@@ -41,7 +44,7 @@ func (c *configCheckCommand) Run(app *kong.Kong) error {
 		return usageError{fmt.Errorf("--role is of a user; give --as USER with it")}
 	}
 	if c.As != "" && !c.asks() {
-		return usageError{fmt.Errorf("--as says who asks; give --send, --subscribe or --connect with it")}
+		return usageError{fmt.Errorf("--as says who asks; give --connect, --subscribe, --send, --create, --join or --read with it")}
 	}
 	conf := defaultConfig()
 	if err := conf.readFile(c.File); err != nil {
@@ -60,17 +63,26 @@ func (c *configCheckCommand) Run(app *kong.Kong) error {
 }
 
 // asks tells whether there is a question for the rules.
-func (c *configCheckCommand) asks() bool { return c.Send != "" || c.Subscribe != "" || c.Connect }
+func (c *configCheckCommand) asks() bool {
+	_, destination := c.question()
+	return c.Connect || destination != ""
+}
+
+// question is what is asked; to connect has no destination.
+func (c *configCheckCommand) question() (on rules.Action, destination string) {
+	for on, destination := range map[rules.Action]string{
+		rules.Subscribe: c.Subscribe, rules.Send: c.Send, rules.Create: c.Create, rules.Join: c.Join, rules.Read: c.Read,
+	} {
+		if destination != "" {
+			return on, destination
+		}
+	}
+	return rules.Connect, ""
+}
 
 // answer says what the rules decide.
 func (c *configCheckCommand) answer(conf *config, list *rules.List) string {
-	on, destination := rules.Connect, ""
-	switch {
-	case c.Send != "":
-		on, destination = rules.Send, c.Send
-	case c.Subscribe != "":
-		on, destination = rules.Subscribe, c.Subscribe
-	}
+	on, destination := c.question()
 	var who *session.Identity
 	name := "nobody"
 	if c.As != "" {

@@ -125,7 +125,8 @@
 // the log at start: apps, which have no functions here, and an endpoint that lets
 // every page publish ("*" or null in allowed_origins, say, and no logins).
 //
-// Rules say who may connect, subscribe and send, over STOMP and at other endpoints: see
+// Rules say who may connect, subscribe and send, over STOMP and at other endpoints, and
+// who may make, join and read rooms: see
 // [switchback/handler/rules]. The first that decides wins:
 //
 //	rules:
@@ -133,9 +134,9 @@
 //	  - {on: send, to: "/api/**", allow: {role: admin}}
 //	  - {deny: all}
 //
-// on is connect, subscribe or send, to an Ant pattern in which {user} is the caller's
-// name; either may be a list. Without to a rule is for every destination, without on
-// for subscribe and send. allow lets whom it names and refuses everybody else; deny refuses
+// on is connect, subscribe, send, create, join or read, to an Ant pattern in which {user}
+// is the caller's name; either may be a list. Without to a rule is for every destination,
+// without on for all but connect. allow lets whom it names and refuses everybody else; deny refuses
 // whom it names and leaves everybody else to the rules that follow: all, authenticated,
 // anonymous, {role: admin} or {user: kim}, where role and user may be lists. The
 // destination of an endpoint without STOMP is its path: to open a session there is to

@@ -56,7 +56,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"#required", "true", "Whether everybody has to say who it is; an endpoint's own auth goes before."},
 	},
 	"rules": {
-		{"#- {on", "subscribe, to: \"/alarm/{user}\", allow: authenticated}", "on: connect, subscribe or send; to: an Ant pattern; allow or deny: all, authenticated, anonymous, {role: admin} or {user: kim}."},
+		{"#- {on", "subscribe, to: \"/alarm/{user}\", allow: authenticated}", "on: connect, subscribe, send, create, join or read; to: an Ant pattern; allow or deny: all, authenticated, anonymous, {role: admin} or {user: kim}."},
 		{"#- {deny", "all}", "What no rule is about is refused, too. In the place of this line, allow: all is Spring's behaviour."},
 	},
 	"stomp": {

@@ -1,5 +1,5 @@
-// Package rules says who may do what: one ordered list of rules for STOMP and for
-// endpoints of plain messages. The first rule that decides wins.
+// Package rules says who may do what: one ordered list of rules for STOMP, for endpoints
+// of plain messages, and for rooms. The first rule that decides wins.
 //
 //	list, err := rules.New([]rules.Rule{
 //		{On: []rules.Action{rules.Subscribe}, To: []string{"/alarm/{user}"}, Allow: true, Who: rules.Who{Group: rules.Authenticated}},

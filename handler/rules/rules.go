@@ -17,10 +17,13 @@ type Action uint8
 const (
 	Connect   Action = iota // STOMP's CONNECT; it has no destination
 	Subscribe               // STOMP's SUBSCRIBE; the opening of a session at an endpoint of plain messages
-	Send                    // STOMP's SEND; a message to an endpoint of plain messages
+	Send                    // STOMP's SEND; a message to an endpoint of plain messages, or to a room
+	Create                  // to make a room
+	Join                    // to be in a room and hear what is said there
+	Read                    // what was said in a room before
 )
 
-var actions = [...]string{"connect", "subscribe", "send"}
+var actions = [...]string{"connect", "subscribe", "send", "create", "join", "read"}
 
 func (a Action) String() string { return actions[a] }
 
@@ -29,7 +32,7 @@ func Actions() []string { return actions[:] }
 
 // A Rule says who may do what. The zero value denies everybody all but to connect.
 type Rule struct {
-	// On is what the rule is about. None is Subscribe and Send.
+	// On is what the rule is about. None is all but Connect.
 	On []Action
 
 	// To are the destinations that the rule is about: Ant patterns, see package antpath.
@@ -120,7 +123,7 @@ func New(list []Rule, o Options) (*List, error) {
 func newRule(r Rule, separator string) (rule, *Error) {
 	r.On, r.To, r.Who = slices.Clone(r.On), slices.Clone(r.To), r.Who.clone()
 	if len(r.On) == 0 {
-		r.On = []Action{Subscribe, Send}
+		r.On = []Action{Subscribe, Send, Create, Join, Read}
 	}
 	if len(r.To) > 0 && slices.Contains(r.On, Connect) {
 		return rule{}, &Error{Field: "To", Index: 0, Value: r.To[0], Want: "left out for connect, which has no destination"}
@@ -170,10 +173,10 @@ func (v Verdict) Err(on Action, destination string) error {
 	return fmt.Errorf("%w: rules[%d] refuses %s %s", ErrDenied, v.Rule, on, destination)
 }
 
-// Check says whether a caller may do something; nil is nobody. The destination is of
-// Subscribe and Send. For Subscribe it may be a pattern, which is allowed where all is that
-// it could receive. It takes no longer than the number of rules times the product of the
-// lengths of pattern and destination.
+// Check says whether a caller may do something; nil is nobody. The destination is of all
+// but Connect: of a room it is the path of its endpoint, / and its name. For Subscribe it
+// may be a pattern, which is allowed where all is that it could receive. It takes no longer
+// than the number of rules times the product of the lengths of pattern and destination.
 func (l *List) Check(who *session.Identity, on Action, destination string) Verdict {
 	if l == nil {
 		return Verdict{Allowed: true, Rule: -1}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,14 @@ var alarm = []Rule{
 	{On: []Action{Subscribe}, To: []string{"/alarm/{user}"}, Allow: true, Who: authenticated},
 	{On: []Action{Send}, To: []string{"/api/**"}, Allow: true, Who: admins},
 	{},
+}
+
+// The list of a chat, in whose room news admins write.
+var rooms = []Rule{
+	{On: []Action{Create}, To: []string{"/chat/**"}, Allow: true, Who: admins},
+	{On: []Action{Join, Read}, To: []string{"/chat/*"}, Allow: true, Who: authenticated},
+	{On: []Action{Send}, To: []string{"/chat/news"}, Allow: true, Who: admins},
+	{On: []Action{Send}, To: []string{"/chat/*"}, Allow: true},
 }
 
 func TestFirstRuleThatDecidesWins(t *testing.T) {
@@ -89,6 +98,20 @@ func TestFirstRuleThatDecidesWins(t *testing.T) {
 		{"connect and more", []Rule{{On: []Action{Connect, Send}}}, kim, "connect ", "- 0"},
 		{"one action", []Rule{{On: []Action{Subscribe}, Allow: true}}, kim, "send /a", "- -1"},
 
+		{"rooms", rooms, kim, "create /chat/a", "- 0"},
+		{"rooms", rooms, ann, "create /chat/a", "+ 0"},
+		{"rooms", rooms, kim, "join /chat/a", "+ 1"},
+		{"rooms", rooms, kim, "read /chat/a", "+ 1"},
+		{"rooms", rooms, nobody, "read /chat/a", "- 1"},
+		{"rooms", rooms, kim, "send /chat/a", "+ 3"},
+		{"rooms", rooms, kim, "send /chat/news", "- 2"},
+		{"rooms", rooms, kim, "subscribe /chat/a", "- -1"},
+		{"rooms", rooms, kim, "join /chat/*", "+ 1"},
+		{"no action", []Rule{{}}, kim, "create /a", "- 0"},
+		{"no action", []Rule{{}}, kim, "join /a", "- 0"},
+		{"no action", []Rule{{Allow: true}}, kim, "read /a", "+ 0"},
+		{"no rule about rooms", []Rule{{On: []Action{Send}, Allow: true}}, kim, "join /a", "- -1"},
+
 		{"open as Spring", []Rule{{Allow: true}}, nobody, "send /topic/a", "+ 0"},
 		{"open as Spring", []Rule{{Allow: true}}, nobody, "subscribe /**", "+ 0"},
 		{"open as Spring", []Rule{{Allow: true}}, nobody, "subscribe /{a:x}", "+ 0"},
@@ -125,7 +148,7 @@ func TestFirstRuleThatDecidesWins(t *testing.T) {
 	} {
 		l := mustNew(t, c.rules...)
 		action, destination, _ := strings.Cut(c.what, " ")
-		on := map[string]Action{"connect": Connect, "subscribe": Subscribe, "send": Send}[action]
+		on := Action(slices.Index(Actions(), action))
 		v := l.Check(c.who, on, destination)
 		got := fmt.Sprint(map[bool]string{true: "+ ", false: "- "}[v.Allowed], v.Rule)
 		if got != c.want {
