@@ -370,6 +370,9 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 // A WebSocket with SockJS frames is asked for an answer when nothing has come from
 // it for a heartbeat, a native one, whose heartbeat that is, each time.
 func TestSilentPeerIsAsked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	for path, hearts := range map[string]int{"/0/0/websocket": 2, "/websocket": 0} {
 		for name, want := range map[string]int{"answers": 2, "is silent": 1} {

@@ -45,9 +45,18 @@ const (
 
 // overWires runs a test over each wire.
 func overWires(t *testing.T, f func(t *testing.T, w wire)) {
-	for _, w := range []wire{bare, fromStart, unparkable, secure, http2} {
+	for _, w := range append(wires1(), http2) {
 		t.Run(string(w), func(t *testing.T) { f(t, w) })
 	}
+}
+
+// wires1 are the wires of HTTP/1.1. With -short TLS is not among them: to an endpoint it is
+// as unparkable.
+func wires1() []wire {
+	if testing.Short() {
+		return []wire{bare, fromStart, unparkable}
+	}
+	return []wire{bare, fromStart, unparkable, secure}
 }
 
 // serve serves an endpoint at /echo until the end of the test, which finds it
@@ -108,10 +117,10 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 	return s
 }
 
-// rounds is how often a test does something, with -short a quarter of it.
+// rounds is how often a test does something, with -short a tenth of it.
 func rounds(n int) int {
 	if testing.Short() {
-		return n / 4
+		return n / 10
 	}
 	return n
 }

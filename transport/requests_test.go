@@ -18,7 +18,7 @@ import (
 
 // overHTTP1 runs a test over each wire of HTTP/1.1.
 func overHTTP1(t *testing.T, f func(t *testing.T, s *site)) {
-	for _, w := range []wire{bare, fromStart, unparkable, secure} {
+	for _, w := range wires1() {
 		t.Run(string(w), func(t *testing.T) {
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{AllowedOrigins: []string{"*"}, DisconnectDelay: time.Minute, ResponseLimit: 1})
 			s.ask(t, "POST", "/0/"+newID()+"/xhr", "").want(t, 200, "o\n") // the first learns what the wire is
@@ -112,6 +112,7 @@ func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
 // A client that takes a large answer piece by piece has the write timeout for each. It
 // takes two seconds for all, also where it pauses now and then.
 func TestLargeAnswerIsTakenInPieces(t *testing.T) {
+	t.Parallel()
 	for _, w := range []wire{bare, unparkable, secure} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()

@@ -44,7 +44,7 @@ func (f *flood) OnClose(_ session.Session, err error) { f.ended <- err }
 // A client that reads nothing costs its queue and nothing else, on each
 // transport.
 func TestSlowReaderHarmsNoOne(t *testing.T) {
-	for _, w := range []wire{bare, fromStart, unparkable, secure} {
+	for _, w := range wires1() {
 		for name, request := range map[string]string{
 			"websocket":     "GET /echo/0/%s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
 			"raw-websocket": "GET /echo/websocket?%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
@@ -98,6 +98,7 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 // A client that takes nothing is given up in time where a middleware wraps the
 // ResponseWriter, too.
 func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
+	t.Parallel()
 	for _, w := range []wire{bare, fromStart} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()

@@ -199,6 +199,9 @@ func TestStompClientsSayWhoTheyAre(t *testing.T) {
 
 // The session ends with the token; a frame with a new one puts that off.
 func TestStompTokenIsRenewed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	g := guard(t, strings.Replace(guardedStomp, "query: access_token", "leeway: off", 1))
 	long := g.token("--user", "kim", "--expires", "1h")
@@ -251,6 +254,9 @@ func TestStompTokensBesideLogins(t *testing.T) {
 
 // Keys of a URL; the server starts before they can be fetched.
 func TestKeysOfAURL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

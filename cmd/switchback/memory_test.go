@@ -134,6 +134,9 @@ func maskedFrame(payload []byte, size int) []byte {
 // One client sends the largest message, of characters that JSON escapes, to a room whose
 // clients read: each gets it, nobody is closed, and memory is within the limit.
 func TestOneMessageToARoomStaysWithinMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	clients := 300
 	if soak {
 		clients = 5000

@@ -21,6 +21,9 @@ import (
 // topics with a subscriber each, in batches, and one topic with many. In make soak at full
 // size, where it says how many a second there were.
 func TestPublishLoadIsDelivered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	topics, batches, rate, seconds := 50, 40, 100, 1
 	if soak {
 		topics, batches, rate, seconds = 1000, 1000, 300, 10

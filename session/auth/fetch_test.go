@@ -250,7 +250,7 @@ func TestIssuerComesLate(t *testing.T) {
 	if status, got := reason(err); status != 503 || got != "Keys are not there yet" {
 		t.Errorf("got %v", err)
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(500 * time.Millisecond) // several failures
 	back := httptest.NewUnstartedServer(handler)
 	back.Listener.Close()
 	if back.Listener, err = net.Listen("tcp", address); err != nil {

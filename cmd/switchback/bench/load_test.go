@@ -87,10 +87,10 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 }
 
 func TestHeartbeatsAmongMessagesAreNotCounted(t *testing.T) {
-	t.Parallel()
-	url := serve(t, transport.Options{HeartbeatDelay: 20 * time.Millisecond})
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := serve(t, transport.Options{HeartbeatDelay: 20 * time.Millisecond})
 			e := echoCommand{Flags: at(url+"/echo", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
 			wantNoLoss(t, put(t, &e.Flags, e.run))
 			f := fanoutCommand{Flags: at(url+"/broadcast", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}

@@ -52,6 +52,7 @@ func TestIdleSessionsOfSTOMPAreSubscribed(t *testing.T) {
 	}
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b, url := broker(t, o, delay)
 			c := idleCommand{Flags: at(url, name), Sessions: 7, Hold: 5 * delay, Heartbeat: delay, STOMP: true}
 			r := put(t, &c.Flags, func(l *load) (*report, error) {
@@ -102,6 +103,7 @@ func TestSTOMPThatIsRefusedSaysWhy(t *testing.T) {
 	} {
 		for _, over := range allTransports[:3] {
 			t.Run(name+" "+over, func(t *testing.T) {
+				t.Parallel()
 				i := idleCommand{Flags: at(c.url, over), Sessions: 3, STOMP: true, Destination: "/nowhere"}
 				l, err := newLoad(&i.Flags, io.Discard)
 				if err != nil {

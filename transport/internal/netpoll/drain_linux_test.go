@@ -36,6 +36,9 @@ func userTimeout(c *Conn) int {
 // write timeouts that takes: whether its window has room for a whole segment is not what
 // ends it. What is sent is the socket's, or for the larger part left over from Write.
 func TestSlowReaderWithASmallWindow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	for _, size := range []int{128 << 10, 4 << 20} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
@@ -78,6 +81,9 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 // A slow client that stops is given up: in a write timeout where something is left over,
 // in three where the socket has taken everything. The kernel gives up what it has, too.
 func TestSlowReaderThatStops(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	const timeout = 800 * time.Millisecond
 	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {

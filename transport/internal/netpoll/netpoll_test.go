@@ -86,6 +86,14 @@ func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p
 	}
 }
 
+// rounds is how often a test does something, with -short a tenth of it.
+func rounds(n int) int {
+	if testing.Short() {
+		return n / 10
+	}
+	return n
+}
+
 func shutdown(t testing.TB, p *Group) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -363,7 +371,7 @@ func TestByteRacesParking(t *testing.T) {
 		c, client := take(e)
 		e.conn = c
 		c.Arm()
-		for range 5000 {
+		for range rounds(5000) {
 			echoed(t, client, "x")
 		}
 	})
@@ -373,7 +381,7 @@ func TestByteRacesParking(t *testing.T) {
 // being parked: Ready is called once, and nothing is left.
 func TestEndRacesParking(t *testing.T) {
 	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
-		for i := range 3000 {
+		for i := range rounds(3000) {
 			e := newEcho()
 			c, client := take(e)
 			e.conn = c
@@ -394,11 +402,7 @@ func TestEndRacesParking(t *testing.T) {
 }
 
 func TestShutdownRacesWaking(t *testing.T) {
-	rounds := 1000
-	if testing.Short() {
-		rounds = 200
-	}
-	for range rounds {
+	for range rounds(1000) {
 		p := new(Group)
 		clients := parkEchoes(t, p, 5)
 		for _, c := range clients {
