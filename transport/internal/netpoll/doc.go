@@ -43,5 +43,12 @@ var (
 	errClosed = errors.New("netpoll: connection is closed")
 
 	// errNothing is what a nonblocking read returns where nothing has come.
-	errNothing = errors.New("netpoll: nothing has come")
+	errNothing error = nothingYet{}
 )
+
+// nothingYet is temporary, so that crypto/tls does not keep it.
+type nothingYet struct{}
+
+func (nothingYet) Error() string   { return "netpoll: nothing has come" }
+func (nothingYet) Timeout() bool   { return true }
+func (nothingYet) Temporary() bool { return true }
