@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"switchback/session"
 )
@@ -23,6 +24,9 @@ type Publication struct {
 
 	// Epoch and Offset are its position in the history of its topic: 0 and 0 for none.
 	Epoch, Offset uint64
+
+	// At is when it was published, to the millisecond, as history has it; zero: not known.
+	At time.Time
 
 	// Text is what sessions are sent, and what engines carry.
 	Text []byte
@@ -88,6 +92,7 @@ func (p *Publication) prepare() *session.Prepared {
 //	epoch     with flagPosition
 //	offset    with flagPosition
 //	user      as id; with flagUser
+//	at        milliseconds since 1970, in UTC; with flagAt
 //
 // A part that is new takes a flag, and a header that has one that is not known is not read:
 // its text begins nobody knows where.
@@ -97,7 +102,8 @@ const (
 	flagID       = 1 << 0
 	flagPosition = 1 << 1
 	flagUser     = 1 << 2
-	flags        = flagID | flagPosition | flagUser
+	flagAt       = 1 << 3
+	flags        = flagID | flagPosition | flagUser | flagAt
 
 	counterAt = 10 // bytes before the counter
 )
@@ -114,6 +120,9 @@ func (p *Publication) append(dst []byte) []byte {
 	if p.User != "" {
 		has |= flagUser
 	}
+	if !p.At.IsZero() {
+		has |= flagAt
+	}
 	dst = append(dst, version, has)
 	dst = binary.BigEndian.AppendUint64(dst, p.Origin)
 	dst = binary.BigEndian.AppendUint64(dst, p.Counter)
@@ -126,6 +135,9 @@ func (p *Publication) append(dst []byte) []byte {
 	}
 	if has&flagUser != 0 {
 		dst = appendShort(dst, p.User)
+	}
+	if has&flagAt != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(p.At.UnixMilli()))
 	}
 	return p.appendText(dst)
 }
@@ -165,6 +177,9 @@ func decodePublication(data []byte) (*Publication, error) {
 	}
 	if has&flagUser != 0 {
 		p.User = string(take(int(take(1)[0])))
+	}
+	if has&flagAt != 0 {
+		p.At = time.UnixMilli(int64(number())).UTC()
 	}
 	if short {
 		return nil, errShort
