@@ -24,7 +24,7 @@ var imports = map[string][]string{
 	"transport/client":           {"session/option", "session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "transport/internal/guard", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session", "session/memory"},
-	"handler/history":            {},
+	"handler/history":            {"handler", "session/option", "handler/stomp/antpath"},
 	"handler/presence":           {"session/memory", "session/option"},
 	"handler/rules":              {"session", "handler/stomp/antpath"},
 	"handler/stomp/frame":        {},
