@@ -28,7 +28,10 @@ func ForSession(s session.Session) Subscriber { return sessionSubscriber{s} }
 type sessionSubscriber struct{ session session.Session }
 
 // Receive drops the error: it is the session's, which has closed.
-func (s sessionSubscriber) Receive(p *Publication) { s.session.SendPrepared(p.prepare()) }
+func (s sessionSubscriber) Receive(p *Publication) {
+	p.Sending(s.session)
+	s.session.SendPrepared(p.prepare())
+}
 
 // A Hub joins the subscribers of this node to topics, over an Engine. Its methods
 // may be called from any goroutine. It delivers on its own node itself, and the engine to
@@ -194,7 +197,7 @@ const maxPooled = 64 << 10
 // carry stamps a publication and gives it to the engine. The lock has stamps rise in the
 // order in which the engine has them.
 func (h *Hub) carry(ctx context.Context, p *Publication, topics []string) error {
-	p.prepared, p.Origin = nil, h.origin
+	p.prepared, p.watch, p.Origin = nil, session.Stopwatch{}, h.origin
 	if h.alone {
 		return nil
 	}

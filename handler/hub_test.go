@@ -415,3 +415,42 @@ func TestPublisherWaitsForMemory(t *testing.T) {
 		}
 	})
 }
+
+// A publication that is published again is timed anew.
+func TestDeliveryIsTimedFromPublication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := session.NewRegistry(session.Shared(session.Nop{}), session.Config{
+			DisconnectDelay: time.Minute, HeartbeatDelay: -1, SessionLimit: 1, QueueLimit: 100, InboxLimit: 100, InboxTimeout: time.Minute,
+		})
+		h := newHub(t, NewMemory())
+		r := reader{}
+		s, err := g.Open("", nil, session.Peer{}, session.SockJS, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Subscribe(t.Context(), "t", ForSession(s)); err != nil {
+			t.Fatal(err)
+		}
+		p := &Publication{Text: []byte("x")}
+		for range 2 {
+			time.Sleep(3 * time.Second)
+			if err := h.PublishTo(t.Context(), p, "t"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			for more := true; more; {
+				more = s.Next(r, new(memory.Pieces)).More
+			}
+			s.Taken()
+		}
+		if _, count, sum := g.Stats().Delivery.Counts(); count != 2 || sum != 2*time.Second {
+			t.Errorf("%d took %v", count, sum)
+		}
+		s.Detach(r, nil)
+		g.Shutdown(t.Context())
+	})
+}
+
+type reader struct{}
+
+func (reader) Wake() {}

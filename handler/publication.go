@@ -38,6 +38,7 @@ type Publication struct {
 	Payload Payload
 
 	prepared *session.Prepared
+	watch    session.Stopwatch
 }
 
 // A Payload is a message in the form that its subscribers on this node take.
@@ -68,6 +69,10 @@ func (p *Publication) appendText(dst []byte) []byte {
 	}
 	return append(dst, p.Text...)
 }
+
+// Sending says that s is about to be sent p, whose delivery may be timed: see
+// session.Stats. It is for subscribers that send in a form of their own.
+func (p *Publication) Sending(s session.Session) { p.watch.Sending(s) }
 
 // prepare returns the text for sessions, encoded once for all of them.
 func (p *Publication) prepare() *session.Prepared {

@@ -43,12 +43,14 @@
 //     finds them by the ID that handlers know, and closes those that a function chooses.
 //   - [Local]: one of these sessions.
 //   - [Receiver]: what a transport attaches to it; it takes one [Frame] after another.
+//   - [Histogram]: how long what is timed took, in the Stats. A [Stopwatch] is for those
+//     who publish: package handler has one for each publication.
 //   - [Framing]: the form of messages and frames on a wire: [SockJS], or another.
 //   - [Recovered] and [Ending]: for those who call handlers, or implement Session.
 //
 // From a Local down: local.go has a session's states. A change of them fills effects,
 // which effects.go carries out once the lock is free. inbox.go calls the handler,
 // send.go fills the queue of queue.go, rates.go has how fast a client may send, memory.go
-// counts both, traffic.go what has passed, and wheel.go tells when a
-// session is due. How much may be held for clients is package session/memory's.
+// counts both, traffic.go what has passed, samples.go how long that took, and wheel.go
+// tells when a session is due. How much may be held for clients is package session/memory's.
 package session

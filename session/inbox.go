@@ -231,7 +231,7 @@ func (s *Local) deliver(e event) {
 	if !open {
 		return
 	}
-	if err := s.call(e); err != nil {
+	if err := s.timed(e); err != nil {
 		s.close(Ending(err))
 	}
 }
@@ -248,6 +248,17 @@ func Ending(err error) *CloseError {
 		return &CloseError{Code: CodeInternal, Reason: "Internal error", Err: err}
 	}
 	return &CloseError{Code: end.Code, Reason: cut(strings.ToValidUTF8(end.Reason, "\ufffd")), Err: end.Err}
+}
+
+// timed is call. How long it takes is noted where the event is the message that is timed.
+func (s *Local) timed(e event) error {
+	if e.kind != textEvent && e.kind != binaryEvent || !choose(&s.registry.samples.message) {
+		return s.call(e)
+	}
+	begun := time.Now()
+	err := s.call(e)
+	s.registry.stats.Handler.observe(time.Since(begun))
+	return err
 }
 
 // call calls the handler for an event. A panic is returned as its error.

@@ -42,19 +42,19 @@ type Local struct {
 	// those of them that are the session's own. Taken clears them without mu.
 	inflight, inflightOwn atomic.Int32
 
-	mu            sync.Mutex // guards the rest
-	needsWake     bool       // Next gave all there was: the receiver waits for Wake
-	heartbeatDue  bool
-	busy          bool   // the handler is being called
-	onCloseCalled bool   // or it is being called
-	transport     uint8  // index of its counters; not changed
-	opened        age    // not changed
-	expiry        uint32 // when the session ends by itself: see seconds
-	receiver      Receiver
-	lastSent      tick     // when a frame was last taken
-	counted       int32    // bytes that are counted as held
-	delivering    int32    // bytes of events that are being delivered, of what was an inbox
-	waiters       *waiters // nil while nobody waits
+	mu           sync.Mutex // guards the rest
+	needsWake    bool       // Next gave all there was: the receiver waits for Wake
+	heartbeatDue bool
+	busy         bool          // the handler is being called
+	transport    uint8         // index of its counters; not changed
+	published    atomic.Uint32 // a stamp; changed without mu, too
+	opened       age           // not changed
+	expiry       uint32        // when the session ends by itself: see seconds
+	receiver     Receiver
+	lastSent     tick     // when a frame was last taken
+	counted      int32    // bytes that are counted as held
+	delivering   int32    // bytes of events that are being delivered, of what was an inbox
+	waiters      *waiters // nil while nobody waits
 	conversation
 	context *sessionContext // nil until somebody asks it for something
 }
@@ -63,13 +63,12 @@ type Local struct {
 // another process could go on with it. What each message needs comes first, beside
 // what it needs of Local: a broadcast goes through the memory of all its sessions.
 type conversation struct {
-	state     state
-	openSent  bool        // the open frame has been taken
-	closeSent bool        // the close frame has been taken
-	fetched   bool        // something queued has been taken since the session began to close
-	received  atomic.Bool // a message has come; set with mu held
-	queue     queue
-	inbox     *inbox // nil while nothing waits
+	state         state
+	sent          sent
+	onCloseCalled bool        // or it is being called
+	received      atomic.Bool // a message has come; set with mu held
+	queue         queue
+	inbox         *inbox // nil while nothing waits
 
 	// idleSince is when the disconnect delay began, in the registry's time: when the
 	// last receiver left, when the session began to close, or when the close frame
@@ -83,6 +82,15 @@ type conversation struct {
 	key    string // the URL's session id, or empty: lives and dies with its receiver
 	peer   Peer
 }
+
+// A sent says what a receiver has taken.
+type sent uint8
+
+const (
+	sentOpen   sent = 1 << iota // the open frame
+	sentClose                   // the close frame
+	sentQueued                  // something queued, since the session began to close
+)
 
 type sessionContext struct {
 	context.Context
@@ -257,8 +265,8 @@ func (s *Local) Next(r Receiver, p *memory.Pieces) Frame {
 
 // frame appends the next frame. s.mu is held.
 func (s *Local) frame(p *memory.Pieces) FrameKind {
-	if !s.openSent {
-		s.openSent = true
+	if s.sent&sentOpen == 0 {
+		s.sent |= sentOpen
 		if s.framing.Open != "" {
 			p.Bytes = append(p.Bytes, s.framing.Open...)
 			return OpenFrame
@@ -270,11 +278,16 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 		s.queue.take(p, s.framing)
 		s.inflight.Store(int32(min(p.Len()-before, math.MaxInt32)))
 		s.inflightOwn.Store(int32(min(p.Own()-own, math.MaxInt32)))
-		s.fetched = s.state != open
+		if s.state != open {
+			s.sent |= sentQueued
+		}
+		if p := s.published.Load(); p != 0 {
+			s.published.Store(p | inFrame)
+		}
 		return MessageFrame
 	case s.state != open:
-		if !s.closeSent {
-			s.closeSent = true
+		if s.sent&sentClose == 0 {
+			s.sent |= sentClose
 			s.idleSince = s.registry.wheel.now()
 		}
 		p.Bytes = s.framing.AppendClose(p.Bytes, s.end.Code, s.end.Reason)
@@ -289,6 +302,11 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 
 // Taken says that the client has taken what Next gave last.
 func (s *Local) Taken() {
+	s.forgetFrame()
+	s.Written()
+}
+
+func (s *Local) forgetFrame() {
 	s.inflight.Store(0)
 	s.inflightOwn.Store(0)
 }
@@ -308,7 +326,10 @@ func (s *Local) Detach(r Receiver, err error) {
 		return
 	}
 	s.receiver, s.needsWake = nil, false
-	s.Taken()
+	s.forgetFrame()
+	if err != nil {
+		s.published.Store(0)
+	}
 	e := effects{schedule: true}
 	if s.state == open {
 		s.idleSince = s.registry.wheel.now()

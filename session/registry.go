@@ -50,6 +50,7 @@ type Registry struct {
 	heartbeat  tick
 	disconnect tick
 	wheel      *wheel
+	samples    samples
 	prefix     string // of the sessions' names: random, so that those of two processes differ
 	seed       maphash.Seed
 	calls      sync.WaitGroup // handlers that are called on goroutines of the registry's
@@ -87,6 +88,8 @@ type Stats struct {
 	Crowded  atomic.Int64 // sessions refused for UserLimit, which are among those Refused
 	Fast     atomic.Int64 // sessions closed at MessageRate, ByteRate or PublishRate: their clients sent too much
 	Full     atomic.Int64 // messages refused at the limit of package memory: from clients of busy handlers, and to clients
+	Handler  Histogram    `unit:"seconds"` // how long handlers took for a message, of one a second
+	Delivery Histogram    `unit:"seconds"` // from when a publication is given out until the socket of each client has taken it, of one a second
 
 	SessionLimit atomic.Int64 // sessions refused for SessionLimit, as Refused counts, too
 	AddressLimit atomic.Int64 // sessions refused for AddressLimit, as Refused counts, too
@@ -102,7 +105,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		step = min(step, config.HeartbeatDelay/16)
 	}
 	step = min(max(step, time.Millisecond), 250*time.Millisecond) // an idle machine is woken four times a second at most
-	g.wheel = newWheel(step, g.shed)
+	g.wheel = newWheel(step, g.second)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
 	g.heartbeat = 1 << 40 // never
 	if config.HeartbeatDelay > 0 {
@@ -113,6 +116,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 		g.shards[i].reserved = make(map[string]struct{})
 		g.shards[i].keyless = make(map[*Local]struct{})
 	}
+	g.samples.renew()
 	g.addresses.sessions = make(map[netip.Prefix]int)
 	g.users = limit.NewUsers(config.UserLimit, config.PublishRate)
 	return g
@@ -384,6 +388,14 @@ func (g *Registry) CloseIf(match func(s *Local) bool, code int, reason string) (
 	return closed, nil
 }
 
+// second is called about once a second while there are sessions.
+func (g *Registry) second() {
+	g.samples.renew()
+	if memory.Pressed() {
+		g.shed()
+	}
+}
+
 // shed closes the session in whose queue publishers wait for most that nobody else holds,
 // where that is more than memory.Alone. It is one at a time, since its part of what it
 // held with others is theirs then.
@@ -462,7 +474,7 @@ func (s *Local) drain() {
 // awaitsFetch tells whether the client of a closing session may still come for what is
 // queued, or for the close frame behind it. s.mu is held.
 func (s *Local) awaitsFetch() bool {
-	return s.state == closing && s.key != "" && !s.closeSent && (s.queue.len() > 0 || s.fetched)
+	return s.state == closing && s.key != "" && s.sent&sentClose == 0 && (s.queue.len() > 0 || s.sent&sentQueued != 0)
 }
 
 // abandon ends a session for whose client nobody waits any more.

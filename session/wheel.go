@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"switchback/session/memory"
 )
 
 // A tick is a time of a wheel: a number of its steps since it was made.
@@ -26,8 +24,8 @@ const wheelSlots = 512
 type wheel struct {
 	start  time.Time
 	step   time.Duration
-	shed   func()       // called about once a second while publishers have waited for long
-	sheds  tick         // when it was; the clock's goroutine's
+	second func()       // called about once a second while there are sessions
+	called tick         // when it was; the clock's goroutine's
 	coarse atomic.Int64 // what now returns: as of the last step
 
 	mu    sync.Mutex // guards the rest, and the timer of each session
@@ -50,8 +48,8 @@ const (
 	removed tick = -1
 )
 
-func newWheel(step time.Duration, shed func()) *wheel {
-	return &wheel{start: time.Now(), step: step, shed: shed}
+func newWheel(step time.Duration, second func()) *wheel {
+	return &wheel{start: time.Now(), step: step, second: second}
 }
 
 // ticks is a duration in steps: rounded up, and one more, since now is rounded down.
@@ -135,9 +133,9 @@ func (w *wheel) turn() {
 	for _, s := range w.takeDue(now) {
 		s.expire(now)
 	}
-	if memory.Pressed() && time.Duration(now-w.sheds)*w.step >= time.Second {
-		w.sheds = now
-		w.shed()
+	if time.Duration(now-w.called)*w.step >= time.Second {
+		w.called = now
+		w.second()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -286,3 +286,37 @@ func TestLargeMessagesToMany(t *testing.T) {
 	})
 	eventually(t, "nothing is held", func() bool { return memory.Used() == before })
 }
+
+// What is published is timed until it is written, in whatever way that is.
+func TestDeliveryIsTimed(t *testing.T) {
+	overWires(t, func(t *testing.T, w wire) {
+		hub, err := handler.NewHub(handler.NewMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hub.Close()
+		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: "all"}), Options{})
+		var clients []*client.Conn
+		for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling"} {
+			c, err := s.open(t.Context(), transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			clients = append(clients, c)
+		}
+		eventually(t, "all have subscribed", func() bool { return hub.Subscribers("all") == len(clients) })
+		if err := hub.Publish(t.Context(), "all", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range clients {
+			if text, err := c.Recv(t.Context()); err != nil || string(text) != "x" {
+				t.Errorf("%s: %q, %v", c.Transport(), text, err)
+			}
+		}
+		eventually(t, "all have been timed", func() bool {
+			_, count, _ := s.Stats().Delivery.Counts()
+			return count == uint64(len(clients))
+		})
+	})
+}

@@ -199,9 +199,11 @@ func (x *response) next(p *memory.Pieces) session.Frame {
 }
 
 // taken says that the client has taken what was written. After the last frame
-// the session may have another receiver, which says so itself.
+// the session may have another receiver, which says itself what that has taken.
 func (x *response) taken() {
-	if !x.done {
+	if x.done {
+		x.session.Written()
+	} else {
 		x.session.Taken()
 	}
 }

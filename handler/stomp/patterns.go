@@ -95,7 +95,7 @@ func (g *patterns) Receive(p *handler.Publication) {
 		return
 	}
 	for _, t := range g.matching(m.key) {
-		t.deliver(m, p.ID)
+		t.deliver(m, p)
 	}
 }
 

@@ -151,8 +151,8 @@ func (p *publication) prepare(c *conn, d frame.Delivery, binary bool) *session.P
 // form is encoded once.
 type fanout struct {
 	*publication
-	id    string // of the message
-	many  bool   // subscriptions
+	from  *handler.Publication
+	many  bool // subscriptions
 	now   time.Duration
 	forms []form
 	sent  int
@@ -175,6 +175,7 @@ func (f *fanout) send(s *subscription) {
 	if c.at() != connected {
 		return
 	}
+	f.from.Sending(c.session)
 	var err error
 	if m := f.form(s); m != nil {
 		err = c.session.SendPrepared(m)
@@ -188,9 +189,9 @@ func (f *fanout) send(s *subscription) {
 }
 
 func (f *fanout) delivery(s *subscription) frame.Delivery {
-	d := frame.Delivery{Subscription: s.id, MessageID: f.id}
+	d := frame.Delivery{Subscription: s.id, MessageID: f.from.ID}
 	if s.mode != ackAuto {
-		d.Ack = f.id
+		d.Ack = f.from.ID
 	}
 	return d
 }

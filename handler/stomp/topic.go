@@ -33,14 +33,14 @@ type topic struct {
 // Receive delivers to the subscriptions.
 func (t *topic) Receive(p *handler.Publication) {
 	if m := t.broker.open(p); m != nil {
-		t.deliver(m, p.ID)
+		t.deliver(m, p)
 	}
 }
 
 // recipients are buffers for the subscriptions of a topic.
 var recipients = sync.Pool{New: func() any { return new([]*subscription) }}
 
-func (t *topic) deliver(p *publication, id string) {
+func (t *topic) deliver(p *publication, from *handler.Publication) {
 	to := recipients.Get().(*[]*subscription)
 	t.mu.Lock()
 	for s := range t.subscriptions {
@@ -48,7 +48,7 @@ func (t *topic) deliver(p *publication, id string) {
 	}
 	t.mu.Unlock()
 	p.look()
-	f := fanout{publication: p, id: id, many: len(*to) > 1, now: t.broker.clock.now()}
+	f := fanout{publication: p, from: from, many: len(*to) > 1, now: t.broker.clock.now()}
 	for _, s := range *to {
 		f.send(s)
 	}

@@ -66,29 +66,32 @@ func buildInfo() prometheus.Collector {
 // A metric is made of one field of a struct of counters, so that a counter that is added
 // is a metric without a word here. Its name is the field's, its kind and unit are those
 // of the field's tags, as package option has them: metric:"gauge" is of now, all others
-// only rise; unit:"bytes".
+// only rise; unit:"bytes". A session.Histogram is a histogram.
 type metric struct {
 	field int
 	kind  prometheus.ValueType
 	desc  *prometheus.Desc
 }
 
-// metricsOf are the metrics of the fields of T that are counters: an atomic.Int64, or an
-// int64 in what is a copy.
+// metricsOf are the metrics of the fields of T that are counters: an atomic.Int64, a
+// session.Histogram, or an int64 in what is a copy.
 func metricsOf[T any](prefix string, labels ...string) (all []metric) {
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.Type != reflect.TypeFor[atomic.Int64]() && f.Type != reflect.TypeFor[int64]() {
+		histogram := f.Type == reflect.TypeFor[session.Histogram]()
+		if !histogram && f.Type != reflect.TypeFor[atomic.Int64]() && f.Type != reflect.TypeFor[int64]() {
 			continue
 		}
 		name, kind := prefix+snakeCase(f.Name), prometheus.CounterValue
 		if unit := f.Tag.Get("unit"); unit != "" && !strings.HasSuffix(name, "_"+unit) {
 			name += "_" + unit
 		}
-		if f.Tag.Get("metric") == "gauge" {
+		switch {
+		case histogram:
+		case f.Tag.Get("metric") == "gauge":
 			kind = prometheus.GaugeValue
-		} else {
+		default:
 			name += "_total"
 		}
 		all = append(all, metric{i, kind, prometheus.NewDesc(name, helpOf(t, f.Name), labels, nil)})
@@ -125,6 +128,9 @@ func collect(out chan<- prometheus.Metric, all []metric, v any, labels ...string
 	for _, m := range all {
 		var value int64
 		switch n := fields.Field(m.field).Addr().Interface().(type) {
+		case *session.Histogram:
+			out <- histogram(m.desc, n, labels)
+			continue
 		case *atomic.Int64:
 			value = n.Load()
 		case *int64:
@@ -132,6 +138,15 @@ func collect(out chan<- prometheus.Metric, all []metric, v any, labels ...string
 		}
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(value), labels...)
 	}
+}
+
+func histogram(desc *prometheus.Desc, h *session.Histogram, labels []string) prometheus.Metric {
+	within, count, sum := h.Counts()
+	buckets := make(map[float64]uint64, len(within))
+	for i, n := range within {
+		buckets[session.Bounds[i].Seconds()] = n
+	}
+	return prometheus.MustNewConstHistogram(desc, count, sum.Seconds(), buckets, labels...)
 }
 
 func describe(out chan<- *prometheus.Desc, lists ...[]metric) {

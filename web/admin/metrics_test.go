@@ -71,7 +71,7 @@ func TestHelpIsTheCommentOfEachField(t *testing.T) {
 
 func isCounter(field string, of reflect.Type) bool {
 	f, _ := of.FieldByName(field)
-	return slices.Contains([]reflect.Type{reflect.TypeFor[atomic.Int64](), reflect.TypeFor[int64](), reflect.TypeFor[session.Codes]()}, f.Type)
+	return slices.Contains([]reflect.Type{reflect.TypeFor[atomic.Int64](), reflect.TypeFor[int64](), reflect.TypeFor[session.Codes](), reflect.TypeFor[session.Histogram]()}, f.Type)
 }
 
 // sentence is a field and its comment as metrics have them.
@@ -87,21 +87,22 @@ func TestEachCounterIsAMetric(t *testing.T) {
 	_, text := s.ask("GET", "/metrics", "")
 	for _, of := range counters {
 		for f := range of.Fields() {
-			if isCounter(f.Name, of) && !regexp.MustCompile(`(?m)^switchback_\w*`+snakeCase(f.Name)+`(_bytes)?(_total)?[{ ]`).MatchString(text) {
+			if isCounter(f.Name, of) && !regexp.MustCompile(`(?m)^switchback_\w*`+snakeCase(f.Name)+`(_bytes|_seconds_count)?(_total)?[{ ]`).MatchString(text) {
 				t.Errorf("%v.%s is no metric", of, f.Name)
 			}
 		}
 	}
 	type future struct {
 		Fresh atomic.Int64
-		Now   atomic.Int64 `metric:"gauge" unit:"bytes"`
-		Name  string       // is none
+		Now   atomic.Int64      `metric:"gauge" unit:"bytes"`
+		Took  session.Histogram `unit:"seconds"`
+		Name  string            // is none
 	}
 	var names []string
 	for _, m := range metricsOf[future]("x_") {
 		names = append(names, m.desc.String())
 	}
-	if got := fmt.Sprint(names); len(names) != 2 || !strings.Contains(got, `"x_fresh_total"`) || !strings.Contains(got, `"x_now_bytes"`) {
+	if got := fmt.Sprint(names); len(names) != 3 || !strings.Contains(got, `"x_took_seconds"`) || !strings.Contains(got, `"x_fresh_total"`) || !strings.Contains(got, `"x_now_bytes"`) {
 		t.Errorf("got %s", got)
 	}
 }
@@ -141,6 +142,10 @@ func TestMetricsSayWhatHasHappened(t *testing.T) {
 		`switchback_transport_sent_total{endpoint="/chat",transport="raw-websocket"} 1`,
 		`switchback_transport_sent_bytes_total{endpoint="/chat",transport="raw-websocket"} 7`, // with the head of a WebSocket frame
 		`switchback_endpoint_fallbacks_total{endpoint="/chat",from="websocket",how="refused",to="xhr-polling"} 1`,
+		`switchback_endpoint_handler_seconds_count{endpoint="/chat"} 1`,
+		`switchback_endpoint_handler_seconds_bucket{endpoint="/chat",le="+Inf"} 1`,
+		`switchback_endpoint_delivery_seconds_count{endpoint="/chat"} 1`,
+		`switchback_endpoint_delivery_seconds_count{endpoint="/ws"} 1`,
 		`switchback_stomp_connects_total 1`,
 		`switchback_stomp_messages_total 1`,
 		`switchback_memory_limit_bytes 1.073741824e+09`,
@@ -224,7 +229,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(d.String(), `Desc{fqName: "`), `"`)
 		known[name] = true
 	}
-	if n := len(dashboard.Panels); n < 10 || n > 16 {
+	if n := len(dashboard.Panels); n < 10 || n > 18 {
 		t.Errorf("%d panels", n)
 	}
 	for _, p := range dashboard.Panels {
@@ -232,7 +237,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		for _, target := range p.Targets {
 			for _, name := range regexp.MustCompile(`\b(switchback|go|process)_\w+`).FindAllString(target.Expr, -1) {
 				names++
-				if !known[name] {
+				if !known[strings.TrimSuffix(name, "_bucket")] {
 					t.Errorf("%s: there is no %s", p.Title, name)
 				}
 			}
