@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -228,10 +227,8 @@ func (s *Store) fits(more int64) error {
 }
 
 func newTopic(name string) history.Topic {
-	return history.Topic{Name: strings.Clone(name), Epoch: newEpoch(), First: 1}
+	return history.Topic{Name: strings.Clone(name), Epoch: plan.Random(), First: 1}
 }
-
-func newEpoch() uint64 { return 1 + rand.Uint64N(1<<63-1) }
 
 func (s *Store) add(what history.Topic) *topic {
 	t := &topic{
@@ -285,7 +282,7 @@ func (s *Store) Renew(ctx context.Context, name string) (history.Topic, error) {
 	if t == nil {
 		return history.Topic{}, history.ErrNoTopic
 	}
-	t.Epoch = newEpoch()
+	t.Epoch = plan.Random()
 	return t.Topic, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -167,4 +168,16 @@ func told(err error) string {
 		return fmt.Sprintf(" an unexpected error: %v", err)
 	}
 	return fmt.Sprintf(" (%v)", known[i])
+}
+
+// Scripts adds scripts to a fuzz test, which has arbitrary ones by them in every run.
+func Scripts(f *testing.F) {
+	for seed := range uint64(4) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		script := make([]byte, 2500)
+		for i := range script {
+			script[i] = byte(random.Uint32())
+		}
+		f.Add(script)
+	}
 }

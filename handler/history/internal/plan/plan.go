@@ -4,13 +4,31 @@ package plan
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"switchback/handler/history"
 )
+
+// Unavailable is the error of a database as the contract has it: that of ctx, one of the
+// contract's own, or one that wraps history.ErrUnavailable.
+func Unavailable(ctx context.Context, err error) error {
+	switch {
+	case err == nil, errors.Is(err, history.ErrNoTopic), errors.Is(err, history.ErrExists),
+		errors.Is(err, history.ErrOffset), errors.Is(err, history.ErrName):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", history.ErrUnavailable, err)
+}
 
 // CheckNames returns ErrName if one is not what a topic or a user may be called.
 func CheckNames(names ...string) error {
@@ -39,6 +57,22 @@ func Topics(batch []*history.Append) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// Random is a number for an epoch, or for a process that marks topics: not 0, and what an
+// int64 holds.
+func Random() uint64 { return 1 + rand.Uint64N(math.MaxInt64) }
+
+// Opened is what a process makes of a topic's epoch and mark, which is 0 where there is none,
+// by opening it.
+func Opened(epoch, mark, process uint64, fast bool) (newEpoch, newMark uint64) {
+	if mark != 0 && mark != process {
+		epoch, mark = Random(), 0
+	}
+	if fast {
+		mark = process
+	}
+	return epoch, mark
 }
 
 // Time is that of an entry, from its milliseconds.
@@ -111,6 +145,11 @@ func Done(rows []Row) {
 		row.Epoch, row.Append.Duplicate = row.Of.Epoch, row.Duplicate
 		row.Entry.Offset, row.Entry.At = row.Offset, row.At
 	}
+}
+
+// Between is After and Before of a range, as numbers of a database.
+func Between(r history.Range) (after, before int64) {
+	return int64(min(r.After, math.MaxInt64)), int64(min(cmp.Or(r.Before, math.MaxInt64), math.MaxInt64))
 }
 
 // TooMuch tells whether the oldest entry of a topic, which is of a time, is not to be kept.
