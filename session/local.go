@@ -51,7 +51,7 @@ type Local struct {
 	opened       age           // not changed
 	expiry       uint32        // when the session ends by itself: see seconds
 	receiver     Receiver
-	lastSent     tick     // when a frame was last taken
+	lastSent     tick     // when a frame was last taken, or the last heartbeat was due
 	counted      int32    // bytes that are counted as held
 	delivering   int32    // bytes of events that are being delivered, of what was an inbox
 	waiters      *waiters // nil while nobody waits
@@ -293,7 +293,11 @@ func (s *Local) frame(p *memory.Pieces) FrameKind {
 		p.Bytes = s.framing.AppendClose(p.Bytes, s.end.Code, s.end.Reason)
 		return CloseFrame
 	case s.heartbeatDue:
+		g := s.registry
 		s.tally().heartbeats.Add(1)
+		if g.wheel.now() > s.lastSent+g.lateness {
+			g.stats.HeartbeatsLate.Add(1)
+		}
 		p.Bytes = append(p.Bytes, s.framing.Heartbeat...)
 		return HeartbeatFrame
 	}
@@ -361,7 +365,11 @@ func (s *Local) expire(now tick) {
 	case s.state == open && now >= s.expires():
 		e = s.setClosing(&CloseError{Code: CodePolicy, Reason: "Identity has expired"})
 	case s.receiver != nil && s.state == open:
-		s.heartbeatDue, s.lastSent = true, now
+		s.lastSent += s.registry.heartbeat
+		if s.heartbeatDue { // the last one has not been taken yet
+			s.registry.stats.HeartbeatsLate.Add(1)
+		}
+		s.heartbeatDue = true
 		e.wake = s.takeWake()
 	case s.receiver != nil: // which still takes what was queued
 		s.idleSince = now

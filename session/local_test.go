@@ -246,6 +246,59 @@ func TestHeartbeatAfterSilence(t *testing.T) {
 	})
 }
 
+// A sleeper is woken slowly.
+type sleeper time.Duration
+
+func (d sleeper) Wake() { time.Sleep(time.Duration(d)) }
+
+func TestLateHeartbeatsAreCounted(t *testing.T) {
+	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
+		want := func(n int64) {
+			t.Helper()
+			if got := g.stats.HeartbeatsLate.Load(); got != n {
+				t.Errorf("%d are late, want %d", got, n)
+			}
+		}
+		s, r := open1(t, g, "k")
+		heartbeat := func(after time.Duration) {
+			t.Helper()
+			r.next(t, s, "")
+			time.Sleep(after)
+			synctest.Wait()
+			r.next(t, s, "h")
+		}
+		r.next(t, s, "o")
+		heartbeat(26 * time.Second)
+		want(0)
+		heartbeat(30 * time.Second)
+		want(1)
+		r.next(t, s, "")
+		time.Sleep(26 * time.Second)
+		s.Send([]byte("x")) // stands for the heartbeat
+		time.Sleep(10 * time.Second)
+		r.next(t, s, `a["x"]`)
+		want(1)
+		r.next(t, s, "")
+		time.Sleep(51 * time.Second) // two are due: the first has not left, the second has just begun
+		synctest.Wait()
+		r.next(t, s, "h")
+		want(2)
+		slow := sleeper(5 * time.Second) // which keeps the clock busy while s is due
+		busy, err := g.Open("busy", nil, Peer{}, SockJS, slow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			busy.Next(slow, new(memory.Pieces))
+		}
+		time.Sleep(time.Second)
+		s.Send([]byte("x"))
+		r.next(t, s, `a["x"]`)
+		heartbeat(30 * time.Second)
+		want(3)
+	})
+}
+
 func TestNoHeartbeatsWhenOff(t *testing.T) {
 	c := config
 	c.HeartbeatDelay = -1

@@ -48,6 +48,7 @@ type Registry struct {
 	config     Config
 	opener     Opener
 	heartbeat  tick
+	lateness   tick // after which a heartbeat is late
 	disconnect tick
 	wheel      *wheel
 	samples    samples
@@ -91,6 +92,8 @@ type Stats struct {
 	Handler  Histogram    `unit:"seconds"` // how long handlers took for a message, of one a second
 	Delivery Histogram    `unit:"seconds"` // from when a publication is given out until the socket of each client has taken it, of one a second
 
+	HeartbeatsLate atomic.Int64 // heartbeats that left over a second after they were due, or not at all: the server is busy, or the client does not read
+
 	SessionLimit atomic.Int64 // sessions refused for SessionLimit, as Refused counts, too
 	AddressLimit atomic.Int64 // sessions refused for AddressLimit, as Refused counts, too
 }
@@ -107,6 +110,7 @@ func NewRegistry(opener Opener, config Config) *Registry {
 	step = min(max(step, time.Millisecond), 250*time.Millisecond) // an idle machine is woken four times a second at most
 	g.wheel = newWheel(step, g.second)
 	g.disconnect = g.wheel.ticks(config.DisconnectDelay)
+	g.lateness = g.wheel.ticks(time.Second)
 	g.heartbeat = 1 << 40 // never
 	if config.HeartbeatDelay > 0 {
 		g.heartbeat = g.wheel.ticks(config.HeartbeatDelay)
