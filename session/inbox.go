@@ -111,16 +111,6 @@ func (s *Local) receive(ctx context.Context, kind eventKind, data [][]byte) erro
 	return nil
 }
 
-func (s *Local) countReceived(data [][]byte) {
-	size := 0
-	for _, d := range data {
-		size += len(d)
-	}
-	t := s.tally()
-	t.received.Add(int64(len(data)))
-	t.receivedBy.Add(int64(size))
-}
-
 // enqueue copies messages into the inbox. s.mu is held.
 func (s *Local) enqueue(kind eventKind, data [][]byte) effects {
 	for _, d := range data {

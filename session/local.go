@@ -36,7 +36,7 @@ type Local struct {
 	handler  Handler
 	framing  *Framing
 	timer    timer  // guarded by the registry's wheel
-	rates    *rates // not changed once the session is known; nil: the registry has no limit by user or by time
+	meter    *meter // not changed once the session is known; nil: nothing is limited by user or by time, nor counted apart
 
 	// Bytes of the frame that Next gave last and that have not been taken yet, and
 	// those of them that are the session's own. Taken clears them without mu.

@@ -6,10 +6,11 @@ import (
 	"switchback/session/limit"
 )
 
-// rates are how fast a session's client sends, and its user.
-type rates struct {
+// A meter is what a session has where its client's messages are limited or counted apart.
+type meter struct {
 	messages, bytes limit.Bucket
-	user            *limit.User
+	user            *limit.User // nil: no limit
+	counts          *Counts     // guarded by the session's mu; nil: they are not counted apart
 }
 
 // limitsUsers tells whether sessions have rates.
@@ -35,20 +36,23 @@ func (s *Local) joinUser() error {
 		g.stats.Crowded.Add(1)
 		return &RefusedError{Status: http.StatusServiceUnavailable, Reason: "Too many sessions of this user"}
 	}
-	s.rates = &rates{user: user}
+	if s.meter == nil {
+		s.meter = new(meter)
+	}
+	s.meter.user = user
 	return nil
 }
 
 // leaveUser counts a session out. s.mu is held.
 func (s *Local) leaveUser() {
-	if s.rates != nil {
-		s.registry.users.Leave(s.rates.user)
+	if s.meter != nil && s.meter.user != nil {
+		s.registry.users.Leave(s.meter.user)
 	}
 }
 
 // tooFast returns the end of a session whose client sends more than it may, or nil.
 func (s *Local) tooFast(data [][]byte) *CloseError {
-	if s.rates == nil {
+	if s.meter == nil || s.meter.user == nil {
 		return nil
 	}
 	g, size := s.registry, 0
@@ -57,11 +61,11 @@ func (s *Local) tooFast(data [][]byte) *CloseError {
 	}
 	reason := ""
 	switch {
-	case !s.rates.messages.Take(g.config.MessageRate, len(data)):
+	case !s.meter.messages.Take(g.config.MessageRate, len(data)):
 		reason = "Too many messages a second"
-	case !s.rates.bytes.Take(g.config.ByteRate, size):
+	case !s.meter.bytes.Take(g.config.ByteRate, size):
 		reason = "Too many bytes a second"
-	case !g.users.Take(s.rates.user, len(data)):
+	case !g.users.Take(s.meter.user, len(data)):
 		reason = "Too many messages a second from all sessions of this user"
 	default:
 		return nil

@@ -121,8 +121,8 @@ func TestRates(t *testing.T) {
 			if c.end != "" && !errors.Is(context.Cause(s.Context()), ErrFast) {
 				t.Errorf("%s: %v", c.name, context.Cause(s.Context()))
 			}
-			if (s.rates == nil) != (c.name == "off") {
-				t.Errorf("%s: has rates: %v", c.name, s.rates)
+			if (s.meter == nil) != (c.name == "off") {
+				t.Errorf("%s: has a meter: %v", c.name, s.meter)
 			}
 		})
 	}

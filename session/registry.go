@@ -35,6 +35,10 @@ type Config struct {
 	ByteRate    limit.Rate // bytes of its messages
 	PublishRate limit.Rate // messages of all sessions of one user, and of each of nobody's
 
+	// Counted tells of a new session whether what passes over it is counted apart, for
+	// Local.Counts; nil: of none.
+	Counted func() bool
+
 	// Opened is called before OnOpen, and Closed after OnClose, with what OnClose was
 	// given or with the *PanicError of OnClose: each once for a session, with no lock
 	// held. They must not block, and may be nil.
@@ -204,6 +208,9 @@ func (g *Registry) create(key string, r *http.Request, peer Peer, framing *Frami
 	s = &Local{
 		registry: g, handler: handler, framing: framing, receiver: receiver, busy: true, opened: g.age(), transport: g.traffic.index(peer.Transport),
 		conversation: conversation{key: strings.Clone(key), peer: peer, number: g.number.Add(1)},
+	}
+	if g.config.Counted != nil && g.config.Counted() {
+		s.meter = &meter{counts: new(Counts)}
 	}
 	if peer.Identity != nil {
 		s.expiry = seconds(peer.Identity.Expires)

@@ -51,9 +51,7 @@ func (s *Local) SendPrepared(m *Prepared) error {
 // own bytes that were waiting: it wakes the receiver, or closes a session that is over
 // its limit. s.mu is held.
 func (s *Local) queued(waiting, before int) (effects, error) {
-	t := s.tally()
-	t.sent.Add(1)
-	t.sentBy.Add(int64(s.queue.len() - before))
+	s.countSent(s.queue.len() - before)
 	if waiting == 0 || s.waiting() <= s.registry.config.QueueLimit {
 		return effects{wake: s.takeWake()}, nil
 	}

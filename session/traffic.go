@@ -20,6 +20,47 @@ type Traffic struct {
 	Heartbeats    int64  // heartbeats sent
 }
 
+// Counts are what has passed over one session: messages from the client, messages queued for
+// it, and their bytes as in Traffic.
+type Counts struct{ Received, ReceivedBytes, Sent, SentBytes int64 }
+
+// Counts returns what has passed so far. It is false where the registry does not count it:
+// see Config.
+func (s *Local) Counts() (Counts, bool) {
+	if s.meter == nil || s.meter.counts == nil {
+		return Counts{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.meter.counts, true
+}
+
+// countReceived counts messages of the client. s.mu is held.
+func (s *Local) countReceived(messages [][]byte) {
+	size := 0
+	for _, m := range messages {
+		size += len(m)
+	}
+	t := s.tally()
+	t.received.Add(int64(len(messages)))
+	t.receivedBy.Add(int64(size))
+	if s.meter != nil && s.meter.counts != nil {
+		s.meter.counts.Received += int64(len(messages))
+		s.meter.counts.ReceivedBytes += int64(size)
+	}
+}
+
+// countSent counts a message of so many bytes, encoded. s.mu is held.
+func (s *Local) countSent(size int) {
+	t := s.tally()
+	t.sent.Add(1)
+	t.sentBy.Add(int64(size))
+	if s.meter != nil && s.meter.counts != nil {
+		s.meter.counts.Sent++
+		s.meter.counts.SentBytes += int64(size)
+	}
+}
+
 // A tally is the counters of the sessions that share one of a transport's tallies. All
 // cores count each message: on one counter they would wait for one another, and a
 // counter in each session would be memory of each. A tally has a line of the cache for

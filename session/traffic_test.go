@@ -56,6 +56,37 @@ func TestTrafficIsCountedByTransport(t *testing.T) {
 	})
 }
 
+// What passes over one session is counted only where somebody wants it, since it is memory.
+func TestTrafficOfOneSession(t *testing.T) {
+	for _, limited := range []bool{false, true} {
+		for _, counted := range []bool{false, true} {
+			c := config
+			c.Counted = func() bool { return counted }
+			if limited {
+				c.UserLimit = 1
+			}
+			bubble(t, Shared(&recorder{}), c, func(t *testing.T, g *Registry) {
+				s, r := open1(t, g, "k")
+				s.Receive(t.Context(), []byte("one"), []byte("two"))
+				s.Send([]byte("x"))
+				s.SendPrepared(Prepare([]byte("yy")))
+				r.next(t, s, "o")
+				want := Counts{}
+				if counted {
+					want = Counts{Received: 2, ReceivedBytes: 6, Sent: 2, SentBytes: int64(len(`"x","yy"`))}
+				}
+				if got, ok := s.Counts(); got != want || ok != counted {
+					t.Errorf("limited %v: %+v, %v; want %+v", limited, got, ok, want)
+				}
+				if (s.meter != nil) != (limited || counted) {
+					t.Errorf("limited %v, counted %v: %v", limited, counted, s.meter)
+				}
+				s.Detach(r, &CloseError{Code: CodeNormal})
+			})
+		}
+	}
+}
+
 // Codes that clients choose are few labels of a metric.
 func TestCodesAreFew(t *testing.T) {
 	var c Codes

@@ -91,6 +91,7 @@ func NewEndpoint(prefix string, opener session.Opener, options Options) (*Endpoi
 		PublishRate:     limit.Rate{PerSecond: o.PublishRate, Burst: o.PublishBurst},
 		QueueLimit:      o.QueueLimit,
 		InboxLimit:      o.InboxLimit,
+		Counted:         func() bool { return e.log.Enabled(context.Background(), slog.LevelDebug) },
 		Opened:          e.opened,
 		Closed:          e.closed,
 	})

@@ -10,9 +10,12 @@ import (
 )
 
 // ending is what the log has of a session's end: how long it was open, what its client
-// was told, and why.
+// was told, and why; and where it opened with a log of level debug, what has passed.
 func ending(s *session.Local, err error) []any {
 	about := []any{"age", s.Age()}
+	if n, ok := s.Counts(); ok {
+		about = append(about, "received", n.Received, "received_bytes", n.ReceivedBytes, "sent", n.Sent, "sent_bytes", n.SentBytes)
+	}
 	if end, ok := errors.AsType[*session.CloseError](err); ok {
 		about = append(about, "code", end.Code, "reason", guard.Clip(end.Reason))
 		err = end.Err

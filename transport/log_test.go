@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -29,7 +30,7 @@ func TestClientDoesNotChooseHowLongALineIs(t *testing.T) {
 }
 
 // A session's life is a line when it opens, and one when it has closed that says all: how
-// long it was, and how it ended. Neither has the session id of the URL, which is a secret.
+// long it was, what has passed, and how it ended. Neither has the session id of the URL, which is a secret.
 func TestEndOfASessionIsOneLine(t *testing.T) {
 	long := strings.Repeat("a", 2000)
 	for _, c := range []struct {
@@ -44,10 +45,14 @@ func TestEndOfASessionIsOneLine(t *testing.T) {
 	} {
 		var log lockedBuffer
 		h := &failing{err: c.end, closed: make(chan struct{})}
-		s := serve(t, kims{session.Shared(h)}, Options{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), DisconnectDelay: time.Millisecond})
+		s := serve(t, kims{session.Shared(h)}, Options{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		id := newID()
 		s.ask(t, "POST", "/0/"+id+"/xhr", "")
+		s.ask(t, "POST", "/0/"+id+"/xhr_send", `["one secret","and another"]`)
 		<-h.closed
+		for range 2 { // the shutdown waits for no client then
+			s.poll(t, id)
+		}
 		lines := log.lines(t, 2)
 		for _, line := range lines {
 			for key, want := range map[string]any{"endpoint": "/echo", "transport": "xhr-polling", "address": "127.0.0.1", "user": "kim"} {
@@ -56,13 +61,14 @@ func TestEndOfASessionIsOneLine(t *testing.T) {
 				}
 			}
 			delete(line, "time")
-			if strings.Contains(fmt.Sprint(line), id) {
-				t.Errorf("the session id is in the log: %v", line)
+			if text := fmt.Sprint(line); strings.Contains(text, id) || strings.Contains(text, "secret") {
+				t.Errorf("a secret is in the log: %v", line)
 			}
 		}
 		if lines[0]["msg"] != "session opened" || lines[1]["msg"] != "session closed" || lines[0]["session"] != lines[1]["session"] {
 			t.Errorf("%v", lines)
 		}
+		maps.Copy(c.want, map[string]any{"received": 2.0, "received_bytes": 21.0, "sent": 1.0, "sent_bytes": float64(len(`"hello"`))})
 		for key, want := range c.want {
 			if lines[1][key] != want {
 				t.Errorf("%s is %v; want %v", key, lines[1][key], want)
@@ -74,15 +80,16 @@ func TestEndOfASessionIsOneLine(t *testing.T) {
 	}
 }
 
-// A failing handler ends its session at once.
+// A failing handler says hello, and ends its session with the first message.
 type failing struct {
 	session.Nop
 	err    error
 	closed chan struct{}
 }
 
-func (h *failing) OnOpen(session.Session) error   { return h.err }
-func (h *failing) OnClose(session.Session, error) { close(h.closed) }
+func (h *failing) OnOpen(s session.Session) error          { return s.Send([]byte("hello")) }
+func (h *failing) OnMessage(session.Session, []byte) error { return h.err }
+func (h *failing) OnClose(session.Session, error)          { close(h.closed) }
 
 // The sessions of kims are Kim's.
 type kims struct{ session.Opener }

@@ -161,5 +161,5 @@
 // has outside of the folder, is not served. Another folder may take its place at any time.
 //
 // At debug, each session is a line in the log when it has opened, and one when it has
-// closed, with its age, code and reason.
+// closed, with its age, its messages and their bytes each way, code and reason.
 package main
