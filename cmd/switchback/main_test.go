@@ -16,6 +16,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if run := os.Getenv(asPublisher); run != "" {
+		publish(run)
+		return
+	}
 	flag.Set("test.parallel", "8") // the tests that are parallel wait for most of their time
 	goleak.VerifyTestMain(m)
 }
