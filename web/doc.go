@@ -6,7 +6,8 @@
 //
 //	/?endpoint=/echo&transport=xhr-polling
 //
-// chooses and connects. The xdr transports of sockjs-client are not offered:
+// chooses and connects; what follows a # there, such as #ticket=..., is the query with which
+// the session is opened. The xdr transports of sockjs-client are not offered:
 // only browsers that cannot run this page have them.
 //
 // Everything is embedded: the page's own files are in page/, and sockjs-client,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,50 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 )
-
-// ticketPage opens a session with the ticket of its fragment, as the stock client does.
-const ticketPage = `<!DOCTYPE html>
-<title>With a ticket</title>
-<link rel="icon" href="data:,">
-<main data-state="closed"><output id="transport-used"></output><ul></ul></main>
-<script src="sockjs.min.js"></script>
-<script>
-const main = document.querySelector("main");
-const socket = new SockJS("/room?" + location.hash.slice(1));
-socket.onopen = () => {
-  document.getElementById("transport-used").textContent = socket.transport;
-  main.dataset.state = "open";
-};
-socket.onclose = () => { main.dataset.state = "closed"; };
-socket.onmessage = (e) => {
-  const row = document.createElement("li"), text = document.createElement("span");
-  row.dataset.kind = "message";
-  text.className = "text";
-  text.textContent = e.data;
-  row.append(text);
-  document.querySelector("ul").append(row);
-};
-</script>
-`
 
 // A page with a ticket, whose proxy strips the upgrade to WebSocket, streams; and where the
 // proxy keeps streams back, it polls. The ticket is good for each transport that is tried.
 func TestPageWithATicketFallsBackBehindAProxy(t *testing.T) {
 	browser := startBrowser(t)
 	dir := t.TempDir()
-	sockjs, err := os.ReadFile(filepath.Join("..", "..", "web", "client", "sockjs.min.js"))
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(strings.Repeat("sesame", 8)), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"index.html": ticketPage, "sockjs.min.js": string(sockjs), "secret": strings.Repeat("sesame", 8) + "\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 	status, token, stderr := finish(t, "token", "make", "--secret-file", filepath.Join(dir, "secret"), "--user", "kim")
 	if status != 0 {
@@ -66,13 +30,7 @@ func TestPageWithATicketFallsBackBehindAProxy(t *testing.T) {
 		{"proxy_ignore_headers X-Accel-Buffering;", "xhr-polling", `to="xhr-polling"`},
 	} {
 		t.Run(c.transport, func(t *testing.T) {
-			p, admin := startAdmin(t, fmt.Sprintf(`
-log_level: debug
-client_url: /sockjs.min.js # in the iframe, which the client tries on its way
-static: {path: /, dir: %[1]s}
-auth: {jwt: {secret_file: %[1]s/secret}}
-endpoints: [{path: /room, handler: broadcast}]
-`, dir))
+			p, admin := startAdmin(t, "log_level: debug\npage: true\nendpoints: [{path: /broadcast, handler: broadcast}]\nauth: {jwt: {secret_file: "+dir+"/secret}}\n")
 			front := startNginx(t, strings.TrimSuffix(p.url, "/"), c.proxy)
 			call := func(path, body string) string {
 				t.Helper()
@@ -94,14 +52,14 @@ endpoints: [{path: /room, handler: broadcast}]
 				t.Fatal(answer)
 			}
 
-			page := openPage(t, browser, front+"/#"+ticket.Query)
+			page := openPage(t, browser, front+"/?endpoint=/broadcast#"+ticket.Query)
 			page.is("open")
 			page.inUse(c.transport)
-			page.evaluate(`socket.send("from the page")`) // a broadcast: the page hears it, too
+			page.send("from the page") // which all hear, the page too
 			page.see("message", "from the page")
-			call("api/publish", `{"destination":"/room","text":"from the service"}`)
+			call("api/publish", `{"destination":"/broadcast","text":"from the service"}`)
 			page.see("message", "from the service")
-			page.evaluate(`socket.send("and again")`)
+			page.send("and again")
 			page.see("message", "and again")
 
 			_, listed, _ := administer(t, admin, "", "sessions", "--json")
@@ -124,11 +82,6 @@ endpoints: [{path: /room, handler: broadcast}]
 			}
 		})
 	}
-}
-
-func (p *page) evaluate(script string) {
-	p.t.Helper()
-	p.do(script, chromedp.Evaluate[chromedp.Void](script))
 }
 
 // startNginx starts a proxy as Debian has it, which passes no upgrade on, with more in its

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Whatever the README puts in the file, the command reads.
@@ -50,6 +55,94 @@ func TestReadmeShowsTheExampleOfALogin(t *testing.T) {
 	indented := strings.ReplaceAll("\ttype claims struct"+strings.TrimSpace(shown), "\n", "\n\t")
 	if !strings.Contains(string(compiled), strings.ReplaceAll(indented, "\n\t\n", "\n\n")) {
 		t.Errorf("ExampleLoginFunc has not:\n%s", indented)
+	}
+}
+
+// Whoever has the binary and the README sees a message arrive: the file and the commands
+// are run as they stand, but for the ports, and the page opens in a browser that we can ask.
+func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
+	browser := startBrowser(t)
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("not run: the README's first try, because there is no openssl; apt-get install openssl")
+	}
+	try := readmePart(t, "\n## A first try\n", "\n## ")
+	_, file, _ := strings.Cut(try, "```yaml\n")
+	file, _, _ = strings.Cut(file, "```")
+	var commands []string
+	for line := range strings.Lines(try) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			commands = append(commands, command)
+		}
+	}
+	if len(commands) != 5 {
+		t.Fatalf("%d commands, not five: %q", len(commands), commands)
+	}
+	var ports []string
+	for _, standing := range []string{"127.0.0.1:8081", "127.0.0.1:8082"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ports = append(ports, standing, ln.Addr().String())
+		ln.Close()
+	}
+	ours := strings.NewReplacer(ports...)
+
+	dir, binary := t.TempDir(), binaryFile(t)
+	opened := filepath.Join(t.TempDir(), "opened")
+	for name, text := range map[string]string{
+		filepath.Join(dir, "try.yaml"):                  ours.Replace(file),
+		filepath.Join(filepath.Dir(binary), "xdg-open"): "#!/bin/sh\necho \"$1\" >" + opened + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shell := func(script string) string {
+		t.Helper()
+		out, err := os.Create(filepath.Join(t.TempDir(), "out")) // a pipe would stay open with the server
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		cmd := exec.Command("bash", "-e", "-c", script)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
+		cmd.Env = []string{"PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH")}
+		err = cmd.Run()
+		text, _ := os.ReadFile(out.Name())
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return string(text)
+	}
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(filepath.Join(dir, "pid")); err == nil {
+			shell("kill " + string(text))
+		}
+	})
+	shell(ours.Replace(strings.Join(commands[:4], "")) + "echo $! >pid\n")
+	url, err := os.ReadFile(opened)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", ports[3]); err == nil { // the second to listen
+			c.Close()
+			break
+		} else if time.Since(begun) > patience {
+			t.Fatal(err)
+		}
+	}
+	p := openPage(t, browser, strings.TrimSpace(string(url)))
+	p.is("open")
+	if got := shell(ours.Replace("curl() { command curl -sS \"$@\"; }\n" + commands[4])); got != `{"published":1}`+"\n" {
+		t.Errorf("got %q", got)
+	}
+	p.see("message", "Hello")
+	p.quiet()
+	if got := fetch(t, http.DefaultClient, "http://"+ports[1]+"/broadcast/0/s/eventsource"); !strings.HasPrefix(got, "401 ") {
+		t.Errorf("without a token: %q", got)
 	}
 }
 

@@ -61,7 +61,7 @@ function connect() {
   notify();
   sent = received = 0;
   trips = endpoint.value === "/echo" ? new RoundTrips() : null;
-  sock = new window.SockJS(endpoint.value, null, options);
+  sock = new window.SockJS(endpoint.value + query(), null, options);
   sock.onopen = () => {
     opened = true;
     log.add("open", sock.transport, milliseconds(performance.now() - from));
@@ -79,6 +79,12 @@ function connect() {
   };
   show("connecting");
   showMeasures();
+}
+
+// query is what the page's address has after #, for the endpoint: a ticket, or a token. No
+// server sees it there.
+function query() {
+  return location.hash.replace("#", "?");
 }
 
 function disconnect() {
