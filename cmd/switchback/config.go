@@ -30,6 +30,7 @@ type config struct {
 	stomp           stompConfig
 	rules           rulesConfig
 	admin           adminConfig
+	history         historyConfig
 	endpoints       []endpointConfig // none: demoEndpoints
 	static          []staticConfig
 }
@@ -121,6 +122,7 @@ func (c *config) settings(dir string) setting {
 		"stomp":     c.stomp.settings(),
 		"rules":     c.rules.settings(),
 		"admin":     c.admin.settings(dir),
+		"history":   c.history.settings(dir),
 		"endpoints": endpoints(&c.endpoints),
 		"static":    statics(&c.static, dir),
 	})

@@ -50,6 +50,7 @@ func (c *configCheckCommand) Run(app *kong.Kong) error {
 	if err := conf.readFile(c.File); err != nil {
 		return err
 	}
+	conf.history.dry = true
 	s, err := newServer(conf, newLogger(app.Stderr, conf.logFormat, zapcore.WarnLevel))
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@
 //	switchback publish DESTINATION [BODY]   a message, by the admin listener of a server
 //	switchback sessions                  the sessions of a server
 //	switchback disconnect --user USER|--session ID
+//	switchback history [TOPIC]           what a server keeps: read, exported, trimmed
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback token make|check          a token of auth.jwt, and what becomes of it
 //	switchback version
@@ -16,7 +17,8 @@
 // that before the configuration file, and that before the default.
 //
 // SWITCHBACK_ADMIN_TOKEN is the token of the admin listener, for serve and for the
-// commands that speak to it; there is no flag, since others on the machine see those.
+// commands that speak to it, and SWITCHBACK_HISTORY is where history is kept; there are no
+// flags for these, since others on the machine see flags.
 //
 // When it serves, it says so in one line on stdout; it logs to stderr. SIGINT
 // and SIGTERM stop it: it opens no more sessions, closes every one with 1001, serves
@@ -124,6 +126,21 @@
 // not given, let the largest frame through. What is seldom meant is a warning in
 // the log at start: apps, which have no functions here, and an endpoint that lets
 // every page publish ("*" or null in allowed_origins, say, and no logins).
+//
+// What is published is kept where history says so, for who comes late and for who comes
+// back:
+//
+//	history:
+//	  store: sqlite:history.db    # relative to the file's folder; default: memory:, which ends with the process
+//	  topics:                     # which are kept; the first that matches decides
+//	    - {topics: "/topic/news/*", count: 1000, age: 720h, bytes: 64MiB}  # default: all, for good
+//	    - {topics: "/alarm/*", unread: true}   # clients are told how much is unread
+//	    - {topics: "/topic/prices/*", mode: fast, count: 100}  # default: durable
+//
+// The topics are Ant patterns of destinations of STOMP; that of a user is /user/NAME/... .
+// With durable, who publishes is answered, and who has subscribed gets it, when it is on the
+// disk; with fast at once, and it is there within a second. The other keys are those of
+// [switchback/handler/history.Options].
 //
 // Rules say who may connect, subscribe and send, over STOMP and at other endpoints, and
 // who may make, join and read rooms: see

@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -125,11 +126,12 @@ func shared(h session.Handler) func(*endpointConfig, parts) session.Opener {
 
 // parts are what the handlers of endpoints share.
 type parts struct {
-	hub    *handler.Hub
-	broker *stomp.Broker
-	rules  *rules.List
-	stomp  stompConfig
-	auth   *authority
+	hub     *handler.Hub
+	history *history.Log // nil: nothing is kept
+	broker  *stomp.Broker
+	rules   *rules.List
+	stomp   stompConfig
+	auth    *authority
 }
 
 // implementations are what carries the sessions, by name.

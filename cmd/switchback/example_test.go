@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"switchback/handler/history"
 	"switchback/handler/stomp"
+	"switchback/session/option"
 	"switchback/transport"
 )
 
@@ -32,6 +34,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"#tls", "", "HTTPS, with these files; relative to the folder of this one. The default is plain HTTP."},
 		{"#static", "{path: /, dir: ./public}", "Folders whose files are served, one or a list. The default is none."},
 		{"#admin", "", "A listener for operators and other services, with metrics, health and the API. The default is none."},
+		{"history", "", "What is kept of topics, for who comes late or comes back. The default is nothing."},
 		{"#auth", "", "Who may open sessions. The default is everybody."},
 		{"#rules", "", "Who may do what; the first that decides wins. The default is that everybody may do everything."},
 		{"stomp", "", "The broker of all endpoints whose handler is stomp."},
@@ -49,6 +52,10 @@ var exampleKeys = map[string][]exampleKey{
 	"admin": {
 		{"#addr", "127.0.0.1:8082", "Where it listens."},
 		{"#token_file", "admin.token", "The file with the token that the API asks for."},
+	},
+	"history": {
+		{"#store", "sqlite:history.db", "Where it is kept: memory: or sqlite:FILE. The default is memory:, which ends with the process."},
+		{"#topics", "[{topics: \"/topic/**\", count: 1000, age: 720h, bytes: 64MiB, mode: durable, unread: false}]", "What is kept; the first that matches decides. mode: durable or fast."},
 	},
 	"auth": {
 		{"#jwt", "{jwks_url: \"https://id.example.com/keys\", issuer: \"https://id.example.com\", audience: chat}", "Whose tokens are accepted; or secret_file, key_file."},
@@ -155,9 +162,10 @@ func buildExample(t *testing.T) string {
 	endpoint := new(endpointConfig).settings().keys
 	all := maps.Clone(exampleKeys)
 	all["stomp"] = slices.Concat(exampleOf(t, "../../handler/stomp/options.go", reflect.TypeFor[stomp.Options](), root["stomp"].keys), all["stomp"])
+	all["history"] = slices.Concat(all["history"], exampleOf(t, "../../handler/history/log.go", reflect.TypeFor[history.Options](), root["history"].keys))
 	all["endpoints"] = slices.Concat(all["endpoints"], exampleOf(t, "../../transport/options.go", reflect.TypeFor[transport.Options](), endpoint))
 	for where, keys := range map[string]map[string]setting{
-		"": root, "http": root["http"].keys, "tls": root["tls"].keys, "stomp": root["stomp"].keys, "endpoints": endpoint,
+		"": root, "http": root["http"].keys, "tls": root["tls"].keys, "history": root["history"].keys, "stomp": root["stomp"].keys, "endpoints": endpoint,
 	} {
 		for key := range keys {
 			if !slices.ContainsFunc(all[where], func(k exampleKey) bool { return strings.TrimPrefix(k.key, "#") == key }) {
@@ -227,7 +235,11 @@ func TestExampleHasEveryKey(t *testing.T) {
 	plain, _ := stomp.Options{}.Complete()
 	plain.Logger = nil
 	same("stomp", s, plain, err)
-	conf.stomp, conf.endpoints = stompConfig{}, nil
+	var keeping history.Options
+	option.SetDefaults(&keeping)
+	keeping.Separator = ""
+	same("history", conf.history.options, keeping, nil)
+	conf.stomp, conf.endpoints, conf.history = stompConfig{}, nil, historyConfig{}
 	same("the rest", conf, defaultConfig(), nil)
 
 	file := writeFile(t, "example.yaml", string(text))

@@ -84,6 +84,7 @@ func (c *serveCommand) config() (config, error) {
 		override(&conf.clientURL, "client-url", c.ClientURL, clientURLKind),
 		override(&conf.admin.addr, "admin-addr", c.AdminAddr, addressKind),
 		conf.admin.environment(),
+		conf.history.environment(),
 		override(&conf.logLevel, "log-level", c.LogLevel, levelKind),
 		override(&conf.logFormat, "log-format", c.LogFormat, nameIn(logFormats)),
 		override(&conf.shutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, durationKind),

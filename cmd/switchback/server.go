@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/transport"
@@ -33,6 +34,7 @@ type server struct {
 	endpoints       []endpoint
 	hub             *handler.Hub
 	rules           *rules.List
+	history         *history.Log // nil: nothing is kept
 	broker          *stomp.Broker
 	auth            *authority
 	admin           *admin.Server // nil: there is none
@@ -63,6 +65,9 @@ func (s *server) open(conf config) (err error) {
 		return err
 	}
 	if s.auth, err = conf.auth.open(slogOf(s.log)); err != nil {
+		return err
+	}
+	if s.history, err = conf.history.open(s.hub, conf.stomp.options.Separator, slogOf(s.log)); err != nil {
 		return err
 	}
 	conf.stomp.options.Renew, conf.stomp.options.TokenHeader = s.auth.renewal(), s.auth.access.Header
@@ -114,7 +119,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.broker, s.rules, conf.stomp, s.auth}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.history, s.broker, s.rules, conf.stomp, s.auth}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}
@@ -212,6 +217,9 @@ func (s *server) close() {
 	var errs []error
 	if s.broker != nil {
 		errs = append(errs, s.broker.Close())
+	}
+	if s.history != nil {
+		errs = append(errs, s.history.Close())
 	}
 	if s.hub != nil {
 		errs = append(errs, s.hub.Close())

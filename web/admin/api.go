@@ -34,6 +34,9 @@ var calls = []call{
 	{http.MethodGet, "/api/topics", (*Server).subscribed},
 	{http.MethodPost, "/api/disconnect", (*Server).disconnect},
 	{http.MethodPost, "/api/tickets", (*Server).exchange},
+	{http.MethodGet, "/api/history/topics", (*Server).kept},
+	{http.MethodGet, "/api/history", (*Server).history},
+	{http.MethodPost, "/api/history/trim", (*Server).trim},
 	{http.MethodGet, "/api/openapi.json", (*Server).describe},
 }
 
@@ -134,7 +137,7 @@ func decode(text []byte, dst any) *client.Error {
 // kindOf is what JSON has for a type of ours.
 func kindOf(t reflect.Type) string {
 	switch {
-	case t.Kind() == reflect.Int:
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
 		return "whole number"
 	case t.Kind() == reflect.String, t == reflect.TypeFor[[]byte]():
 		return "text"

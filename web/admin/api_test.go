@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,28 @@ var requests = []struct {
 	{"a ticket for a token with claims", "POST", "/api/tickets", `{"token":"x","claims":{}}`, 400, `{"error":{"code":"claims","message":"*"}}`},
 	{"a ticket, too large", "POST", "/api/tickets", `{"user":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
 	{"a ticket, once there are many", "POST", "/api/tickets", `{"user":"8"}`, 503, `{"error":{"code":"tickets","message":"*"}}`},
+	{"what is kept", "GET", "/api/history/topics", ``, 200, `{"topics":[{"topic":"/kept/a","first":"*/3","count":3,"bytes":7},{"topic":"/kept/b","*"count":1,"bytes":1}]}`},
+	{"what is kept, in pages", "GET", "/api/history/topics?limit=1", ``, 200, `{"topics":[{"topic":"/kept/a",*}],"next":"/kept/a"}`},
+	{"the last page of it", "GET", "/api/history/topics?after=/kept/b", ``, 200, `{"topics":[]}`},
+	{"topics of the topic", "GET", "/api/history/topics?topic=x", ``, 400, `{"error":{"code":"query","message":"The query may have each of limit, after once; \"topic\" is not so."}}`},
+	{"a history", "GET", "/api/history?topic=/kept/a", ``, 200, `{"topic":"/kept/a","first":"*"text":"1 & 2"},{*"id":"7","user":"ann","base64":"/w=="},{*"text":"3"}]}`},
+	{"the last of it", "GET", "/api/history?topic=/kept/a&limit=1", ``, 200, `{"topic":"/kept/a",*"entries":[{*"text":"3"}]}`},
+	{"the first of it", "GET", "/api/history?topic=/kept/a&limit=1&after=0", ``, 200, `{"topic":"/kept/a",*"entries":[{*"text":"1 & 2"}]}`},
+	{"a history of no topic", "GET", "/api/history", ``, 400, `{"error":{"code":"topic","message":"topic is missing: one that /api/history/topics lists."}}`},
+	{"a history of a topic that is not kept", "GET", "/api/history?topic=/topic/a", ``, 400, `{"error":{"code":"unknown_topic","message":"*"}}`},
+	{"a history after and before", "GET", "/api/history?topic=/kept/a&after=0&before=a/1", ``, 400, `{"error":{"code":"query","message":"A page is after an offset or before one, not both."}}`},
+	{"a history after nothing", "GET", "/api/history?topic=/kept/a&after=x", ``, 400, `{"error":{"code":"offset","message":"\"x\" is no offset; *"}}`},
+	{"a history before another epoch", "GET", "/api/history?topic=/kept/a&before=1/2", ``, 400, `{"error":{"code":"offset","message":"\"1/2\" is of another epoch of the topic, which is *"}}`},
+	{"a history of a parameter too many", "GET", "/api/history?topic=/kept/a&user=x", ``, 400, `{"error":{"code":"query","message":"*"}}`},
+	{"a trim of no topic", "POST", "/api/history/trim", `{"count":1}`, 400, `{"error":{"code":"topic","message":"*"}}`},
+	{"a trim to nothing", "POST", "/api/history/trim", `{"topic":"/kept/a"}`, 400, `{"error":{"code":"count","message":"count, age and bytes say how much is kept; give one of them at least, over 0."}}`},
+	{"a trim to less", "POST", "/api/history/trim", `{"topic":"/kept/a","count":-1}`, 400, `{"error":{"code":"count","message":"*"}}`},
+	{"a trim to a text", "POST", "/api/history/trim", `{"topic":"/kept/a","bytes":"1"}`, 400, `{"error":{"code":"body","message":"bytes is no whole number; it must be."}}`},
+	{"a trim to no duration", "POST", "/api/history/trim", `{"topic":"/kept/a","age":"30d"}`, 400, `{"error":{"code":"age","message":"age is \"30d\"; it must be a duration such as 720h."}}`},
+	{"a trim of a topic that is not kept", "POST", "/api/history/trim", `{"topic":"/topic/a","count":1}`, 400, `{"error":{"code":"unknown_topic","message":"*"}}`},
+	{"a trim that leaves it all", "POST", "/api/history/trim", `{"topic":"/kept/a","count":3,"age":"1h","bytes":7}`, 200, `{"topic":"/kept/a",*"count":3,"bytes":7}`},
+	{"a trim", "POST", "/api/history/trim", `{"topic":"/kept/a","count":1}`, 200, `{"topic":"/kept/a",*/3","count":1,"bytes":1}`},
+	{"a trim that is too large", "POST", "/api/history/trim", `{"topic":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
 	{"the description", "GET", "/api/openapi.json", ``, 200, `{"openapi":"3.1.0"*`},
 
 	{"a path that there is not", "GET", "/api/nothing", ``, 404, `{"error":{"code":"not_found","message":"*"}}`},
@@ -118,13 +141,16 @@ func see(path string, status int) {
 
 func TestAPI(t *testing.T) {
 	s := open(t, nil)
+	s.keep("/kept/a", &handler.Publication{Text: []byte("1 & 2")})
+	s.keep("/kept/a", &handler.Publication{Text: []byte("\xff"), ID: "7", User: "ann"})
+	s.keep("/kept/a", &handler.Publication{Text: []byte("3")})
+	s.keep("/kept/b", &handler.Publication{Text: []byte("4")})
 	for _, r := range requests {
 		t.Run(r.name, func(t *testing.T) {
 			status, answer := s.ask(r.method, r.path, r.body)
 			see(r.path, status)
-			front, back, _ := strings.Cut(r.answer, "*")
-			if answer = strings.TrimSpace(answer); status != r.status || !strings.HasPrefix(answer, front) || !strings.HasSuffix(answer, back) ||
-				!strings.Contains(r.answer, "*") && answer != r.answer || !json.Valid([]byte(answer)) {
+			want := strings.ReplaceAll(regexp.QuoteMeta(r.answer), `\*`, ".*")
+			if answer = strings.TrimSpace(answer); status != r.status || !regexp.MustCompile("^"+want+"$").MatchString(answer) || !json.Valid([]byte(answer)) {
 				t.Errorf("got  %d %.300s\nwant %d %s", status, answer, r.status, r.answer)
 			}
 		})
@@ -191,6 +217,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 	TestAPI(t) // for what it sees, where this test runs alone
 	TestTokenIsAskedFor(t)
 	TestMemoryAtItsLimitIsToldSo(t)
+	TestHistoryThatIsNotAvailable(t)
 	if len(doc.Paths) != len(calls) {
 		t.Errorf("%d paths, want %d", len(doc.Paths), len(calls))
 	}
@@ -217,12 +244,17 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 	}
 	// Each parameter is taken.
 	s := open(t, nil)
+	s.keep("/kept/a", &handler.Publication{Text: []byte("1")})
 	for path, operations := range doc.Paths {
 		for _, p := range operations["get"].Parameters {
 			name := doc.Components.Parameters[strings.TrimPrefix(p["$ref"], "#/components/parameters/")].Name
-			value := map[string]string{"limit": "1", "endpoint": "/ws"}[name]
-			if status, answer := s.ask("GET", path+"?"+name+"="+value, ""); status != 200 {
-				t.Errorf("%s?%s: %d %s", path, name, status, answer)
+			value := map[string]string{"limit": "1", "endpoint": "/ws", "topic": "/kept/a"}[name]
+			query := "?" + name + "=" + value
+			if path == "/api/history" && name != "topic" {
+				query += "&topic=/kept/a"
+			}
+			if status, answer := s.ask("GET", path+query, ""); status != 200 {
+				t.Errorf("%s%s: %d %s", path, query, status, answer)
 			}
 		}
 	}
@@ -231,8 +263,9 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 		"Publication":     `{"destination":"/topic/a","payload":1}`,
 		"UserPublication": `{"user":"ann","destination":"/queue/a","payload":1}`,
 		"Batch":           `{"batch":[{"destination":"/topic/a","payload":1}]}`,
+		"Trim":            `{"topic":"/kept/a","count":1}`,
 	}
-	at := map[string]string{"Publication": "/api/publish", "UserPublication": "/api/publish-user", "Batch": "/api/publish", "Disconnection": "/api/disconnect", "TicketRequest": "/api/tickets"}
+	at := map[string]string{"Publication": "/api/publish", "UserPublication": "/api/publish-user", "Batch": "/api/publish", "Disconnection": "/api/disconnect", "TicketRequest": "/api/tickets", "Trim": "/api/history/trim"}
 	for name, text := range full {
 		for _, field := range doc.Components.Schemas[name].Required {
 			var body map[string]any
@@ -318,6 +351,24 @@ func TestMemoryAtItsLimitIsToldSo(t *testing.T) {
 		see(path, status)
 		if status != 503 || !strings.Contains(answer, `"code":"memory"`) {
 			t.Errorf("%s: %d %s", path, status, answer)
+		}
+	}
+}
+
+// A store that has been closed is as one that is away; without one there is nothing to ask.
+func TestHistoryThatIsNotAvailable(t *testing.T) {
+	closed, without := open(t, nil), open(t, func(o *Options) { o.History = nil })
+	closed.past.Store().Close()
+	for _, r := range []struct{ method, path, body string }{
+		{"GET", "/api/history/topics", ""}, {"GET", "/api/history?topic=/kept/a", ""}, {"POST", "/api/history/trim", `{"topic":"/kept/a","count":1}`},
+	} {
+		status, answer := closed.ask(r.method, r.path, r.body)
+		see(r.path, status)
+		if status != 503 || !strings.Contains(answer, `"unavailable"`) {
+			t.Errorf("%s: %d %s", r.path, status, answer)
+		}
+		if status, answer = without.ask(r.method, r.path, r.body); status != 400 || !strings.Contains(answer, `"history"`) {
+			t.Errorf("%s without history: %d %s", r.path, status, answer)
 		}
 	}
 }

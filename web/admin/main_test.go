@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"switchback/handler"
+	"switchback/handler/history"
+	"switchback/handler/history/memory"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/session/auth"
@@ -36,6 +38,7 @@ type site struct {
 	public string // of the endpoints
 	broker *stomp.Broker
 	chat   *transport.Endpoint
+	past   *history.Log // of topics at /kept
 	client *http.Client
 }
 
@@ -54,7 +57,13 @@ func open(t *testing.T, change func(o *Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, broker: broker}
+	kept, err := history.New(memory.New(memory.Options{}), hub, history.Options{
+		Policies: []history.Policy{{Topics: "/kept/*"}}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{T: t, broker: broker, past: kept}
 	mux := http.NewServeMux()
 	endpoint := func(path string, o session.Opener) *transport.Endpoint {
 		e, err := transport.NewEndpoint(path, o, transport.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -72,7 +81,7 @@ func open(t *testing.T, change func(o *Options)) *site {
 	}
 	o := Options{
 		Tickets: tickets, Verifier: verifier(t),
-		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker,
+		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker, History: kept,
 		Endpoints: map[string]*transport.Endpoint{"/chat": s.chat, "/ws": ws},
 		Logger:    slog.New(slog.DiscardHandler),
 	}
@@ -100,6 +109,9 @@ func open(t *testing.T, change func(o *Options)) *site {
 		}
 		public.Close()
 		broker.Close()
+		if s.past != nil {
+			s.past.Close()
+		}
 		hub.Close()
 		pool.CloseIdleConnections()
 		if err := s.Shutdown(ctx); err != nil {
@@ -110,6 +122,14 @@ func open(t *testing.T, change func(o *Options)) *site {
 		}
 	})
 	return s
+}
+
+// keep publishes on a topic that is kept.
+func (s *site) keep(topic string, p *handler.Publication) {
+	s.Helper()
+	if _, _, err := s.past.Publish(s.Context(), topic, p, topic); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // ask makes a request with the token, and returns the status and the body.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	_ "embed"
 	"reflect"
 	"regexp"
@@ -8,10 +9,12 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/session/memory"
@@ -36,7 +39,13 @@ func (s *Server) register() error {
 		gauge("switchback_memory_queued_bytes", "Of that, messages in queues of STOMP.", memory.Queued.Used),
 	}
 	if b := s.options.Broker; b != nil {
-		all = append(all, stompMetrics{b, metricsOf[stomp.Stats]("switchback_stomp_")})
+		all = append(all, statsMetrics{b.Stats(), metricsOf[stomp.Stats]("switchback_stomp_")})
+	}
+	if l := s.options.History; l != nil {
+		all = append(all, statsMetrics{l.Stats(), metricsOf[history.Stats]("switchback_history_")}, historySize{l},
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "switchback_history_lag_seconds", Help: "How long the oldest publication of a fast topic waits for the store.",
+			}, func() float64 { return l.Lag().Seconds() }))
 	}
 	for _, c := range all {
 		if err := s.options.Registry.Register(c); err != nil {
@@ -206,14 +215,35 @@ func (c *endpointsCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// stompMetrics makes those of a broker.
-type stompMetrics struct {
-	broker  *stomp.Broker
+// statsMetrics makes those of a struct of counters that there is once.
+type statsMetrics struct {
+	stats   any // a pointer to it
 	metrics []metric
 }
 
-func (c stompMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
+func (c statsMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
 
-func (c stompMetrics) Collect(out chan<- prometheus.Metric) {
-	collect(out, c.metrics, c.broker.Stats())
+func (c statsMetrics) Collect(out chan<- prometheus.Metric) { collect(out, c.metrics, c.stats) }
+
+// historySize asks the store how large it is; of one that is away there is no size.
+type historySize struct{ log *history.Log }
+
+var historySizeDesc = prometheus.NewDesc("switchback_history_size_bytes", "What the store of history takes on its disk, or in memory.", nil, nil)
+
+func (historySize) Describe(out chan<- *prometheus.Desc) { out <- historySizeDesc }
+
+func (c historySize) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var size int64
+	err := c.log.Ask(ctx, func(ctx context.Context, s history.Store) (err error) {
+		size, err = s.Size(ctx)
+		return err
+	})
+	if err == nil {
+		out <- prometheus.MustNewConstMetric(historySizeDesc, prometheus.GaugeValue, float64(size))
+	}
 }
+
+// scrapeTimeout is how long the metrics wait for the store.
+const scrapeTimeout = time.Second

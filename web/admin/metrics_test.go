@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/transport"
@@ -30,10 +31,11 @@ var update = flag.Bool("update", false, "rewrite help.txt with the comments of t
 
 // counters are the structs of counters, and where they are declared.
 var counters = map[string]reflect.Type{
-	"../../session/registry.go":    reflect.TypeFor[session.Stats](),
-	"../../session/traffic.go":     reflect.TypeFor[session.Traffic](),
-	"../../transport/endpoint.go":  reflect.TypeFor[transport.Stats](),
-	"../../handler/stomp/stats.go": reflect.TypeFor[stomp.Stats](),
+	"../../session/registry.go":      reflect.TypeFor[session.Stats](),
+	"../../session/traffic.go":       reflect.TypeFor[session.Traffic](),
+	"../../transport/endpoint.go":    reflect.TypeFor[transport.Stats](),
+	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
+	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
 }
 
 func TestHelpIsTheCommentOfEachField(t *testing.T) {

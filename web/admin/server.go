@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session/auth"
 	"switchback/session/option"
@@ -42,6 +43,10 @@ type Options struct {
 
 	// Broker has all other destinations. The default is none.
 	Broker *stomp.Broker
+
+	// History is what keeps publications, which the API reads and trims. The default is
+	// none.
+	History *history.Log
 
 	// Tickets are those that endpoints accept, which the API exchanges tokens for that
 	// Verifier accepts. The default is none.

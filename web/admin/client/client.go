@@ -96,17 +96,9 @@ type Filter struct{ Endpoint, User, Transport string }
 // Sessions returns a page of at most limit sessions whose IDs come after one; 0 is the
 // server's default.
 func (c *Client) Sessions(ctx context.Context, of Filter, limit int, after string) (Sessions, error) {
-	query := url.Values{}
-	for name, value := range map[string]string{"endpoint": of.Endpoint, "user": of.User, "transport": of.Transport, "after": after} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	if limit != 0 {
-		query.Set("limit", strconv.Itoa(limit))
-	}
+	query := url.Values{"endpoint": {of.Endpoint}, "user": {of.User}, "transport": {of.Transport}, "after": {after}}
 	var page Sessions
-	err := c.do(ctx, http.MethodGet, "/api/sessions?"+query.Encode(), nil, &page)
+	err := c.do(ctx, http.MethodGet, "/api/sessions?"+pageQuery(limit, query), nil, &page)
 	return page, err
 }
 
@@ -115,6 +107,46 @@ func (c *Client) Disconnect(ctx context.Context, d Disconnection) (closed int, e
 	var answer Disconnected
 	err = c.do(ctx, http.MethodPost, "/api/disconnect", d, &answer)
 	return answer.Closed, err
+}
+
+// KeptTopics returns a page of at most limit topics that are kept, after one; 0 is the
+// server's default.
+func (c *Client) KeptTopics(ctx context.Context, limit int, after string) (KeptTopics, error) {
+	var page KeptTopics
+	err := c.do(ctx, http.MethodGet, "/api/history/topics?"+pageQuery(limit, url.Values{"after": {after}}), nil, &page)
+	return page, err
+}
+
+// Range is which entries of a topic History returns: those after an offset, those before
+// one, or, with neither, the newest. After "0" is from the beginning.
+type Range struct{ After, Before string }
+
+// History returns at most limit entries of a topic; 0 is the server's default. There may be
+// fewer, where they are large: the page after the last goes on.
+func (c *Client) History(ctx context.Context, topic string, of Range, limit int) (History, error) {
+	var page History
+	err := c.do(ctx, http.MethodGet, "/api/history?"+pageQuery(limit, url.Values{"topic": {topic}, "after": {of.After}, "before": {of.Before}}), nil, &page)
+	return page, err
+}
+
+// Trim removes the oldest entries of a topic, and returns what is left.
+func (c *Client) Trim(ctx context.Context, t Trim) (KeptTopic, error) {
+	var left KeptTopic
+	err := c.do(ctx, http.MethodPost, "/api/history/trim", t, &left)
+	return left, err
+}
+
+// pageQuery is the query for a page: what is empty is left out.
+func pageQuery(limit int, values url.Values) string {
+	for name, v := range values {
+		if v[0] == "" {
+			delete(values, name)
+		}
+	}
+	if limit != 0 {
+		values.Set("limit", strconv.Itoa(limit))
+	}
+	return values.Encode()
 }
 
 // answerLimit is how much of an answer is read: more than the server's largest.

@@ -88,6 +88,47 @@ type Ticket struct {
 	Expires time.Time `json:"expires"` // by when the session has to be opened
 }
 
+// A KeptTopic is what is kept of a topic. An offset is EPOCH/NUMBER, as messages have it.
+type KeptTopic struct {
+	Topic string `json:"topic"`
+	First string `json:"first"` // offset of the oldest entry, or of the next one where none is kept
+	Last  string `json:"last"`  // offset of the newest there has been
+	Count int64  `json:"count"`
+	Bytes int64  `json:"bytes"`
+}
+
+// KeptTopics is a page of GET /api/history/topics, by topic.
+type KeptTopics struct {
+	Topics []KeptTopic `json:"topics"`
+	Next   string      `json:"next,omitempty"`
+}
+
+// An Entry is one message as it is kept: of STOMP a MESSAGE frame. It has exactly one of
+// Text and Base64.
+type Entry struct {
+	Offset string    `json:"offset"`
+	At     time.Time `json:"at"`
+	ID     string    `json:"id,omitempty"`
+	User   string    `json:"user,omitempty"`
+	Text   *string   `json:"text,omitempty"`
+	Base64 *[]byte   `json:"base64,omitempty"` // of what is not UTF-8
+}
+
+// History is a page of GET /api/history, in order of offsets.
+type History struct {
+	KeptTopic
+	Entries []Entry `json:"entries"`
+}
+
+// A Trim is the body of POST /api/history/trim, which removes the oldest entries of a topic:
+// those over Count, before Age, or over Bytes. What is not given is no limit.
+type Trim struct {
+	Topic string `json:"topic"`
+	Count int    `json:"count,omitempty"`
+	Age   string `json:"age,omitempty"` // a duration as Go has it: 720h
+	Bytes int64  `json:"bytes,omitempty"`
+}
+
 // A Failure is every answer that is no success. Published counts what a batch has
 // published before.
 type Failure struct {

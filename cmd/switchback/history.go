@@ -1,0 +1,131 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"switchback/handler"
+	"switchback/handler/history"
+	"switchback/handler/history/memory"
+	"switchback/handler/history/sqlite"
+	"switchback/handler/stomp/antpath"
+)
+
+// storeVariable is where the environment names the store. There is no flag: others on the
+// machine see those, and the URL of a database may hold a password.
+const storeVariable = "SWITCHBACK_HISTORY"
+
+// A historyConfig is what is kept of topics, and where.
+type historyConfig struct {
+	store   storeAddress
+	options history.Options
+	dry     bool // it is only checked: another process may have the store
+}
+
+// A storeAddress is where a store is: its kind, and what the kind makes of the rest.
+type storeAddress struct{ kind, rest string }
+
+// stores are what history can be kept in, by the beginning of the address of each. The rest
+// of an address is a file's name.
+var stores = map[string]func(ctx context.Context, address string, log *slog.Logger) (history.Store, error){
+	"memory": func(context.Context, string, *slog.Logger) (history.Store, error) {
+		return memory.New(memory.Options{}), nil
+	},
+	"sqlite": func(ctx context.Context, file string, _ *slog.Logger) (history.Store, error) {
+		return sqlite.Open(ctx, file, sqlite.Options{})
+	},
+}
+
+// openTimeout is how long a store may take to open: one that is away is a fault at start.
+const openTimeout = 15 * time.Second
+
+var storeKind = kind[storeAddress]{"memory: or sqlite:FILE", parseStore}
+
+func parseStore(text string) (storeAddress, bool) {
+	kind, rest, ok := strings.Cut(text, ":")
+	_, known := stores[kind]
+	return storeAddress{kind, rest}, ok && known && (rest == "") == (kind == "memory")
+}
+
+var topicsKind = kind[string]{`the name of a topic or an Ant pattern, such as "/topic/**"`, func(text string) (string, bool) {
+	_, err := antpath.Parse(text, "/")
+	return text, text != "" && err == nil
+}}
+
+// settings are the keys of history, of a file in dir: the fields of history.Options, and
+// the store.
+func (c *historyConfig) settings(dir string) setting {
+	store := scalar(&c.store, storeKind)
+	return mapping(withFields(&c.options, map[string]setting{
+		"store": {want: store.want, read: func(s *source, key string, n ast.Node) {
+			if store.read(s, key, n); c.store.kind == "sqlite" {
+				c.store.rest = in(dir, c.store.rest)
+			}
+		}},
+		"topics": c.topics(),
+	}))
+}
+
+// topics are what is kept of which.
+func (c *historyConfig) topics() setting {
+	return sequence("a list of what is kept, such as {topics: /topic/**, count: 1000}", func(s *source, key string, n ast.Node) {
+		var mode string
+		var p history.Policy
+		s.read(key, n, mapping(map[string]setting{
+			"topics": required(scalar(&p.Topics, topicsKind)),
+			"count":  scalar(&p.Keep.Count, countKind),
+			"age":    scalar(&p.Keep.Age, durationKind),
+			"bytes":  scalar(&p.Keep.Bytes, bigSizeKind),
+			"mode":   scalar(&mode, oneOf("durable", "fast")),
+			"unread": scalar(&p.Unread, boolKind),
+		}))
+		p.Fast = mode == "fast"
+		c.options.Policies = append(c.options.Policies, p)
+	})
+}
+
+// environment takes the store of the environment, which goes before the file's.
+func (c *historyConfig) environment() error {
+	text := os.Getenv(storeVariable)
+	if text == "" {
+		return nil
+	}
+	store, ok := storeKind.parse(text)
+	if !ok {
+		return usageError{fmt.Errorf("%s is no store; it must be %s", storeVariable, storeKind.want)}
+	}
+	c.store = store
+	return nil
+}
+
+// open opens the store and the log over it; nil where nothing is kept.
+func (c historyConfig) open(hub *handler.Hub, separator string, log *slog.Logger) (*history.Log, error) {
+	if c.store.kind == "" && len(c.options.Policies) == 0 {
+		return nil, nil
+	}
+	store, err := c.openStore(log)
+	if err != nil {
+		return nil, fmt.Errorf("history.store: %w", err)
+	}
+	c.options.Separator, c.options.Logger = separator, log
+	return history.New(store, hub, c.options)
+}
+
+func (c historyConfig) openStore(log *slog.Logger) (history.Store, error) {
+	kind := cmp.Or(c.store.kind, "memory")
+	if c.dry {
+		kind = "memory"
+	} else if kind == "memory" {
+		log.Warn("what is kept is kept in memory, and gone when the server ends; name a file in history.store: sqlite:FILE")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	return stores[kind](ctx, c.store.rest, log)
+}

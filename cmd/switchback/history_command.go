@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"switchback/web/admin/client"
+)
+
+// A historyCommand reads, exports and trims what a server keeps.
+type historyCommand struct {
+	adminFlags
+	Topic     string        `arg:"" optional:"" help:"The topic: /topic/news, or /chat/ROOM. Without it, all that are kept are listed."`
+	Last      int           `placeholder:"N" help:"The last so many messages. The default is 20, with --json all."`
+	JSON      bool          `name:"json" help:"One JSON object a line, from the first to the last."`
+	KeepCount int           `placeholder:"N" help:"Trim the topic: keep so many of the newest messages."`
+	KeepAge   time.Duration `placeholder:"DURATION" help:"Trim the topic: keep what is not older, such as 720h."`
+	KeepBytes int64         `placeholder:"BYTES" help:"Trim the topic: keep the newest messages of so many bytes together."`
+}
+
+// Help is the end of history --help.
+func (*historyCommand) Help() string {
+	return `Examples:
+  switchback history --admin 127.0.0.1:8082 --token-file token
+  switchback history /topic/news --json > news.jsonl
+  switchback history /topic/news --keep-count 1000 --keep-age 720h
+
+What is trimmed is gone. The server trims by itself what history.topics of its configuration says.`
+}
+
+// Run does what the flags say.
+func (c *historyCommand) Run(app *kong.Kong) error {
+	trim := c.KeepCount != 0 || c.KeepAge != 0 || c.KeepBytes != 0
+	switch {
+	case c.KeepCount < 0 || c.KeepAge < 0 || c.KeepBytes < 0 || c.Last < 0:
+		return usageError{errors.New("--last, --keep-count, --keep-age and --keep-bytes must be over 0")}
+	case c.Topic == "" && (trim || c.Last != 0):
+		return usageError{errors.New("--last and --keep-... are of one topic; name it")}
+	case trim && (c.Last != 0 || c.JSON):
+		return usageError{errors.New("--keep-... trims the topic, and shows none of it; leave --last and --json out")}
+	}
+	from, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	switch {
+	case trim:
+		return c.trim(ctx, from, app.Stdout)
+	case c.Topic == "":
+		return c.topics(ctx, from, app.Stdout)
+	case c.JSON:
+		return c.export(ctx, from, app.Stdout)
+	}
+	return c.show(ctx, from, app.Stdout)
+}
+
+func (c *historyCommand) trim(ctx context.Context, at *client.Client, w io.Writer) error {
+	t := client.Trim{Topic: c.Topic, Count: c.KeepCount, Bytes: c.KeepBytes}
+	if c.KeepAge != 0 {
+		t.Age = c.KeepAge.String()
+	}
+	left, err := at.Trim(ctx, t)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "kept %d messages, %d bytes\n", left.Count, left.Bytes)
+	return err
+}
+
+// topics lists the topics.
+func (c *historyCommand) topics(ctx context.Context, from *client.Client, w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	tell := func(t client.KeptTopic) error {
+		_, err := fmt.Fprintln(table, strings.Join([]string{cell(t.Topic), strconv.FormatInt(t.Count, 10), strconv.FormatInt(t.Bytes, 10), t.Last}, "\t"))
+		return err
+	}
+	if c.JSON {
+		encoder := json.NewEncoder(w)
+		tell = func(t client.KeptTopic) error { return encoder.Encode(t) }
+	} else {
+		fmt.Fprintln(table, "TOPIC\tMESSAGES\tBYTES\tLAST")
+	}
+	for after := ""; ; {
+		page, err := from.KeptTopics(ctx, 0, after)
+		if err != nil {
+			return err
+		}
+		for _, t := range page.Topics {
+			if err := tell(t); err != nil {
+				return err
+			}
+		}
+		if after = page.Next; after == "" {
+			return table.Flush()
+		}
+	}
+}
+
+// export writes entries as lines of JSON: all that there are when it begins, and what comes
+// meanwhile, or the last so many.
+func (c *historyCommand) export(ctx context.Context, from *client.Client, w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	if c.Last != 0 {
+		entries, err := c.last(ctx, from, c.Last)
+		for _, e := range entries {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	for after := "0"; ; {
+		page, err := from.History(ctx, c.Topic, client.Range{After: after}, exportPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
+			after = e.Offset
+		}
+		if len(page.Entries) == 0 {
+			return nil
+		}
+	}
+}
+
+// exportPage is how many entries are asked for at once.
+const exportPage = 1000
+
+// last are the last n entries, in their order.
+func (c *historyCommand) last(ctx context.Context, from *client.Client, n int) (entries []client.Entry, err error) {
+	for before := ""; len(entries) < n; {
+		page, err := from.History(ctx, c.Topic, client.Range{Before: before}, min(n-len(entries), exportPage))
+		if err != nil || len(page.Entries) == 0 {
+			return entries, err
+		}
+		entries = append(page.Entries, entries...)
+		before = entries[0].Offset
+	}
+	return entries, nil
+}
+
+// show writes the last entries for people.
+func (c *historyCommand) show(ctx context.Context, from *client.Client, w io.Writer) error {
+	n := c.Last
+	if n == 0 {
+		n = 20
+	}
+	entries, err := c.last(ctx, from, n)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "OFFSET\tAT\tUSER\tTEXT")
+	for _, e := range entries {
+		text := "(not text)"
+		if e.Text != nil {
+			text = strconv.Quote(*e.Text)
+		}
+		fmt.Fprintln(table, strings.Join([]string{e.Offset, e.At.Format(time.RFC3339), cell(e.User), text}, "\t"))
+	}
+	return table.Flush()
+}
