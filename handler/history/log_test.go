@@ -21,8 +21,8 @@ func TestStoredThenDelivered(t *testing.T) {
 		r := w.reader("hub a")
 		release := w.store.holds()
 		var at Position
+		p := &handler.Publication{ID: "id", User: "kim", Text: []byte("x")}
 		go func() {
-			p := &handler.Publication{ID: "id", User: "kim", Text: []byte("x")}
 			var err error
 			if at, _, err = w.log.Publish(context.Background(), "a", p, "hub a"); err != nil {
 				t.Error(err)
@@ -39,6 +39,9 @@ func TestStoredThenDelivered(t *testing.T) {
 		e := w.store.topics["a"].entries[0]
 		if e.ID != "id" || e.User != "kim" || string(e.Data) != "x" || !e.At.Equal(time.Now()) || e.At.Location() != time.UTC {
 			t.Errorf("got %+v", e)
+		}
+		if !p.At.Equal(e.At) || !e.Publication(1).At.Equal(e.At) {
+			t.Errorf("delivered as of %v and %v, kept as of %v", p.At, e.Publication(1).At, e.At)
 		}
 	})
 }

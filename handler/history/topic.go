@@ -175,7 +175,7 @@ func (l *Log) deliver(ctx context.Context, it *item) {
 	if it.p == nil {
 		return
 	}
-	it.p.Epoch, it.p.Offset = it.append.Epoch, it.append.Entry.Offset
+	it.p.Epoch, it.p.Offset, it.p.At = it.append.Epoch, it.append.Entry.Offset, it.append.Entry.At
 	l.carry(ctx, it.p, it.to)
 }
 
@@ -241,7 +241,7 @@ func (l *Log) fillWith(ctx context.Context, p *handler.Publication, to []string)
 
 // Publication is the entry of an epoch as it is delivered.
 func (e *Entry) Publication(epoch uint64) *handler.Publication {
-	return &handler.Publication{ID: e.ID, User: e.User, Epoch: epoch, Offset: e.Offset, Text: e.Data}
+	return &handler.Publication{ID: e.ID, User: e.User, Epoch: epoch, Offset: e.Offset, At: e.At, Text: e.Data}
 }
 
 // doubts notes that it is not known whether an item is stored. The log's lock is held.
