@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	"transport/igm":              {"session", "transport", "transport/internal/guard", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session", "session/memory"},
 	"handler/history":            {"handler", "session/option", "handler/stomp/antpath"},
+	"handler/chat":               {"session", "session/memory", "session/option", "handler", "handler/history", "handler/presence", "handler/rules"},
 	"handler/presence":           {"session/memory", "session/option"},
 	"handler/rules":              {"session", "handler/stomp/antpath"},
 	"handler/stomp/frame":        {},
