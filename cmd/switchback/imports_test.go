@@ -43,6 +43,11 @@ var imports = map[string][]string{
 	"handler/history/memory":        {"session/option", "handler/history", "handler/history/internal/plan"},
 	"handler/history/sqlite":        {"session/option", "handler/history", "handler/history/internal/plan", "github.com/gofrs/flock", "modernc.org/sqlite"},
 	"handler/history/storetest":     {"handler/history"},
+	"handler/history/postgrestest":  {"github.com/jackc/pgx/v5"},
+	"handler/history/postgres": {
+		"session/option", "handler/history", "handler/history/internal/plan",
+		"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgconn", "github.com/jackc/pgx/v5/pgxpool",
+	},
 }
 
 // without are packages of the standard library that a package does without.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -675,13 +676,19 @@ func testAnyBytes(t *testing.T, s *store) {
 	}
 }
 
+// incompressible is what no database makes shorter.
+func incompressible(n int) []byte {
+	random := rand.New(rand.NewPCG(1, 1))
+	data := make([]byte, n)
+	for i := range data {
+		data[i] = byte(random.Uint32())
+	}
+	return data
+}
+
 func testNames(t *testing.T, s *store) {
 	ctx := t.Context()
-	// Of different bytes, so that no database makes it shorter.
-	var random []byte
-	for i := range history.MaxName {
-		random = append(random, byte(i*i*31>>3), byte(i*i*i*17>>5))
-	}
+	random := incompressible(2 * history.MaxName)
 	longest, other := string(random[:history.MaxName]), string(random[history.MaxName:])
 	e := &history.Append{Topic: longest, Entry: history.Entry{At: at, ID: longest, User: longest}}
 	s.append(e)
@@ -824,7 +831,7 @@ func testSize(t *testing.T, s *store) {
 	}
 	before := size()
 	for range 10 {
-		s.fill("a", strings.Repeat("12345678", 1<<14))
+		s.fill("a", string(incompressible(1<<17)))
 	}
 	if grown := size() - before; grown < 1<<20 || grown > 1<<23 {
 		t.Errorf("1.25 MiB takes %d bytes", grown)
