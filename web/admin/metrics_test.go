@@ -291,20 +291,3 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		}
 	}
 }
-
-// What a scrape costs does not depend on the sessions.
-func BenchmarkScrape(b *testing.B) {
-	e, err := transport.NewEndpoint("/chat", session.Shared(session.Nop{}), transport.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := New(Options{Endpoints: map[string]*transport.Endpoint{"/chat": e}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := s.options.Registry.Gather(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
