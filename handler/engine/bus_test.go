@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+)
+
+// A bus is a server in the test itself.
+type bus struct {
+	mu      sync.Mutex // guards the rest
+	conns   []*busConn
+	down    bool
+	refused *node // cannot connect
+	maxSize int
+}
+
+var errAway = errors.New("the bus is away")
+
+func (b *bus) dial(n *node, deliver func(channel string, data []byte)) (Conn, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.down || n != nil && b.refused == n {
+		return nil, errAway
+	}
+	c := &busConn{bus: b, node: n, channels: make(map[string]bool), broken: make(chan struct{}), wake: make(chan struct{}, 1)}
+	b.conns = append(b.conns, c)
+	c.ended.Go(func() { c.run(deliver) }) // ends with broken
+	return c, nil
+}
+
+// cut has the bus go away with all that is on its way, or only what is of some connections.
+func (b *bus) cut(which func(i int) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, c := range slices.Clone(b.conns) {
+		if which(i) {
+			c.end()
+		}
+	}
+}
+
+// refuse has a node lose its connection, and get no other until somebody else is refused.
+func (b *bus) refuse(n *node) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused = n
+	for _, c := range slices.Clone(b.conns) {
+		if c.node == n {
+			c.end()
+		}
+	}
+}
+
+func (b *bus) set(down bool) {
+	b.mu.Lock()
+	b.down = down
+	b.mu.Unlock()
+	if down {
+		b.cut(func(int) bool { return true })
+	}
+}
+
+// foreign publishes as somebody who is no node.
+func (b *bus) foreign(channel string, data []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pass(nil, Message{channel, data})
+}
+
+func (b *bus) pass(from *busConn, m Message) {
+	for _, c := range b.conns {
+		if c != from && c.channels[m.Channel] {
+			c.queue = append(c.queue, Message{m.Channel, bytes.Clone(m.Data)})
+			signal(c.wake)
+		}
+	}
+}
+
+type busConn struct {
+	bus    *bus
+	node   *node
+	broken chan struct{}
+	wake   chan struct{}
+	ended  sync.WaitGroup
+
+	// Guarded by bus.mu.
+	channels map[string]bool
+	queue    []Message
+}
+
+func (c *busConn) run(deliver func(channel string, data []byte)) {
+	for {
+		select {
+		case <-c.broken:
+			return
+		case <-c.wake:
+		}
+		for {
+			c.bus.mu.Lock()
+			if len(c.queue) == 0 {
+				c.bus.mu.Unlock()
+				break
+			}
+			m := c.queue[0]
+			c.queue = c.queue[1:]
+			c.bus.mu.Unlock()
+			deliver(m.Channel, m.Data)
+			clear(m.Data)
+		}
+	}
+}
+
+// end is called with bus.mu held.
+func (c *busConn) end() {
+	if i := slices.Index(c.bus.conns, c); i >= 0 {
+		c.bus.conns = slices.Delete(c.bus.conns, i, i+1)
+		c.queue = nil
+		close(c.broken)
+	}
+}
+
+func (c *busConn) set(channels []string, on bool) error {
+	c.bus.mu.Lock()
+	defer c.bus.mu.Unlock()
+	for _, name := range channels {
+		c.channels[name] = on
+	}
+	return c.alive()
+}
+
+func (c *busConn) alive() error {
+	if slices.Contains(c.bus.conns, c) {
+		return nil
+	}
+	return errAway
+}
+
+func (c *busConn) Subscribe(channels []string) error   { return c.set(channels, true) }
+func (c *busConn) Unsubscribe(channels []string) error { return c.set(channels, false) }
+
+func (c *busConn) Publish(messages []Message) error {
+	c.bus.mu.Lock()
+	defer c.bus.mu.Unlock()
+	if c.alive() != nil {
+		return errAway
+	}
+	for _, m := range messages {
+		c.bus.pass(c, m)
+	}
+	return nil
+}
+
+func (c *busConn) Broken() <-chan struct{} { return c.broken }
+func (c *busConn) Err() error              { return errAway }
+func (c *busConn) MaxSize() int            { return cmp.Or(c.bus.maxSize, math.MaxInt32) }
+
+func (c *busConn) Close() {
+	c.bus.mu.Lock()
+	c.end()
+	c.bus.mu.Unlock()
+	c.ended.Wait()
+}

@@ -1,0 +1,22 @@
+// Package engine carries publications between the nodes of a cluster, over a server that
+// knows no more than to pass messages on: see packages nats and redis for the connections.
+//
+// Such a server loses what it has when it ends or when somebody is too slow, and tells
+// nobody. So the nodes number what they send, and keep it until all others have confirmed
+// it. A node is a process: its number is random.
+//
+//   - Each node announces itself four times a second: what it has sent, and what it has
+//     received of each other.
+//   - Who may have missed something, by a connection that broke, its own or another's, or
+//     by an announcement that did not come, leaves out what comes from that node until it has
+//     asked for all since the last that it is sure of, and got it: so there is one order.
+//     Where the other does not have it any more, that is a loss, and is told.
+//   - Who has subscribed asks all others for a sign, and waits for it: their servers know of
+//     the subscription then. What they publish from there on comes.
+//
+// So an outage costs nothing but time, up to what the outbox holds.
+//
+// engine.go is what a Hub sees, outbox.go what is kept, link.go one connection: what is
+// subscribed and sent on it; member.go what is known of other nodes and what they say,
+// packet.go the form of that.
+package engine

@@ -1,0 +1,397 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"switchback/handler"
+	"switchback/handler/engine/enginetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A wireOf tells a bus who dials.
+type wireOf struct {
+	*bus
+	node *node
+}
+
+func (w wireOf) Dial(_ context.Context, deliver func(channel string, data []byte)) (Conn, error) {
+	return w.dial(w.node, deliver)
+}
+
+// A node is an engine of a test, with what it has delivered.
+type node struct {
+	*Engine
+
+	mu   sync.Mutex // guards the rest
+	got  []string   // "topic text"
+	lost []error
+}
+
+func (n *node) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	got := n.got
+	n.got = nil
+	return got
+}
+
+func open(t *testing.T, w *bus, o Options) *node {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &node{}
+	n.Engine = New(wireOf{w, n}, o)
+	n.OnLoss(func(err error) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.lost = append(n.lost, err)
+	})
+	err := n.Start(func(topic string, data []byte) error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.got = append(n.got, topic+" "+string(data))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// told are the losses.
+func (n *node) told() []error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.lost)
+}
+
+func (n *node) publish(t *testing.T, topic, text string) {
+	t.Helper()
+	if err := n.Publish(t.Context(), topic, []byte(text)); err != nil {
+		t.Errorf("%s %s: %v", topic, text, err)
+	}
+}
+
+func (n *node) subscribe(t *testing.T, topics ...string) {
+	t.Helper()
+	for _, topic := range topics {
+		if err := n.Subscribe(t.Context(), topic); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The suite for all engines, and for the one that has no server.
+func TestSuite(t *testing.T) {
+	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
+		b := new(bus)
+		return &enginetest.Cluster{
+			Open: func(_ *testing.T, _, outbox int) handler.Engine {
+				return New(wireOf{b, nil}, Options{Outbox: outbox, Logger: slog.New(slog.DiscardHandler)})
+			},
+			Cut:     func(*testing.T) { b.set(true) },
+			Restore: func(*testing.T) { b.set(false) },
+			Publish: func(_ *testing.T, data []byte) {
+				b.foreign(nodesChannel, data)
+				b.foreign(topicChannel("a"), data)
+			},
+		}
+	})
+	enginetest.Run(t, true, func(t *testing.T) *enginetest.Cluster {
+		return &enginetest.Cluster{Open: func(*testing.T, int, int) handler.Engine { return handler.NewMemory() }}
+	})
+}
+
+// Whatever breaks and when, what is published reaches each node that has subscribed, once and
+// in the order of its publisher over all topics, and nobody tells of a loss: connections of
+// one node or all, with all that is on its way, in the middle of asking for what was missed.
+func TestNothingIsLostThatIsKept(t *testing.T) {
+	seeds := 30
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range uint64(seeds) {
+		synctest.Test(t, func(t *testing.T) {
+			random, b := rand.New(rand.NewPCG(seed, 0)), new(bus)
+			var nodes []*node
+			for range 4 {
+				n := open(t, b, Options{})
+				n.subscribe(t, "a", "b")
+				nodes = append(nodes, n)
+			}
+			time.Sleep(time.Second)
+			sent := make([][]string, len(nodes))
+			for i := range 2000 {
+				for from, n := range nodes {
+					topic := []string{"a", "b", "nobody's", handler.Everything}[random.IntN(4)]
+					text := fmt.Sprint(from, " ", i)
+					if n.publish(t, topic, text); topic == "a" || topic == "b" {
+						sent[from] = append(sent[from], topic+" "+text)
+					}
+					if random.IntN(100) == 0 {
+						n.subscribe(t, fmt.Sprint(i))
+					}
+				}
+				switch random.IntN(300) {
+				case 0:
+					one := random.IntN(4)
+					b.cut(func(i int) bool { return i == one })
+				case 1:
+					b.set(true)
+				case 2:
+					b.set(false)
+				}
+				time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+			}
+			b.set(false)
+			time.Sleep(3 * time.Second)
+			for to, n := range nodes {
+				got := make([][]string, len(nodes))
+				for _, text := range n.take() {
+					from := int(strings.Fields(text)[1][0] - '0')
+					got[from] = append(got[from], text)
+				}
+				for from := range nodes {
+					if want := sent[from]; from != to && !slices.Equal(got[from], want) {
+						t.Errorf("seed %d: node %d got %d of node %d's %d", seed, to, len(got[from]), from, len(want))
+					}
+				}
+				if len(got[to]) != 0 {
+					t.Errorf("seed %d: node %d got its own", seed, to)
+				}
+				s := n.Stats()
+				if s.Losses.Load() != 0 || len(n.told()) != 0 {
+					t.Errorf("seed %d: node %d: losses told: %v", seed, to, n.told())
+				}
+				if s.Nodes.Load() != 3 || s.Connected.Load() != 1 || s.Unconfirmed.Load() != 0 || s.Outbox.Load() != 0 {
+					t.Errorf("seed %d: node %d: %d nodes, %d unconfirmed", seed, to, s.Nodes.Load(), s.Unconfirmed.Load())
+				}
+			}
+			for _, n := range nodes {
+				n.Close()
+			}
+		})
+	}
+}
+
+// What does not fit the outbox any more when a node comes back is a loss, and told once.
+func TestWhatIsNotKeptIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		b := new(bus)
+		first, second := open(t, b, Options{Outbox: 10 << 10}), open(t, b, Options{Name: "second", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		second.subscribe(t, "a")
+		time.Sleep(answerWithin + time.Second)
+		b.refuse(second)
+		for i := range 1000 {
+			first.publish(t, "a", fmt.Sprint(i))
+			time.Sleep(time.Millisecond)
+		}
+		b.refuse(nil)
+		time.Sleep(2 * time.Second)
+		first.publish(t, "a", "end")
+		time.Sleep(time.Second)
+		got := second.take()
+		if n := len(got); n < 50 || n > 500 || got[n-1] != "a end" || got[n-2] != "a 999" {
+			t.Errorf("got %d", n)
+		}
+		if len(second.told()) != 1 || second.Stats().Losses.Load() != 1 || len(first.told()) != 0 {
+			t.Errorf("told of %v and %v", second.told(), first.told())
+		}
+		if text := log.String(); strings.Count(text, "may be lost") != 1 || strings.Count(text, "not connected") != 1 {
+			t.Errorf("log: %s", text)
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// Who ends without a word has left something untold, perhaps. Nobody waits for it for long.
+func TestWhoIsGoneIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second, third := open(t, b, Options{}), open(t, b, Options{}), open(t, b, Options{})
+		time.Sleep(time.Second)
+		third.Close()
+		time.Sleep(time.Second)
+		if n := first.Stats().Nodes.Load(); n != 1 || len(first.told()) != 0 {
+			t.Errorf("%d nodes are left, losses %v", n, first.told())
+		}
+		b.refuse(second)
+		begun := time.Now()
+		first.subscribe(t, "a")
+		if took := time.Since(begun); took > answerWithin+time.Second {
+			t.Errorf("it waits for %v", took)
+		}
+		begun = time.Now()
+		first.subscribe(t, "b")
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it waits again, for %v", took)
+		}
+		first.publish(t, "a", "kept")
+		time.Sleep(2 * forgetAfter)
+		s := first.Stats()
+		if s.Nodes.Load() != 0 || len(first.told()) != 1 || s.Unconfirmed.Load() != 0 {
+			t.Errorf("%d nodes are left, losses %v, %d unconfirmed", s.Nodes.Load(), first.told(), s.Unconfirmed.Load())
+		}
+		b.refuse(nil)
+		time.Sleep(2 * time.Second)
+		first.publish(t, "a", "alone")
+		synctest.Wait()
+		second.subscribe(t, "a")
+		first.publish(t, "a", "together")
+		time.Sleep(time.Second)
+		if got := second.take(); !slices.Equal(got, []string{"a together"}) {
+			t.Errorf("got %q", got)
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// A publication that only patterns could ask for costs nothing where no other node has any,
+// as one costs nothing where there is no other node.
+func TestNobodysPublicationsAreNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first := open(t, b, Options{})
+		first.publish(t, "a", "1")
+		second := open(t, b, Options{})
+		time.Sleep(time.Second)
+		first.publish(t, handler.Everything, "2")
+		if n := first.Stats().Published.Load(); n != 0 {
+			t.Errorf("%d are sent", n)
+		}
+		second.subscribe(t, handler.Everything)
+		first.publish(t, handler.Everything, "3")
+		time.Sleep(time.Second)
+		if got := second.take(); first.Stats().Published.Load() != 1 || !slices.Equal(got, []string{"* 3"}) {
+			t.Errorf("got %q", got)
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// However much is published, what others have got makes room before the outbox is full: they
+// are asked to say so.
+func TestOutboxIsConfirmedBeforeItIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second := open(t, b, Options{Outbox: 100 << 10}), open(t, b, Options{})
+		time.Sleep(time.Second)
+		for range 10000 {
+			first.publish(t, "nobody's", strings.Repeat("x", 1000))
+			synctest.Wait()
+		}
+		if s := second.Stats(); s.Losses.Load() != 0 || first.Stats().Refused.Load() != 0 {
+			t.Errorf("%d losses, %d refused", s.Losses.Load(), first.Stats().Refused.Load())
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// A publication that the server does not take is refused, and ends nothing.
+func TestLargePublicationIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bus{maxSize: 1000}
+		first, second := open(t, b, Options{}), open(t, b, Options{})
+		second.subscribe(t, "a")
+		time.Sleep(time.Second)
+		if err := first.Publish(t.Context(), "a", make([]byte, 1000)); err == nil || !strings.Contains(err.Error(), "larger than the server takes, which is 1000") {
+			t.Errorf("got %v", err)
+		}
+		first.publish(t, "a", "1")
+		time.Sleep(time.Second)
+		if got := second.take(); first.Stats().Refused.Load() != 1 || !slices.Equal(got, []string{"a 1"}) {
+			t.Errorf("got %q", got)
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// A node that comes again, by a connection that was slower than the next, is not believed.
+func TestLateMessagesAreLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		n, other := open(t, b, Options{}), uint64(7)
+		n.subscribe(t, "a")
+		say := func(p packet) {
+			p.node = other
+			b.foreign(nodesChannel, p.append(nil))
+		}
+		publish := func(number uint64, text string) {
+			data := newPublication(other, "a", []byte(text))
+			data[numberAt+7] = byte(number)
+			b.foreign(topicChannel("a"), data)
+		}
+		publish(1, "of one who is not known yet")
+		say(packet{kind: announcement, number: 5, incarnation: 2, sent: 3, text: []byte("other")})
+		publish(2, "late")
+		publish(4, "new")
+		publish(4, "again")
+		say(packet{kind: announcement, number: 4, incarnation: 1, sent: 2})
+		publish(5, "newer")
+		say(packet{kind: announcement, number: 6, incarnation: 3, sent: 5})
+		publish(6, "after a connection that broke")
+		synctest.Wait()
+		if got := n.take(); !slices.Equal(got, []string{"a of one who is not known yet", "a new", "a newer"}) {
+			t.Errorf("got %q", got)
+		}
+		if s := n.Stats(); s.Late.Load() != 3 || s.Resyncs.Load() != 1 || s.Losses.Load() != 0 {
+			t.Errorf("%d late, %d resyncs, %d losses", s.Late.Load(), s.Resyncs.Load(), s.Losses.Load())
+		}
+		n.Close()
+	})
+}
+
+// Where announcements are missing on a connection that goes on, what has come after them may
+// be after a hole, which is told.
+func TestHoleIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		n := open(t, b, Options{})
+		for _, number := range []uint64{1, 2, 4} {
+			p := packet{kind: announcement, node: 7, number: number, incarnation: 1}
+			b.foreign(nodesChannel, p.append(nil))
+		}
+		synctest.Wait()
+		if len(n.told()) != 1 {
+			t.Errorf("told of %v", n.told())
+		}
+		n.Close()
+	})
+}
+
+// lines are a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"switchback/handler"
+)
+
+// A member is another node. It is known from its first announcement on, and what has come
+// from it before that, too: its numbers begin there.
+type member struct {
+	node        uint64
+	name        string
+	incarnation uint64 // of its connection
+	announced   uint64 // the number of its last announcement
+	received    uint64 // of its publications all up to this one have come, where they are subscribed to
+	confirmed   uint64 // so it is with ours there
+	everything  bool   // it has subscribed to handler.Everything
+	heard       time.Time
+	seen        time.Time // its last announcement
+
+	unsure bool // something may be missing after received
+	silent bool // it does not answer: nobody waits for it until it is heard
+}
+
+// A round is a question to all nodes that are known.
+type round struct {
+	mark    uint64
+	waiting map[uint64]struct{} // nodes that have not answered
+	done    chan struct{}       // closed when all have
+}
+
+// receive takes what has come on a channel.
+func (e *Engine) receive(channel string, data []byte) {
+	p, err := decode(data)
+	if err != nil {
+		e.broken(err)
+		return
+	}
+	if p.node == e.node {
+		return // it comes back
+	}
+	switch p.kind {
+	case publication:
+		e.receivePublication(p, false)
+	case resent:
+		e.receiveResent(p)
+	case announcement:
+		e.receiveAnnouncement(p)
+	case ask:
+		e.mu.Lock()
+		e.hear(e.members[p.node])
+		e.answers = append(e.answers, p)
+		e.mu.Unlock()
+		signal(e.wake)
+	case answer:
+		e.receiveAnswer(p)
+	case goodbye:
+		e.receiveGoodbye(p)
+	}
+}
+
+// broken counts what somebody has sent who is no node. The first is logged.
+func (e *Engine) broken(err error) {
+	if e.stats.Broken.Add(1) == 1 {
+		e.log.Error("engine: a message is left out, as are others like it", "error", err)
+	}
+}
+
+// hear notes a sign of a member, which may be nil. e.mu is held.
+func (e *Engine) hear(m *member) {
+	if m == nil {
+		return
+	}
+	m.heard = time.Now()
+	if m.silent {
+		m.silent = false
+		signal(e.kick)
+	}
+}
+
+// receivePublication delivers what is new. Of a node that is not known yet all is.
+func (e *Engine) receivePublication(p packet, again bool) {
+	e.mu.Lock()
+	m := e.members[p.node]
+	e.hear(m)
+	fresh := m == nil || p.number > m.received && (again || !m.unsure)
+	if fresh && m != nil {
+		m.received = p.number
+	}
+	_, wanted := e.wanted[string(p.text)]
+	e.mu.Unlock()
+	switch {
+	case !fresh:
+		e.stats.Late.Add(1)
+	case wanted:
+		e.stats.Received.Add(1)
+		if err := e.deliver(string(p.text), p.data); err != nil {
+			e.broken(err)
+		}
+	}
+}
+
+// receiveResent delivers what this node has asked for, and not what it has asked for before:
+// of that the front may be missing.
+func (e *Engine) receiveResent(p packet) {
+	e.mu.Lock()
+	asked := e.round != nil && e.round.mark == p.mark && e.members[p.node] != nil && e.members[p.node].unsure
+	e.mu.Unlock()
+	inner, err := decode(p.data)
+	switch {
+	case err != nil || inner.kind != publication || inner.node != p.node:
+		e.broken(errPacket)
+	case asked:
+		e.receivePublication(inner, true)
+	}
+}
+
+// receiveAnnouncement meets a node, and sees whether one was missed before this.
+func (e *Engine) receiveAnnouncement(p packet) {
+	e.mu.Lock()
+	m := e.members[p.node]
+	if m == nil {
+		m = &member{
+			node: p.node, name: string(p.text), incarnation: p.incarnation, announced: p.number - 1,
+			received: p.sent, confirmed: e.outbox.last(),
+		}
+		e.members[p.node] = m
+		e.announcing = true // so it meets us
+		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
+	}
+	if p.incarnation < m.incarnation {
+		e.mu.Unlock()
+		return // it has been on its way longer than the node's new connection
+	}
+	e.hear(m)
+	missed := p.number != m.announced+1
+	holed := missed && p.incarnation == m.incarnation && !m.unsure // what has come after the hole is taken
+	if missed || p.incarnation != m.incarnation {
+		e.doubt(m)
+	}
+	e.announcing = e.announcing || p.flags&confirmFlag != 0
+	m.seen, m.incarnation, m.announced, m.everything = m.heard, p.incarnation, p.number, p.flags&everythingFlag != 0
+	if !m.unsure {
+		m.received = max(m.received, p.sent)
+	}
+	for _, c := range p.positions {
+		if c.node == e.node {
+			m.confirmed = max(m.confirmed, c.at)
+		}
+	}
+	e.countMembers()
+	e.mu.Unlock()
+	signal(e.wake)
+	if holed {
+		e.lose(m.name, "messages of it have not come")
+	}
+}
+
+// doubt has a member asked for what may have been missed. e.mu is held.
+func (e *Engine) doubt(m *member) {
+	if !m.unsure {
+		m.unsure = true
+		e.stats.Resyncs.Add(1)
+		signal(e.kick)
+	}
+}
+
+// countMembers is called when members, or what is known of them, have changed. e.mu is held.
+func (e *Engine) countMembers() {
+	everything, confirmed := 0, uint64(math.MaxUint64)
+	for _, m := range e.members {
+		if m.everything {
+			everything++
+		}
+		confirmed = min(confirmed, m.confirmed)
+	}
+	e.others.Store(int32(len(e.members)))
+	e.everything.Store(int32(everything))
+	e.stats.Nodes.Store(int64(len(e.members)))
+	e.outbox.confirm(confirmed)
+}
+
+// receiveAnswer takes one who was asked off the list.
+func (e *Engine) receiveAnswer(p packet) {
+	e.mu.Lock()
+	m, round := e.members[p.node], e.round
+	e.hear(m)
+	holed := false
+	if m != nil && round != nil && p.mark == round.mark {
+		if m.unsure && p.flags&resentFlag != 0 && p.incarnation >= m.incarnation {
+			m.unsure = false
+			m.incarnation, m.announced = p.incarnation, max(m.announced, p.number)
+			m.received = max(m.received, p.sent)
+			holed = p.flags&holedFlag != 0
+		}
+		if _, ok := round.waiting[p.node]; ok && !m.unsure {
+			if delete(round.waiting, p.node); len(round.waiting) == 0 {
+				close(round.done)
+			}
+		}
+	}
+	e.mu.Unlock()
+	if holed {
+		e.lose(m.name, "it does not have any more all that may have been missed")
+	}
+}
+
+// receiveGoodbye forgets a node that has ended. What was missed of it stays so.
+func (e *Engine) receiveGoodbye(p packet) {
+	e.mu.Lock()
+	m := e.members[p.node]
+	unsure := m != nil && m.unsure
+	e.forget(p.node)
+	e.mu.Unlock()
+	switch {
+	case unsure:
+		e.lose(m.name, "it has ended before it was asked for what may have been missed")
+	case m != nil:
+		e.log.Info("engine: a node has left", "node", nodeName(m.node), "name", m.name)
+	}
+}
+
+// forget has nobody wait for a node any more. e.mu is held.
+func (e *Engine) forget(node uint64) {
+	delete(e.members, node)
+	if r := e.round; r != nil {
+		if _, ok := r.waiting[node]; ok {
+			if delete(r.waiting, node); len(r.waiting) == 0 {
+				close(r.done)
+			}
+		}
+	}
+	e.countMembers()
+}
+
+// lose tells of a loss: of publications of a node, or of any. No lock is held.
+func (e *Engine) lose(name, why string) {
+	e.stats.Losses.Add(1)
+	e.log.Warn("engine: publications of other nodes may be lost", "name", name, "why", why)
+	if e.lost != nil {
+		e.lost(fmt.Errorf("engine: publications of other nodes may be lost: %s %s", name, why))
+	}
+}
+
+// watch looks for members that are not heard. A node whose announcements do not come may be
+// sending what does not come either.
+func (e *Engine) watch(now time.Time) {
+	e.mu.Lock()
+	if now.Sub(e.since) > answerWithin {
+		e.outbox.setDrops(true)
+	}
+	var gone []*member
+	for _, m := range e.members {
+		if now.Sub(m.seen) > overdue {
+			m.silent = m.silent || now.Sub(m.heard) > overdue
+			e.doubt(m)
+		}
+		if now.Sub(m.heard) > forgetAfter {
+			gone = append(gone, m)
+		}
+	}
+	for _, m := range gone {
+		e.forget(m.node)
+	}
+	e.mu.Unlock()
+	for _, m := range gone {
+		e.lose(m.name, "it has ended, or cannot be reached: nothing was heard of it for "+forgetAfter.String())
+	}
+}
+
+// begin is called with a new connection: what has come before it is all that is sure.
+func (e *Engine) begin() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	e.incarnation++
+	for _, m := range e.members {
+		m.heard, m.seen, m.silent = now, now, false
+		e.doubt(m)
+	}
+	for topic := range e.wanted {
+		e.changed[topic] = struct{}{}
+	}
+	e.answers = nil
+}
+
+// announce returns what this node says of itself. e.mu is held.
+func (e *Engine) announce() packet {
+	e.announced++
+	p := packet{kind: announcement, node: e.node, number: e.announced, incarnation: e.incarnation, sent: e.outbox.last(), text: []byte(e.options.Name)}
+	if _, ok := e.wanted[handler.Everything]; ok {
+		p.flags = everythingFlag
+	}
+	for _, node := range slices.Sorted(maps.Keys(e.members)) {
+		p.positions = append(p.positions, position{node, e.members[node].received})
+	}
+	return p
+}
+
+// question returns the ask of the round. e.mu is held.
+func (e *Engine) question() packet {
+	p := packet{kind: ask, node: e.node, mark: e.round.mark}
+	for _, node := range slices.Sorted(maps.Keys(e.members)) {
+		if m := e.members[node]; m.unsure {
+			p.positions = append(p.positions, position{node, m.received})
+		}
+	}
+	return p
+}
+
+// appendAnswer appends the answer to an ask, after what it asks for. a has what all answers
+// say.
+func (e *Engine) appendAnswer(batch []Message, asked, a packet) []Message {
+	a.mark, a.sent = asked.mark, e.outbox.last()
+	to := ownChannel(asked.node)
+	for _, p := range asked.positions {
+		if p.node != e.node {
+			continue
+		}
+		a.flags = resentFlag
+		messages, whole := e.outbox.since(p.at)
+		if !whole {
+			a.flags |= holedFlag
+		}
+		for _, m := range messages {
+			again := packet{kind: resent, node: e.node, mark: asked.mark, data: m.Data}
+			batch = append(batch, Message{to, again.append(nil)})
+		}
+		e.stats.Resent.Add(int64(len(messages)))
+	}
+	return append(batch, Message{to, a.append(nil)})
+}

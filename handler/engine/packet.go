@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// What nodes send is a packet: a letter for its kind, the number of the node that sends it, in
+// eight bytes, and, as the kind has it:
+//
+//	publication  its number in eight bytes; the topic; what is published
+//	resent       the mark of the ask in eight bytes; a publication
+//	announcement flags, incarnation, number, sent, the name; of each other node: its number in
+//	             eight bytes, confirmed
+//	ask          the mark in eight bytes; of each node that is asked for what may be missing:
+//	             its number in eight bytes, after
+//	answer       the mark in eight bytes; flags, incarnation, the number of the last
+//	             announcement, sent
+//	goodbye      nothing
+//
+// Numbers are unsigned varints where nothing else is said, and texts have their length before
+// them. A packet of a kind that is not known is left out: so a new kind does no harm, and a
+// kind that changes takes a new letter.
+const (
+	publication  = 'p'
+	resent       = 's'
+	announcement = 'a'
+	ask          = 'q'
+	answer       = 'r'
+	goodbye      = 'b'
+)
+
+const (
+	everythingFlag = 1 << 0 // of an announcement: the node has subscribed to handler.Everything
+	confirmFlag    = 1 << 1 // of an announcement: others are to announce themselves at once
+
+	resentFlag = 1 << 0 // of an answer: what was asked for has been sent before it
+	holedFlag  = 1 << 1 // and not all of it was there
+)
+
+const (
+	nodeAt   = 1
+	numberAt = 9
+	headSize = 17 // of a publication: what is before the topic
+)
+
+// A position is how far a node is.
+type position struct{ node, at uint64 }
+
+// A packet has what its kind has.
+type packet struct {
+	kind byte
+	node uint64
+
+	number      uint64 // of the publication, or of the last announcement
+	mark        uint64
+	flags       uint64
+	incarnation uint64
+	sent        uint64
+	text        []byte // the topic, or the name
+	data        []byte
+	positions   []position
+}
+
+func appendHead(dst []byte, kind byte, node uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kind), node)
+}
+
+func appendText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+}
+
+// newPublication returns a publication that has no number yet.
+func newPublication(node uint64, topic string, data []byte) []byte {
+	b := make([]byte, 0, headSize+binary.MaxVarintLen32+len(topic)+len(data))
+	b = binary.BigEndian.AppendUint64(appendHead(b, publication, node), 0)
+	return append(appendText(b, topic), data...)
+}
+
+// append appends a packet that is no publication.
+func (p *packet) append(dst []byte) []byte {
+	dst = appendHead(dst, p.kind, p.node)
+	switch p.kind {
+	case resent:
+		dst = binary.BigEndian.AppendUint64(dst, p.mark)
+		dst = append(dst, p.data...)
+	case announcement:
+		for _, n := range []uint64{p.flags, p.incarnation, p.number, p.sent} {
+			dst = binary.AppendUvarint(dst, n)
+		}
+		dst = appendPositions(appendText(dst, string(p.text)), p.positions)
+	case ask:
+		dst = appendPositions(binary.BigEndian.AppendUint64(dst, p.mark), p.positions)
+	case answer:
+		dst = binary.BigEndian.AppendUint64(dst, p.mark)
+		for _, n := range []uint64{p.flags, p.incarnation, p.number, p.sent} {
+			dst = binary.AppendUvarint(dst, n)
+		}
+	}
+	return dst
+}
+
+func appendPositions(dst []byte, all []position) []byte {
+	for _, p := range all {
+		dst = binary.AppendUvarint(binary.BigEndian.AppendUint64(dst, p.node), p.at)
+	}
+	return dst
+}
+
+var errPacket = errors.New("engine: a message is no packet of a node, or one of a newer node")
+
+// A reader takes parts off the front of a packet.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	front := r.rest[:n]
+	r.rest = r.rest[n:]
+	return front
+}
+
+func (r *reader) fixed() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *reader) positions() (all []position) {
+	for len(r.rest) > 0 {
+		all = append(all, position{r.fixed(), r.number()})
+	}
+	return all
+}
+
+// decode returns what a packet has. Its text and data are parts of b.
+func decode(b []byte) (packet, error) {
+	if len(b) == 0 {
+		return packet{}, errPacket
+	}
+	r := reader{rest: b[nodeAt:]}
+	p := packet{kind: b[0], node: r.fixed()}
+	switch p.kind {
+	case publication:
+		p.number = r.fixed()
+		p.text = r.take(r.number())
+		p.data = r.rest
+	case resent:
+		p.mark = r.fixed()
+		p.data = r.rest
+	case announcement:
+		p.flags, p.incarnation, p.number, p.sent = r.number(), r.number(), r.number(), r.number()
+		p.text = r.take(r.number())
+		p.positions = r.positions()
+	case ask:
+		p.mark = r.fixed()
+		p.positions = r.positions()
+	case answer:
+		p.mark = r.fixed()
+		p.flags, p.incarnation, p.number, p.sent = r.number(), r.number(), r.number(), r.number()
+	case goodbye:
+	default:
+		r.bad = true
+	}
+	if r.bad {
+		return packet{}, errPacket
+	}
+	return p, nil
+}
