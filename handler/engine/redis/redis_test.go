@@ -1,0 +1,181 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/goleak"
+
+	"switchback/handler"
+	"switchback/handler/engine"
+	"switchback/handler/engine/enginetest"
+	"switchback/handler/engine/redis"
+)
+
+// A client of a cluster has a goroutine that ends a second later.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+}
+
+// A server is Debian's redis-server, as a process.
+type server struct {
+	port int
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+}
+
+// freePort is one that nobody has, but for who takes it first.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+func serve(t *testing.T, args ...string) *server {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("no Redis in a short run")
+	}
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("redis-server is not here: apt-get install redis-server")
+	}
+	s := &server{port: freePort(t), dir: t.TempDir(), args: args}
+	s.start(t)
+	t.Cleanup(func() { s.kill() })
+	return s
+}
+
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	s.cmd = exec.Command("redis-server", append([]string{
+		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
+	}, s.args...)...)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", s.address()); err == nil {
+			conn.Close()
+			return
+		}
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal("redis-server does not begin")
+		}
+	}
+}
+
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+func (s *server) address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+
+func open(url string) func(t *testing.T, i, outbox int) handler.Engine {
+	return func(t *testing.T, i, outbox int) handler.Engine {
+		w, err := redis.New("test", url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return engine.New(w, engine.Options{Outbox: outbox, Logger: slog.New(slog.DiscardHandler)})
+	}
+}
+
+func TestOneServer(t *testing.T) {
+	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
+		s := serve(t)
+		return &enginetest.Cluster{
+			Open:    open("redis://" + s.address()),
+			Cut:     func(*testing.T) { s.kill() },
+			Restore: s.start,
+			Publish: func(t *testing.T, data []byte) {
+				c := client(t, s)
+				defer c.Close()
+				for _, channel := range []string{"nodes", "topic-YQ"} {
+					c.Do(context.Background(), c.B().Publish().Channel("{sb.test}"+channel).Message(rueidis.BinaryString(data)).Build())
+				}
+			},
+		}
+	})
+}
+
+func client(t *testing.T, s *server) rueidis.Client {
+	t.Helper()
+	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.address()}, DisableCache: true, ForceSingleClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A Redis Cluster of three, whose slots are shared out.
+func TestCluster(t *testing.T) {
+	var servers []*server
+	for range 3 {
+		bus := fmt.Sprint(freePort(t))
+		servers = append(servers, serve(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"))
+	}
+	for i, s := range servers {
+		command(t, s, "CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*16384/3), fmt.Sprint((i+1)*16384/3-1))
+		for _, other := range servers {
+			command(t, s, "CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(other.port), other.args[3])
+		}
+	}
+	for _, s := range servers {
+		for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			info := command(t, s, "CLUSTER", "INFO")
+			if strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3") {
+				break
+			}
+			if time.Since(begun) > 20*time.Second {
+				t.Fatal("the cluster does not form: " + info)
+			}
+		}
+	}
+	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
+		return &enginetest.Cluster{Open: open("redis://" + servers[0].address() + "?addr=" + servers[1].address())}
+	})
+}
+
+// command has a server do something.
+func command(t *testing.T, s *server, args ...string) string {
+	t.Helper()
+	c := client(t, s)
+	defer c.Close()
+	text, err := c.Do(t.Context(), c.B().Arbitrary(args...).Build()).ToString()
+	if err != nil {
+		t.Fatal(args, err)
+	}
+	return text
+}
+
+func TestURLs(t *testing.T) {
+	for _, bad := range []string{"", "nats://a", "redis://kim:sesame@a/x", "redis://kim:sesame@a:\n"} {
+		if _, err := redis.New("test", bad); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+	w, err := redis.New("test", "redis://kim:sesame@127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Dial(t.Context(), nil); err == nil || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("got %v", err)
+	}
+}
