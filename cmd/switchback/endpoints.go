@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"switchback/handler"
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/rules"
 	"switchback/handler/stomp"
@@ -34,6 +35,8 @@ type endpointConfig struct {
 	implementation string   // of implementations
 	auth           string   // what it asks of those who open sessions; empty: the usual
 	options        transport.Options
+	chat           chat.Options // of the handler chat
+	chatLine       int          // in the file, while it is read
 }
 
 // demoEndpoints are those that the page uses.
@@ -48,6 +51,7 @@ func endpoints(dst *[]endpointConfig) setting {
 	items := sequence("a list of endpoints, each with a path and a handler", func(s *source, key string, n ast.Node) {
 		e := endpointConfig{where: fmt.Sprintf("%s:%d: %s", s.name, line(n), key), implementation: "switchback"}
 		s.read(key, n, e.settings())
+		e.checkChat(s, key)
 		for _, path := range e.paths() {
 			if place, taken := places[path]; taken && path != "" {
 				s.fault(line(n), "%s.path is %q, which %s has; it must be a path of its own", key, path, place)
@@ -72,6 +76,7 @@ func (e *endpointConfig) settings() setting {
 		"handler":        required(scalar(&e.handler, handlerKind)),
 		"implementation": scalar(&e.implementation, nameIn(implementations)),
 		"auth":           scalar(&e.auth, authKind),
+		"chat":           e.chatSettings(),
 
 		"client_url":          scalar(&o.ClientURL, clientURLKind),
 		"heartbeat_delay":     scalar(&o.HeartbeatDelay, heartbeatKind),
@@ -105,23 +110,24 @@ var handlerKind = kind[string]{
 func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
 
 // handlers are what serves the sessions of an endpoint, by name.
-var handlers = map[string]func(e *endpointConfig, from parts) session.Opener{
+var handlers = map[string]func(e *endpointConfig, from parts) (session.Opener, error){
 	"echo":    shared(handler.Echo{}),
 	"close":   shared(handler.Close{}),
 	"amplify": shared(handler.Amplify{}),
 
 	// A broadcast is a topic that has the endpoint's path as its name.
-	"broadcast": func(e *endpointConfig, from parts) session.Opener {
-		return session.Shared(handler.Broadcast{Hub: from.hub, Topic: e.path})
+	"broadcast": func(e *endpointConfig, from parts) (session.Opener, error) {
+		return session.Shared(handler.Broadcast{Hub: from.hub, Topic: e.path}), nil
 	},
-	"stomp": func(e *endpointConfig, from parts) session.Opener {
+	chatHandler: openChat,
+	"stomp": func(e *endpointConfig, from parts) (session.Opener, error) {
 		e.options = from.stomp.endpoint(e.options)
-		return from.broker
+		return from.broker, nil
 	},
 }
 
-func shared(h session.Handler) func(*endpointConfig, parts) session.Opener {
-	return func(*endpointConfig, parts) session.Opener { return session.Shared(h) }
+func shared(h session.Handler) func(*endpointConfig, parts) (session.Opener, error) {
+	return func(*endpointConfig, parts) (session.Opener, error) { return session.Shared(h), nil }
 }
 
 // parts are what the handlers of endpoints share.
@@ -132,6 +138,7 @@ type parts struct {
 	rules   *rules.List
 	stomp   stompConfig
 	auth    *authority
+	chats   map[string]*chat.Chat // by path: those that have been opened
 }
 
 // implementations are what carries the sessions, by name.
@@ -148,11 +155,14 @@ var implementations = map[string]func(prefix string, o session.Opener, options t
 func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener, err := from.auth.guard(handlers[e.handler](&e, from), &e, from)
+	opener, err := handlers[e.handler](&e, from)
 	if err != nil {
 		return nil, err
 	}
-	if from.rules != nil && e.handler != "stomp" { // whose broker has them
+	if opener, err = from.auth.guard(opener, &e, from); err != nil {
+		return nil, err
+	}
+	if from.rules != nil && e.handler != "stomp" && e.handler != chatHandler { // which ask them
 		opener = from.rules.Guard(e.path, opener).Opener()
 	}
 	return implementations[e.implementation](prefixOf(e.path), opener, e.options)

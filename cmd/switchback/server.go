@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"switchback/handler"
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/rules"
 	"switchback/handler/stomp"
@@ -36,6 +37,7 @@ type server struct {
 	rules           *rules.List
 	history         *history.Log // nil: nothing is kept
 	broker          *stomp.Broker
+	chats           map[string]*chat.Chat // by path
 	auth            *authority
 	admin           *admin.Server // nil: there is none
 	serves          string        // the endpoints and the page, for the line that says so
@@ -45,13 +47,14 @@ type server struct {
 
 // newServer makes everything that conf asks for. It does not listen yet.
 func newServer(conf config, log *zap.Logger) (*server, error) {
-	s := &server{secure: conf.certificate != nil, shutdownTimeout: conf.shutdownTimeout, log: log}
+	s := &server{secure: conf.certificate != nil, chats: make(map[string]*chat.Chat), shutdownTimeout: conf.shutdownTimeout, log: log}
 	if err := s.open(conf); err != nil {
 		s.close()
 		return nil, err
 	}
 	conf.warn(log)
 	conf.warnOfCookies(log)
+	conf.warnOfChats(log)
 	return s, nil
 }
 
@@ -67,6 +70,7 @@ func (s *server) open(conf config) (err error) {
 	if s.auth, err = conf.auth.open(slogOf(s.log)); err != nil {
 		return err
 	}
+	conf.keepChats()
 	if s.history, err = conf.history.open(s.hub, conf.stomp.options.Separator, slogOf(s.log)); err != nil {
 		return err
 	}
@@ -119,7 +123,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.history, s.broker, s.rules, conf.stomp, s.auth}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.history, s.broker, s.rules, conf.stomp, s.auth, s.chats}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}

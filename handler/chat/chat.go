@@ -50,9 +50,9 @@ type Options struct {
 	// is 128.
 	NameLimit int `default:"128" unit:"bytes"`
 
-	// IDLimit is how many bytes a client's id of a message has at most. The default is 64.
+	// IdentifierLimit is how many bytes a client's id of a message has at most. The default is 64.
 	// With NameLimit it is at most 254.
-	IDLimit int `default:"64" unit:"bytes"`
+	IdentifierLimit int `default:"64" unit:"bytes"`
 
 	// JoinLimit is how many rooms a session may be in at once. The default is 100.
 	JoinLimit int `default:"100"`
@@ -94,7 +94,7 @@ type Stats struct {
 	Duplicates atomic.Int64 // messages with an id that was stored already
 	Read       atomic.Int64 // marks of what is read
 	Typing     atomic.Int64 // times that others were told that somebody types
-	Quiet      atomic.Int64 // times that they were not, so soon after the last
+	Quiet      atomic.Int64 // times that they were not told, so soon after the last
 	Unwatched  atomic.Int64 // rooms of which a session is not told what is unread, at one of the limits
 	Unnamed    atomic.Int64 // users that are no members of an open room, which has as many as may be
 
@@ -138,8 +138,8 @@ func New(o Options) (*Chat, error) {
 		return nil, errors.New("chat: Log is nil; it must keep what is said")
 	case !strings.HasPrefix(o.Path, "/"):
 		return nil, fmt.Errorf("chat: Path is %q; it must be that of the endpoint, such as /chat", o.Path)
-	case o.NameLimit+1+o.IDLimit > handler.MaxID:
-		return nil, fmt.Errorf("chat: NameLimit and IDLimit are %d and %d; together they must be at most %d", o.NameLimit, o.IDLimit, handler.MaxID-1)
+	case o.NameLimit+1+o.IdentifierLimit > handler.MaxID:
+		return nil, fmt.Errorf("chat: NameLimit and IdentifierLimit are %d and %d; together they must be at most %d", o.NameLimit, o.IdentifierLimit, handler.MaxID-1)
 	}
 	o.Path = strings.TrimSuffix(o.Path, "/")
 	c := &Chat{o: o, log: o.Log, hub: o.Log.Hub()}

@@ -65,6 +65,9 @@ func TestOpenRoom(t *testing.T) {
 		lee.sends(`{'type':'join','room':'r','since':'E/1'}`)
 		lee.gets(`{'type':'joined','room':'r','offset':'E/3','members':['kim','lee'],'messages':[` + again +
 			`,{'type':'message','room':'r','offset':'E/3','at':'` + w.began.Add(time.Second).UTC().Format(time.RFC3339Nano) + `','user':'kim','id':'c2','text':'gone?'}]}`)
+		if s := w.chat.Stats(); s.Joined.Load() != 2 || s.Watched.Load() != 2 {
+			t.Errorf("%d are joined, %d watched", s.Joined.Load(), s.Watched.Load())
+		}
 		lee.says(`{'type':'rooms'}`)
 		lee.gets(`{'type':'rooms','rooms':[{'room':'r','unread':1}]}`)
 		if s := w.chat.Stats(); s.Messages.Load() != 3 || s.Duplicates.Load() != 1 || s.Created.Load() != 1 || s.Quiet.Load() != 1 || s.Typing.Load() != 2 || s.Read.Load() != 1 {
@@ -493,12 +496,12 @@ func TestPresenceWhileJoining(t *testing.T) {
 func TestWrongOptions(t *testing.T) {
 	in(t, Options{}, func(w *world) {
 		for want, o := range map[string]Options{
-			"chat: Log is nil; it must keep what is said":                                   {Path: "/chat"},
-			`chat: Path is "chat"; it must be that of the endpoint, such as /chat`:          {Log: w.log, Path: "chat"},
-			"chat: the history does not keep /x/room; it needs a policy for it":             {Log: w.log, Path: "/x"},
-			"chat: the history does not keep /x; it needs a policy for it":                  {Log: w.log, Path: "/x", Protocol: Text},
-			"chat: JoinLimit is -1; it must not be negative":                                {Log: w.log, Path: "/chat", JoinLimit: -1},
-			"chat: NameLimit and IDLimit are 200 and 64; together they must be at most 254": {Log: w.log, Path: "/chat", NameLimit: 200},
+			"chat: Log is nil; it must keep what is said":                                           {Path: "/chat"},
+			`chat: Path is "chat"; it must be that of the endpoint, such as /chat`:                  {Log: w.log, Path: "chat"},
+			"chat: the history does not keep /x/room; it needs a policy for it":                     {Log: w.log, Path: "/x"},
+			"chat: the history does not keep /x; it needs a policy for it":                          {Log: w.log, Path: "/x", Protocol: Text},
+			"chat: JoinLimit is -1; it must not be negative":                                        {Log: w.log, Path: "/chat", JoinLimit: -1},
+			"chat: NameLimit and IdentifierLimit are 200 and 64; together they must be at most 254": {Log: w.log, Path: "/chat", NameLimit: 200},
 		} {
 			if _, err := New(o); err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)

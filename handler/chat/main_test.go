@@ -110,8 +110,8 @@ func in(t *testing.T, o Options, f func(w *world)) {
 		}
 		synctest.Wait()
 		s := w.chat.Stats()
-		if n := held.Kept.Used(); s.Joined.Load() != 0 || n != before {
-			t.Errorf("%d are joined, %d bytes are held", s.Joined.Load(), n-before)
+		if n := held.Kept.Used(); s.Joined.Load() != 0 || s.Watched.Load() != 0 || n != before {
+			t.Errorf("%d are joined, %d watched, %d bytes are held", s.Joined.Load(), s.Watched.Load(), n-before)
 		}
 		if err := w.log.Close(); err != nil {
 			t.Error(err)

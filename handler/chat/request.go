@@ -107,8 +107,8 @@ func (c *Chat) decode(text []byte) (r request, err error) {
 // checkID tells what is wrong with a client's id. A blank ends it in the log.
 func (c *Chat) checkID(id string) error {
 	switch {
-	case len(id) > c.o.IDLimit:
-		return refuse(TooLong, "an id has at most %d bytes", c.o.IDLimit)
+	case len(id) > c.o.IdentifierLimit:
+		return refuse(TooLong, "an id has at most %d bytes", c.o.IdentifierLimit)
 	case strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
 		return refuse(BadRequest, "an id has no blanks and no control characters")
 	}

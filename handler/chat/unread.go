@@ -133,8 +133,10 @@ func (p *place) isCounted() bool {
 func (p *place) counts() (began bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	began = !p.counted
-	p.counted = true
+	if began = !p.counted; began {
+		p.counted = true
+		p.c.chat.stats.Watched.Add(1)
+	}
 	return began
 }
 
@@ -142,7 +144,10 @@ func (p *place) counts() (began bool) {
 func (p *place) uncount() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.counted = false
+	if p.counted {
+		p.counted = false
+		p.c.chat.stats.Watched.Add(-1)
+	}
 	if p.timer != nil {
 		p.timer.Stop()
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"switchback/handler"
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/history/memory"
 	"switchback/handler/stomp"
@@ -64,6 +65,10 @@ func open(t *testing.T, change func(o *Options)) *site {
 		t.Fatal(err)
 	}
 	s := &site{T: t, broker: broker, past: kept}
+	rooms, err := chat.New(chat.Options{Log: kept, Path: "/kept"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	mux := http.NewServeMux()
 	endpoint := func(path string, o session.Opener) *transport.Endpoint {
 		e, err := transport.NewEndpoint(path, o, transport.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -81,7 +86,7 @@ func open(t *testing.T, change func(o *Options)) *site {
 	}
 	o := Options{
 		Tickets: tickets, Verifier: verifier(t),
-		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker, History: kept,
+		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker, History: kept, Chats: map[string]*chat.Chat{"/kept": rooms},
 		Endpoints: map[string]*transport.Endpoint{"/chat": s.chat, "/ws": ws},
 		Logger:    slog.New(slog.DiscardHandler),
 	}

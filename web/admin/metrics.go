@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -46,6 +47,9 @@ func (s *Server) register() error {
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "switchback_history_lag_seconds", Help: "How long the oldest publication of a fast topic waits for the store.",
 			}, func() float64 { return l.Lag().Seconds() }))
+	}
+	if len(s.options.Chats) > 0 {
+		all = append(all, chatMetrics{s.options.Chats, metricsOf[chat.Stats]("switchback_chat_", "endpoint")})
 	}
 	for _, c := range all {
 		if err := s.options.Registry.Register(c); err != nil {
@@ -224,6 +228,20 @@ type statsMetrics struct {
 func (c statsMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
 
 func (c statsMetrics) Collect(out chan<- prometheus.Metric) { collect(out, c.metrics, c.stats) }
+
+// chatMetrics makes those of chats.
+type chatMetrics struct {
+	chats   map[string]*chat.Chat
+	metrics []metric
+}
+
+func (c chatMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
+
+func (c chatMetrics) Collect(out chan<- prometheus.Metric) {
+	for path, one := range c.chats {
+		collect(out, c.metrics, one.Stats(), path)
+	}
+}
 
 // historySize asks the store how large it is; of one that is away there is no size.
 type historySize struct{ log *history.Log }

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -35,6 +36,7 @@ var counters = map[string]reflect.Type{
 	"../../session/traffic.go":       reflect.TypeFor[session.Traffic](),
 	"../../transport/endpoint.go":    reflect.TypeFor[transport.Stats](),
 	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
+	"../../handler/chat/chat.go":     reflect.TypeFor[chat.Stats](),
 	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"switchback/handler"
+	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session/auth"
@@ -47,6 +48,10 @@ type Options struct {
 	// History is what keeps publications, which the API reads and trims. The default is
 	// none.
 	History *history.Log
+
+	// Chats are those of endpoints, by their paths, whose counters are metrics. The default
+	// is none.
+	Chats map[string]*chat.Chat
 
 	// Tickets are those that endpoints accept, which the API exchanges tokens for that
 	// Verifier accepts. The default is none.

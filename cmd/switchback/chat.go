@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
+
+	"switchback/handler/chat"
+	"switchback/handler/history"
+	"switchback/session"
+)
+
+// chatHandler is the name of the handler.
+const chatHandler = "chat"
+
+// chatSettings are the keys of a chat: the fields of chat.Options, and what it speaks.
+func (e *endpointConfig) chatSettings() setting {
+	keys := mapping(withFields(&e.chat, map[string]setting{
+		"protocol": scalar(&e.chat.Protocol, kind[chat.Protocol]{"json or text", func(text string) (chat.Protocol, bool) {
+			p, ok := map[string]chat.Protocol{"json": chat.JSON, "text": chat.Text}[text]
+			return p, ok
+		}}),
+	}))
+	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
+		e.chatLine = line(n)
+		keys.read(s, key, n)
+	}}
+}
+
+// checkChat tells of settings of a chat where there is none.
+func (e *endpointConfig) checkChat(s *source, key string) {
+	if e.chatLine > 0 && e.handler != "" && e.handler != chatHandler {
+		s.fault(e.chatLine, "%s.chat is of the handler chat, and not of %s", key, e.handler)
+	}
+	e.chatLine = 0
+}
+
+// openChat is the opener of a chat. Without auth its users are who the URL says.
+func openChat(e *endpointConfig, from parts) (session.Opener, error) {
+	mode := from.auth.config.mode(*e)
+	if e.implementation != "switchback" && e.chat.Protocol == chat.JSON {
+		return nil, fmt.Errorf("implementation %s does not know its users, which chat has to; take switchback, or protocol: text", e.implementation)
+	}
+	o := e.chat
+	o.Log, o.Path, o.Rules = from.history, e.path, from.rules
+	c, err := chat.New(o)
+	if err != nil {
+		return nil, err
+	}
+	from.chats[e.path] = c
+	if mode == authOff {
+		return chat.ByURL(c), nil
+	}
+	return c, nil
+}
+
+// keepChats has the history keep what is said in chats that no policy names.
+func (c *config) keepChats() {
+	for _, e := range c.allEndpoints() {
+		if e.handler != chatHandler {
+			continue
+		}
+		rooms := prefixOf(e.path) + "/*"
+		switch {
+		case e.chat.Protocol == chat.Text:
+			rooms = e.path
+		case c.stomp.options.Separator == ".": // of which a name may have some
+			rooms += ".**"
+		}
+		c.history.options.Policies = append(c.history.options.Policies, history.Policy{Topics: rooms})
+	}
+}
+
+// warnOfChats tells once of chats where anybody may be anybody.
+func (c *config) warnOfChats(log *zap.Logger) {
+	for _, e := range c.allEndpoints() {
+		if e.handler == chatHandler && e.chat.Protocol == chat.JSON && c.auth.mode(e) == authOff {
+			log.Warn("users are who the URL says, ?user=NAME, so that anybody may be anybody; say in auth who may open sessions",
+				zap.String("endpoint", e.where))
+		}
+	}
+}
