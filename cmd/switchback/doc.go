@@ -142,6 +142,20 @@
 // disk; with fast at once, and it is there within a second. The other keys are those of
 // [switchback/handler/history.Options].
 //
+// An endpoint whose handler is chat has rooms, in which what is said is kept, by the
+// policy of history.topics that matches a room, /chat/r, or all of it. What it may be
+// told are the fields of [switchback/handler/chat.Options], and protocol:
+//
+//	endpoints:
+//	  - path: /chat
+//	    handler: chat
+//	    chat:
+//	      protocol: json          # default; text: one room of plain texts
+//	      text_limit: 4KiB        # default
+//
+// Its users are who has opened their sessions, by auth; without auth, whom ?user= in the URL
+// names. It asks the rules for connect of a session, not for subscribe.
+//
 // Rules say who may connect, subscribe and send, over STOMP and at other endpoints, and
 // who may make, join and read rooms: see
 // [switchback/handler/rules]. The first that decides wins:
