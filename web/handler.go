@@ -14,8 +14,8 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// Handler serves the page at /, the files that it needs beside it, and
-// sockjs-client at ClientPath. Everything else is 404.
+// Handler serves the test page at /, the chat at /chat.html, the files that they
+// need beside them, and sockjs-client at ClientPath. Everything else is 404.
 func Handler() http.Handler { return newSite(embeddedClient()) }
 
 // A site is a fixed set of files by their URL path. It is immutable.
@@ -29,12 +29,17 @@ type site struct {
 func newSite(client []byte) *site {
 	from := source(client)
 	s := &site{policy: policy(from), files: map[string]*file{
-		"/": newFile("index.html", index(from)),
+		"/":          newFile("index.html", fill("index.html", from)),
+		"/chat.html": newFile("chat.html", fill("chat.html", from)),
 	}}
 	if client != nil {
 		s.files[localClientPath] = newFile(localClientPath, client)
 	}
-	for _, name := range []string{"page.js", "framelog.js", "roundtrips.js", "style.css", "icon.svg"} {
+	for _, name := range []string{
+		"page.js", "framelog.js", "roundtrips.js", "style.css",
+		"chat.js", "connection.js", "messages.js", "room.js", "rooms.js", "chat.css",
+		"base.css", "icon.svg",
+	} {
 		s.files["/"+name] = newFile(name, embedded(name))
 	}
 	return s
@@ -108,10 +113,21 @@ func policy(from clientSource) string {
 		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }
 
-func index(from clientSource) []byte {
-	page := template.Must(template.New("index").Parse(string(embedded("index.html"))))
+// transports are those that the pages offer, in the order in which sockjs-client
+// tries them.
+var transports = []string{
+	"websocket", "xhr-streaming", "eventsource", "iframe-eventsource", "htmlfile",
+	"iframe-htmlfile", "xhr-polling", "iframe-xhr-polling", "jsonp-polling",
+}
+
+// fill is a page with the places where its parts are.
+func fill(name string, from clientSource) []byte {
+	page := template.Must(template.New(name).Parse(string(embedded(name))))
 	var b bytes.Buffer
-	if err := page.Execute(&b, from); err != nil {
+	if err := page.Execute(&b, struct {
+		clientSource
+		Transports []string
+	}{from, transports}); err != nil {
 		panic(err)
 	}
 	return b.Bytes()

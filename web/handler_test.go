@@ -17,7 +17,15 @@ func TestPageAndItsFiles(t *testing.T) {
 		{"/page.js", "text/javascript; charset=utf-8", "new window.SockJS("},
 		{"/framelog.js", "text/javascript; charset=utf-8", "export class FrameLog"},
 		{"/roundtrips.js", "text/javascript; charset=utf-8", "export class RoundTrips"},
-		{"/style.css", "text/css; charset=utf-8", "color-scheme: light dark"},
+		{"/style.css", "text/css; charset=utf-8", "#frames"},
+		{"/chat.html", "text/html; charset=utf-8", "<title>Chat"},
+		{"/chat.js", "text/javascript; charset=utf-8", "new window.SockJS("},
+		{"/rooms.js", "text/javascript; charset=utf-8", "export class Rooms"},
+		{"/room.js", "text/javascript; charset=utf-8", "export class Room"},
+		{"/messages.js", "text/javascript; charset=utf-8", "export class Messages"},
+		{"/connection.js", "text/javascript; charset=utf-8", "export class Connection"},
+		{"/chat.css", "text/css; charset=utf-8", "#messages"},
+		{"/base.css", "text/css; charset=utf-8", "color-scheme: light dark"},
 		{"/icon.svg", "image/svg+xml", "<svg "},
 		{"/sockjs.min.js", "text/javascript; charset=utf-8", "a client"},
 	} {
@@ -52,29 +60,63 @@ func TestEveryEmbeddedFileIsServed(t *testing.T) {
 	}
 }
 
-func TestPageLoadsTheEmbeddedClient(t *testing.T) {
+// The pages, and the script of each.
+var pages = map[string]string{"/": "/page.js", "/chat.html": "/chat.js"}
+
+func TestPagesLoadTheEmbeddedClient(t *testing.T) {
 	s := newSite([]byte("a client"))
-	has(t, clientTag(t, s), `src="/sockjs.min.js"`)
-	hasNot(t, clientTag(t, s), "integrity")
-	hasNot(t, ask(s, http.MethodGet, "/").Header().Get("Content-Security-Policy"), "https:")
+	for page := range pages {
+		has(t, clientTag(t, s, page), `src="/sockjs.min.js"`)
+		hasNot(t, clientTag(t, s, page), "integrity")
+		hasNot(t, ask(s, http.MethodGet, page).Header().Get("Content-Security-Policy"), "https:")
+	}
 }
 
-func TestPageLoadsThePinnedClientOfTheCDN(t *testing.T) {
+func TestPagesLoadThePinnedClientOfTheCDN(t *testing.T) {
 	s := newSite(nil)
 	hasStatus(t, ask(s, http.MethodGet, localClientPath), http.StatusNotFound)
-	tag := clientTag(t, s)
-	has(t, tag, `src="`+cdnURL+`"`)
-	has(t, strings.ReplaceAll(tag, "&#43;", "+"), `integrity="`+cdnIntegrity+`"`)
-	has(t, tag, `crossorigin="anonymous"`)
-	has(t, ask(s, http.MethodGet, "/").Header().Get("Content-Security-Policy"), "script-src 'self' "+cdnURL+";")
+	for page := range pages {
+		tag := clientTag(t, s, page)
+		has(t, tag, `src="`+cdnURL+`"`)
+		has(t, strings.ReplaceAll(tag, "&#43;", "+"), `integrity="`+cdnIntegrity+`"`)
+		has(t, tag, `crossorigin="anonymous"`)
+		has(t, ask(s, http.MethodGet, page).Header().Get("Content-Security-Policy"), "script-src 'self' "+cdnURL+";")
+	}
 }
 
-// The page must be there before the client, to see whether it loads.
-func TestPageListensBeforeTheClientLoads(t *testing.T) {
-	body := ask(newSite(nil), http.MethodGet, "/").Body.String()
-	page, client := strings.Index(body, "/page.js"), strings.Index(body, `id="client"`)
-	if page < 0 || client < page {
-		t.Errorf("page.js at %d, the client at %d", page, client)
+// A page must be there before the client, to see whether it loads.
+func TestPagesListenBeforeTheClientLoads(t *testing.T) {
+	for page, script := range pages {
+		body := ask(newSite(nil), http.MethodGet, page).Body.String()
+		listens, client := strings.Index(body, script), strings.Index(body, `id="client"`)
+		if listens < 0 || client < listens {
+			t.Errorf("%s: %s at %d, the client at %d", page, script, listens, client)
+		}
+	}
+}
+
+func TestPagesOfferEachTransport(t *testing.T) {
+	for page := range pages {
+		body := ask(newSite(nil), http.MethodGet, page).Body.String()
+		for _, transport := range append([]string{"automatic"}, transports...) {
+			has(t, body, "<option>"+transport+"</option>")
+		}
+	}
+}
+
+// What others say must not become a part of the page.
+func TestScriptsMakeNothingOfTexts(t *testing.T) {
+	names, err := fs.Glob(pageFiles, "page/*.js")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d scripts: %v", len(names), err)
+	}
+	for _, name := range names {
+		script := string(embedded(strings.TrimPrefix(name, "page/")))
+		for _, way := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser", "createContextualFragment"} {
+			if strings.Contains(script, way) {
+				t.Errorf("%s has %s", name, way)
+			}
+		}
 	}
 }
 
@@ -98,7 +140,7 @@ func TestEmbeddedClientIsThePinnedOne(t *testing.T) {
 }
 
 func TestEveryAnswerIsGuarded(t *testing.T) {
-	for _, path := range []string{"/", "/page.js", "/nothing"} {
+	for _, path := range []string{"/", "/chat.html", "/page.js", "/nothing"} {
 		w := ask(newSite(nil), http.MethodGet, path)
 		hasHeader(t, w, "X-Content-Type-Options", "nosniff")
 		hasHeader(t, w, "Referrer-Policy", "same-origin")
@@ -109,10 +151,12 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	}
 }
 
-func TestPolicyAllowsNoInlineScriptOrStyle(t *testing.T) {
-	body := ask(newSite(nil), http.MethodGet, "/").Body.String()
-	for _, inline := range []string{`<script>`, `<style`, ` style=`, ` onclick=`, `javascript:`} {
-		hasNot(t, body, inline)
+func TestPagesHaveNoInlineScriptOrStyle(t *testing.T) {
+	for page := range pages {
+		body := ask(newSite(nil), http.MethodGet, page).Body.String()
+		for _, inline := range []string{`<script>`, `<style`, ` style=`, ` onclick=`, `javascript:`} {
+			hasNot(t, body, inline)
+		}
 	}
 }
 
@@ -168,9 +212,9 @@ func ask(h http.Handler, method, path string, headers ...string) *httptest.Respo
 	return w
 }
 
-func clientTag(t *testing.T, s *site) string {
+func clientTag(t *testing.T, s *site, page string) string {
 	t.Helper()
-	tag := regexp.MustCompile(`<script [^>]*id="client"[^>]*>`).FindString(ask(s, http.MethodGet, "/").Body.String())
+	tag := regexp.MustCompile(`<script [^>]*id="client"[^>]*>`).FindString(ask(s, http.MethodGet, page).Body.String())
 	if tag == "" {
 		t.Fatal("the page has no script for the client")
 	}
