@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -94,6 +95,106 @@ func TestAlarmPageCountsWhileItsUserIsLoggedIn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// With the tokens and rules that its configuration speaks of, the page of user 7 counts up
+// as a process in another language publishes, over WebSocket and by polling. It neither
+// hears of user 8's alarms nor may ask for them, and at logout its session ends.
+func TestAlarmPageOfAUserWithAToken(t *testing.T) {
+	browser, node := startBrowser(t), findNode(t)
+	if _, err := os.Stat(filepath.Join(alarmDir, "node_modules", ".package-lock.json")); err != nil {
+		t.Skip("not run: the page of the alarm application, because its libraries are not here; run make alarm-client")
+	}
+	text, err := os.ReadFile(filepath.Join(alarmDir, "..", "alarm.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Abs(alarmDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, comment, ok := strings.Cut(strings.Replace(string(text), "dir: alarm", "dir: "+pages, 1), "# Where users have tokens")
+	_, users, _ := strings.Cut(comment, "\n#\n")
+	if users = strings.ReplaceAll("\n"+users, "\n#   ", "\n"); !ok || strings.Contains(users, "\n#") {
+		t.Fatalf("the file ends with:\n%s", users)
+	}
+	secret := writeFile(t, "secret", strings.Repeat("sesame", 8))
+	p, admin := startAdmin(t, conf+strings.Replace(users, "secret_file: secret", "secret_file: "+secret, 1))
+	tokens := make(map[string]string)
+	for _, user := range []string{"7", "8"} {
+		status, token, stderr := finish(t, "token", "make", "--secret-file", secret, "--user", user)
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		tokens[user] = strings.TrimSpace(token)
+	}
+	publish := func(user string, unread int) {
+		t.Helper()
+		env := []string{"SWITCHBACK_ADMIN_ADDR=" + strings.Trim(strings.TrimPrefix(admin, "http://"), "/"), "SWITCHBACK_ADMIN_TOKEN=" + adminToken}
+		if out, err := publishAlarm(t, node, env, user, strconv.Itoa(unread)); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	sessions := func() int {
+		_, listed, _ := administer(t, admin, "", "sessions", "--json")
+		return strings.Count(listed, "\n")
+	}
+	for _, c := range []struct{ library, transport string }{
+		{"@stomp/stompjs", "websocket"}, {"stompjs", "xhr-polling"},
+	} {
+		t.Run(c.library+" "+c.transport, func(t *testing.T) {
+			page := openPage(t, browser, p.url+"?library="+c.library+"&transport="+c.transport)
+			page.is("closed")
+			logIn := func(user, token string) {
+				t.Helper()
+				page.do("fill in", chromedp.Evaluate[chromedp.Void](fmt.Sprintf("user.value = %q, token.value = %q", user, token)))
+				page.click("login")
+			}
+			for _, wrong := range []struct{ user, token string }{{"8", tokens["7"]}, {"7", ""}, {"7", tokens["8"]}, {"7", tokens["7"][:len(tokens["7"])-3]}} {
+				logIn(wrong.user, wrong.token)
+				page.do("be refused", chromedp.WaitReady(chromedp.Search(`//*[@id="notice"][.!=""]`)))
+				page.is("closed")
+			}
+			logIn("7", tokens["7"])
+			page.is("open")
+			heard := func() bool {
+				return strings.Contains(fetch(t, http.DefaultClient, admin+"metrics"), "\nswitchback_stomp_subscriptions 1\n")
+			}
+			for begun := time.Now(); !heard(); time.Sleep(10 * time.Millisecond) {
+				if time.Since(begun) > patience {
+					t.Fatal("it has not subscribed")
+				}
+			}
+			for unread := 1; unread <= 3; unread++ {
+				publish("8", 100+unread)
+				publish("7", unread)
+				page.counts(unread)
+			}
+			page.click("logout")
+			begun := time.Now()
+			page.is("closed")
+			for sessions() > 0 {
+				if time.Since(begun) > time.Second {
+					t.Fatal("a second after logout the session is there")
+				}
+			}
+			publish("7", 9)
+			page.counts(3)
+			for _, complaint := range page.complaints() {
+				switch {
+				case strings.Contains(complaint, "did not receive a factory"): // the library would rather have a function
+				case strings.Contains(complaint, "(Not Found)") && strings.Contains(complaint, "/xhr_send"): // what it sent as the session ended
+				default:
+					t.Errorf("the console says: %s", complaint)
+				}
+			}
+		})
+	}
+	for _, token := range tokens {
+		if strings.Contains(p.stderr.String(), token) {
+			t.Error("the log has a token")
+		}
 	}
 }
 
