@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -143,6 +144,99 @@ func TestEndpointsAskWhoOpensSessions(t *testing.T) {
 	g.want("404", "POST", "echo/0/1/xhr_send", `["x"]`, "Authorization: Bearer "+g.token("--user", "lee", "--claim", "iss=https://id.example.com", "--claim", "aud=chat"))
 	g.want("200", "GET", "echo/info", "")
 	g.logs("session refused")
+}
+
+// Whatever is wrong with a token or a ticket, and wherever it is brought, at no level is it
+// in the log, and in no answer.
+func TestNoTokenIsLoggedOrAnswered(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		t.Run(format, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			admin := ln.Addr().String()
+			ln.Close()
+			g := guard(t, strings.Replace(guardedEcho, "endpoints:", "    token_limit: 1KiB\nlog_format: "+format+"\nadmin: {addr: '"+admin+"', token_file: secret}\nendpoints:\n  - {path: /ws, handler: stomp, auth: optional}", 1))
+			sign := func(args ...string) string {
+				return g.token(append([]string{"--claim", "iss=https://id.example.com"}, args...)...)
+			}
+			ask := func(path, body, token string) string {
+				t.Helper()
+				r, err := http.NewRequest(http.MethodPost, "http://"+admin+"/api/"+path, strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer "+token)
+				res, err := http.DefaultTransport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer http.DefaultClient.CloseIdleConnections()
+				defer res.Body.Close()
+				text, _ := io.ReadAll(res.Body)
+				return fmt.Sprint(res.StatusCode, " ", string(text))
+			}
+			key, err := os.ReadFile(g.secret)
+			if err != nil {
+				t.Fatal(err)
+			}
+			adminToken := strings.TrimSpace(string(key))
+			g.tokens = append(g.tokens, adminToken, adminToken+"-and-more-of-another")
+			good := sign("--user", "kim", "--claim", "aud=chat")
+			bad := map[string]string{
+				"Token has expired":               sign("--user", "kim", "--claim", "aud=chat", "--claim", "exp=1"),
+				"Token is not valid yet":          sign("--user", "kim", "--claim", "aud=chat", "--claim", "nbf=99999999999"),
+				"Token is for another audience":   sign("--user", "kim", "--claim", "aud=mail"),
+				"Token is too large":              sign("--user", "kim", "--claim", "aud=chat", "--claim", "x="+strings.Repeat("x", 1000)),
+				"Token is no JWT":                 "a-token-of-another-kind-that-is-no-jwt",
+				"Token names no user":             sign("--claim", "aud=chat"),
+				"Token is not signed with a key ": good[:len(good)-3],
+			}
+			for reason, token := range bad {
+				g.tokens = append(g.tokens, token)
+				for i, c := range []struct{ query, header string }{
+					{"", "Authorization: Bearer " + token}, {"", "X-Token: " + token}, {"", "Cookie: token=" + token}, {"?access_token=" + token, ""},
+				} {
+					for _, path := range []string{"echo/0/%d/xhr", "some/0/%d/eventsource", "ws/0/%d/xhr_streaming"} {
+						method := http.MethodPost
+						if strings.HasSuffix(path, "eventsource") {
+							method = http.MethodGet
+						}
+						got := g.ask(method, fmt.Sprintf(path, i)+c.query, "", c.header)
+						if !strings.HasPrefix(got, "401 "+reason) || strings.Contains(got, token[len(token)-20:]) {
+							t.Errorf("%s %s: %s", reason, path, got)
+						}
+					}
+				}
+				for _, header := range []string{"Authorization:Bearer " + token, "X-Token:" + token, "passcode:" + token} {
+					ws := dial(t, g.url+"ws/websocket")
+					send(t, ws, "CONNECT\naccept-version:1.2\n"+header+"\n\n\x00")
+					isPassword := reason == "Token is no JWT" && strings.HasPrefix(header, "passcode:") // which nobody may have, too
+					if got := next(t, ws); !isPassword && !strings.HasPrefix(got, "ERROR\n") || strings.Contains(got, token[len(token)-20:]) {
+						t.Errorf("%s in CONNECT: %s", reason, got)
+					}
+					ws.Close()
+				}
+				if got := ask("tickets", `{"token":"`+token+`"}`, adminToken); strings.HasPrefix(got, "200") || strings.Contains(got, token[len(token)-20:]) {
+					t.Errorf("%s for a ticket: %s", reason, got)
+				}
+			}
+			if got := ask("tickets", `{"user":"kim"}`, adminToken+"-and-more-of-another"); !strings.HasPrefix(got, "401 ") {
+				t.Error(got)
+			}
+			var ticket struct{ Query string }
+			if err := json.Unmarshal([]byte(strings.TrimPrefix(ask("tickets", `{"token":"`+good+`"}`, adminToken), "200 ")), &ticket); err != nil || len(ticket.Query) < 20 {
+				t.Fatal(ticket, err)
+			}
+			g.tokens = append(g.tokens, ticket.Query)
+			g.want("200 o", "POST", "echo/0/mine/xhr?"+ticket.Query, "")
+			g.want("204 ", "POST", "echo/0/mine/xhr_send?"+ticket.Query, `["x"]`)
+			g.want("403 Ticket is used already", "POST", "echo/0/another/xhr?"+ticket.Query, "")
+			g.want("404 ", "POST", "echo/0/mine/xhr_send?"+ticket.Query[:len(ticket.Query)-1], `["x"]`)
+			g.logs("Ticket is used already") // so that the log has the refused
+		})
+	}
 }
 
 // required: false is what endpoints ask that do not say.
