@@ -24,7 +24,7 @@ var imports = map[string][]string{
 	"transport/client":           {"session/option", "session/frame", "github.com/gorilla/websocket"},
 	"transport/igm":              {"session", "transport", "transport/internal/guard", "github.com/gorilla/websocket", "github.com/igm/sockjs-go/v3/sockjs"},
 	"handler":                    {"session", "session/memory"},
-	"handler/history":            {"handler", "session/option", "handler/stomp/antpath"},
+	"handler/history":            {"handler", "session/memory", "session/option", "handler/stomp/antpath"},
 	"handler/chat":               {"session", "session/memory", "session/option", "handler", "handler/history", "handler/presence", "handler/rules"},
 	"handler/presence":           {"session/memory", "session/option"},
 	"handler/engine":             {"session/option", "handler"},
@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"handler/rules":              {"session", "handler/stomp/antpath"},
 	"handler/stomp/frame":        {},
 	"handler/stomp/antpath":      {},
-	"handler/stomp":              {"session", "session/limit", "session/option", "session/memory", "handler", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
+	"handler/stomp":              {"session", "session/limit", "session/option", "session/memory", "handler", "handler/history", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 	"web/admin": {
 		"session", "session/auth", "session/option", "session/memory", "handler", "handler/chat", "handler/history", "handler/stomp", "transport", "web/admin/client",

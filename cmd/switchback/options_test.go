@@ -25,6 +25,7 @@ func TestEveryOptionHasAKeyOfItsName(t *testing.T) {
 		"client_url": "/a.js", "forwarded": "forwarded", "hosts": "[localhost]", "trusted_proxies": "[10.0.0.0/8]",
 		"disabled_transports": "[websocket]", "allowed_origins": "[https://example.com]",
 		"topics": "[/t]", "queues": "[/q]", "apps": "[/a]", "user_prefix": "/me", "separator": ".",
+		"read_destination": "/app/seen",
 	}
 	for file, options := range map[string]func(c *config) reflect.Value{
 		"endpoints: [{path: /, handler: echo, %s: %s}]":         func(c *config) reflect.Value { return reflect.ValueOf(&c.endpoints[0].options).Elem() },

@@ -36,13 +36,14 @@ type place struct {
 func (c *stompConfig) settings() setting {
 	o := &c.options
 	keys := mapping(withFields(o, map[string]setting{
-		"topics":        c.prefixes("Topics", &o.Topics),
-		"queues":        c.prefixes("Queues", &o.Queues),
-		"apps":          c.prefixes("Apps", &o.Apps),
-		"user_prefix":   scalar(&o.UserPrefix, userPrefixKind),
-		"separator":     scalar(&o.Separator, oneOf("/", ".")),
-		"pattern_limit": scalar(&o.PatternLimit, patternsKind),
-		"logins":        logins(&c.logins),
+		"topics":           c.prefixes("Topics", &o.Topics),
+		"queues":           c.prefixes("Queues", &o.Queues),
+		"apps":             c.prefixes("Apps", &o.Apps),
+		"user_prefix":      scalar(&o.UserPrefix, userPrefixKind),
+		"separator":        scalar(&o.Separator, oneOf("/", ".")),
+		"read_destination": scalar(&o.ReadDestination, readDestinationKind),
+		"pattern_limit":    scalar(&o.PatternLimit, patternsKind),
+		"logins":           logins(&c.logins),
 	}))
 	return setting{want: keys.want, keys: keys.keys, read: func(s *source, key string, n ast.Node) {
 		before := len(s.faults)
@@ -90,6 +91,10 @@ var destinationKind = kind[string]{"the beginning of destinations, such as /topi
 }}
 
 var userPrefixKind = kind[string]{"the beginning of destinations of users, such as /user", func(text string) (string, bool) {
+	return text, len(text) > 1 && text[0] == '/' && !strings.ContainsAny(text, "*?{")
+}}
+
+var readDestinationKind = kind[string]{"a destination, such as /app/read", func(text string) (string, bool) {
 	return text, len(text) > 1 && text[0] == '/' && !strings.ContainsAny(text, "*?{")
 }}
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"switchback/handler"
+	"switchback/session/memory"
 )
 
 // A Cursor is how far a subscriber has come in a topic. The zero Cursor is for one that has
@@ -101,7 +102,7 @@ const maxRounds = 20
 // position that the subscriber had is not of this topic, or of an epoch before: then it is
 // given none. What is returned is the last position, and whether there was a gap.
 //
-// After an error, which is send's or the store's, c still holds back.
+// After an error, which is send's, the store's or memory.Reserve's, c still holds back.
 func (l *Log) CatchUp(ctx context.Context, topic string, c *Cursor, from From, send func(Caught, []Entry) error) (Caught, error) {
 	policy := l.policy(topic)
 	if policy == nil {
@@ -113,16 +114,10 @@ func (l *Log) CatchUp(ctx context.Context, topic string, c *Cursor, from From, s
 	}
 	var all Caught
 	for range maxRounds {
-		entries, err := u.next(ctx)
-		if err != nil {
+		if err := u.page(ctx, send); err != nil {
 			return all, err
 		}
-		now := Caught{u.at, u.gap}
 		all = Caught{u.at, all.Gap || u.gap}
-		if err := send(now, entries); err != nil {
-			return all, err
-		}
-		l.stats.CaughtUp.Add(int64(len(entries)))
 		seen, joined := c.join(u.at)
 		if joined {
 			l.caughtUp(all)
@@ -181,11 +176,33 @@ func (u *catchUp) begin(ctx context.Context, from From) error {
 	return nil
 }
 
+// page reads a page and sends it. While it is held it counts with what clients have yet to
+// take.
+func (u *catchUp) page(ctx context.Context, send func(Caught, []Entry) error) error {
+	if !u.read {
+		return send(Caught{u.at, u.gap}, nil)
+	}
+	room := u.log.options.ResumeBytes
+	if err := memory.Reserve(ctx, room); err != nil {
+		return err
+	}
+	defer func() { memory.Add(-room) }()
+	entries, err := u.next(ctx)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for i := range entries {
+		size += len(entries[i].Data)
+	}
+	memory.Add(size - room)
+	room = size
+	u.log.stats.CaughtUp.Add(int64(len(entries)))
+	return send(Caught{u.at, u.gap}, entries)
+}
+
 // next reads a page.
 func (u *catchUp) next(ctx context.Context) ([]Entry, error) {
-	if !u.read {
-		return nil, nil
-	}
 	o := &u.log.options
 	r := Range{After: u.at.Offset, Newest: true, Limit: o.ResumeLimit, Bytes: int64(o.ResumeBytes)}
 	if u.last > 0 {

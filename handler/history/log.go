@@ -159,7 +159,7 @@ func (l *Log) Separator() string { return l.options.Separator }
 
 // Publish keeps p in a topic, by the topic's policy, and delivers it on the topics of the
 // Hub that are given, which must always be the same for one topic: as Hub.PublishTo does,
-// with its position. A topic that no policy keeps is only delivered on; then the position is
+// with its position, and with the time of now where it has none. A topic that no policy keeps is only delivered on; then the position is
 // zero.
 //
 // It returns once p is stored and delivered; of a fast topic, once it is delivered. A
@@ -242,10 +242,14 @@ func newItem(t *topic, p *handler.Publication, to []string) *item {
 		data = p.Payload.Append(make([]byte, 0, p.Payload.Size()))
 	}
 	now := time.Now()
+	at := p.At
+	if at.IsZero() {
+		at = now
+	}
 	return &item{
 		topic: t, p: p, to: to, given: now, ready: make(chan struct{}, 1),
 		append: Append{Topic: t.name, Entry: Entry{
-			At: now.UTC().Truncate(time.Millisecond), ID: strings.Clone(p.ID), User: strings.Clone(p.User), Data: data,
+			At: at.UTC().Truncate(time.Millisecond), ID: strings.Clone(p.ID), User: strings.Clone(p.User), Data: data,
 		}},
 	}
 }

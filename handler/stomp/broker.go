@@ -69,6 +69,9 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{
 		options: o, log: o.Logger, hub: o.Hub, prefixes: newPrefixes(&o), clock: newClock(), idPrefix: rand.Text()[:6] + "-",
 	}
+	if b.hub == nil && o.History != nil {
+		b.hub = o.History.Hub()
+	}
 	if b.hub == nil {
 		b.ownsHub = true
 		if b.hub, err = handler.NewHub(handler.NewMemory()); err != nil {

@@ -249,11 +249,16 @@ func (c *conn) handle(f *frame.Frame) error {
 // committed, asks for.
 func (c *conn) perform(f *frame.Frame) error {
 	var err error
+	var also frame.Headers
 	switch f.Command {
 	case frame.Send:
-		err = c.sendMessage(f)
+		if c.broker.marks(f) {
+			also, err = c.markRead(f)
+		} else {
+			err = c.sendMessage(f)
+		}
 	case frame.Subscribe:
-		err = c.subscribe(f)
+		also, err = c.subscribe(f)
 	case frame.Unsubscribe:
 		err = c.unsubscribe(f)
 	case frame.Ack, frame.Nack:
@@ -268,14 +273,14 @@ func (c *conn) perform(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
-	c.receipt(f)
+	c.receipt(f, also...)
 	return nil
 }
 
 // receipt tells the client that f, and all before it, has had its effect.
-func (c *conn) receipt(f *frame.Frame) {
+func (c *conn) receipt(f *frame.Frame, also ...frame.Header) {
 	if id, ok := f.Headers.Lookup("receipt"); ok && id != "" {
-		c.send(frame.Receipt, frame.Headers{{Name: "receipt-id", Value: id}}, nil)
+		c.send(frame.Receipt, append(frame.Headers{{Name: "receipt-id", Value: id}}, also...), nil)
 	}
 }
 

@@ -117,7 +117,7 @@ func (c *conn) userKeys(destination string) []destinationOf {
 
 // permit refuses a destination of a client's SEND or SUBSCRIBE that is too long,
 // that hides what it is from the hook, or that the hook does not allow.
-func (c *conn) permit(f *frame.Frame, destination string) error {
+func (c *conn) permit(command frame.Command, destination string) error {
 	b := c.broker
 	if most := b.options.DestinationLimit; len(destination) > most {
 		message := fmt.Sprintf("The limit of %d bytes of a destination has been exceeded", most)
@@ -126,7 +126,7 @@ func (c *conn) permit(f *frame.Frame, destination string) error {
 	if path, ok := b.appPath(destination); ok && hasEmptySegment(path, b.options.Separator) {
 		return &Error{Message: "A destination must not have empty segments: " + destination}
 	}
-	return c.authorize(f, destination)
+	return c.authorize(command, destination)
 }
 
 // hasEmptySegment tells whether a path could be spelled with fewer separators.

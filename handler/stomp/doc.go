@@ -13,6 +13,10 @@
 // With Options.Queues there are queues: each message goes to one subscriber, which
 // may have to acknowledge it, and is kept in memory until then.
 //
+// With Options.History messages are kept: a client that comes back with the offset of its
+// last MESSAGE gets what it missed, once and in order, before what is new; and it is counted
+// what a user has not read.
+//
 // Subscriptions to topics may be patterns, and functions of the application are found by
 // patterns: those of package antpath.
 //

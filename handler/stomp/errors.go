@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"switchback/handler/history"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -88,7 +89,7 @@ func (c *conn) refuse(err error, f *frame.Frame) error {
 	c.logRefusal(e, f)
 	c.sendError(e, f)
 	code := session.CodeInterrupted
-	if errors.Is(e.Err, ErrMemory) {
+	if errors.Is(e.Err, ErrMemory) || isHistory(e.Err) && !errors.Is(e.Err, history.ErrName) {
 		code = session.CodeTryLater
 	}
 	return &session.CloseError{Code: code, Err: e.logged()}

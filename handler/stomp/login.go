@@ -44,14 +44,14 @@ func (c *conn) checkRules(on rules.Action, destination string) error {
 }
 
 // authorize asks the rules and the hook.
-func (c *conn) authorize(f *frame.Frame, destination string) error {
-	if err := c.checkRules(c.ruled(f.Command, destination)); err != nil {
+func (c *conn) authorize(command frame.Command, destination string) error {
+	if err := c.checkRules(c.ruled(command, destination)); err != nil {
 		return err
 	}
 	if c.broker.options.Authorize == nil {
 		return nil
 	}
-	if err := c.broker.options.Authorize(&c.client, f.Command, destination); err != nil {
+	if err := c.broker.options.Authorize(&c.client, command, destination); err != nil {
 		return c.refused(err)
 	}
 	return nil

@@ -19,13 +19,13 @@ type Messenger interface {
 	// SendToUser sends a message to all sessions of a user, on any node, that
 	// have subscribed to a destination: SUBSCRIBE /user/queue/x is to
 	// "/queue/x". It returns nil where there are none: nobody keeps the message
-	// for a user who comes later, as in Spring.
+	// for a user who comes later, as in Spring, unless Options.History does.
 	SendToUser(ctx context.Context, user, destination string, payload any) error
 }
 
 // Send sends a message to a destination, see [Messenger]. It returns
 // ErrDestination for one of no prefix of Topics, Queues or UserPrefix, ErrQueueFull or ErrMemory where a queue
-// does not take it, and the engine's errors. At the limit of package memory it waits as handler.Hub.PublishTo
+// does not take it, those of package history where the message is to be kept and is not, and the engine's errors. At the limit of package memory it waits as handler.Hub.PublishTo
 // does.
 func (b *Broker) Send(ctx context.Context, destination string, payload any) error {
 	h, body, err := encode(payload)
@@ -61,7 +61,7 @@ func (b *Broker) SendToSession(ctx context.Context, id, destination string, payl
 	if err != nil {
 		return err
 	}
-	return b.sendToUser(ctx, sessionDestination(id, rooted(destination)), h, body)
+	return b.sendToUser(ctx, nil, sessionDestination(id, rooted(destination)), h, body)
 }
 
 func rooted(destination string) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/handler/rules"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
@@ -65,6 +66,23 @@ type Options struct {
 	// engine is given each message twice: for the nodes that have subscribed to
 	// its destination, and on handler.Everything for those that have patterns.
 	Hub *handler.Hub
+
+	// History keeps what is sent to the destinations that its policies match: of topics by
+	// their own name, of users by the one under which others send to them, /user/bob/queue/x.
+	// It is over the Hub that carries the topics, and is not closed with the broker. Such a
+	// MESSAGE has an offset, which is its place there. A SUBSCRIBE with it as since gets what
+	// came after it, one with history:50 the last 50; then what is new, without a hole. Where
+	// not all can be given, the first MESSAGE and the RECEIPT say gap:true. The RECEIPT has
+	// the offset up to which that is. A SEND has its RECEIPT when it is stored. Where a policy
+	// counts what a user has not read, RECEIPT and MESSAGE say unread:3, 1000 for that many
+	// or more. The default is none: then since and history mean nothing.
+	History *history.Log
+
+	// ReadDestination is where a client of a user sends what the user has read:
+	// {"destination":"/topic/x","offset":"..."}, up to a MESSAGE's offset. Who may subscribe
+	// to a destination may do that. It goes before a function for the same destination, and
+	// means nothing without History. The default is "/app/read".
+	ReadDestination string `default:"/app/read"`
 
 	// Handshake says whose a session is by the request that opens it, or refuses it
 	// with a *session.RefusedError; nil is nobody. The value becomes Client.Value. It is
@@ -253,6 +271,9 @@ func (o Options) check() error {
 	}
 	if o.Rules != nil && o.Rules.Separator() != o.Separator {
 		return &OptionError{"Rules", -1, o.Rules.Separator(), "have the Separator of these options, " + strconv.Quote(o.Separator)}
+	}
+	if err := o.checkHistory(); err != nil {
+		return err
 	}
 	return o.checkPrefixes()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/handler/stomp/frame"
 	"switchback/session"
 )
@@ -151,11 +152,20 @@ func (p *publication) prepare(c *conn, d frame.Delivery, binary bool) *session.P
 // form is encoded once.
 type fanout struct {
 	*publication
-	from  *handler.Publication
-	many  bool // subscriptions
-	now   time.Duration
-	forms []form
-	sent  int
+	from   *handler.Publication
+	offset string // its position in what is kept; empty: it is not
+	many   bool   // subscriptions
+	now    time.Duration
+	forms  []form
+	sent   int
+}
+
+func (b *Broker) fanout(p *publication, from *handler.Publication) fanout {
+	f := fanout{publication: p, from: from, now: b.clock.now()}
+	if from.Epoch != 0 {
+		f.offset = history.Position{Epoch: from.Epoch, Offset: from.Offset}.String()
+	}
+	return f
 }
 
 // A form is a MESSAGE frame for some of the subscriptions.
@@ -164,23 +174,37 @@ type form struct {
 	binary       bool
 	acked        bool
 	subscription string
+	note         note
 	encoded      *session.Prepared
 }
 
 // maxForms bounds what is kept, and searched, for one publication.
 const maxForms = 16
 
+// send sends the publication to a subscription, unless that is brought up to it by what is
+// kept.
 func (f *fanout) send(s *subscription) {
+	var n note
+	if s.feed != nil && f.offset != "" {
+		var ok bool
+		if n, ok = s.feed.take(f.from); !ok {
+			return
+		}
+	}
+	f.deliver(s, n)
+}
+
+func (f *fanout) deliver(s *subscription, n note) {
 	c := s.conn
 	if c.at() != connected {
 		return
 	}
 	f.from.Sending(c.session)
 	var err error
-	if m := f.form(s); m != nil {
+	if m := f.form(s, n); m != nil {
 		err = c.session.SendPrepared(m)
-	} else if err = c.deliver(f.delivery(s), f.headers, f.body, f.content); errors.Is(err, ErrMemory) {
-		err = c.session.SendPrepared(f.prepare(c, f.delivery(s), f.binary && c.binary)) // it is published: nobody goes without
+	} else if err = c.deliver(f.delivery(s, n), f.headers, f.body, f.content); errors.Is(err, ErrMemory) {
+		err = c.session.SendPrepared(f.prepare(c, f.delivery(s, n), f.binary && c.binary)) // it is published: nobody goes without
 	}
 	if err == nil {
 		f.sent++
@@ -188,8 +212,8 @@ func (f *fanout) send(s *subscription) {
 	}
 }
 
-func (f *fanout) delivery(s *subscription) frame.Delivery {
-	d := frame.Delivery{Subscription: s.id, MessageID: f.from.ID}
+func (f *fanout) delivery(s *subscription, n note) frame.Delivery {
+	d := frame.Delivery{Subscription: s.id, MessageID: f.from.ID, Offset: f.offset, Gap: n.gap, Unread: n.unread}
 	if s.mode != ackAuto {
 		d.Ack = f.from.ID
 	}
@@ -197,12 +221,12 @@ func (f *fanout) delivery(s *subscription) frame.Delivery {
 }
 
 // form returns the form for s; nil for a small message where it is not worth keeping one.
-func (f *fanout) form(s *subscription) *session.Prepared {
+func (f *fanout) form(s *subscription, n note) *session.Prepared {
 	c := s.conn
-	want := form{version: c.client.Version, binary: f.binary && c.binary, acked: s.mode != ackAuto, subscription: s.id}
+	want := form{version: c.client.Version, binary: f.binary && c.binary, acked: s.mode != ackAuto, subscription: s.id, note: n}
 	for i := range f.forms {
 		e := &f.forms[i]
-		if e.version == want.version && e.binary == want.binary && e.acked == want.acked && e.subscription == want.subscription {
+		if e.version == want.version && e.binary == want.binary && e.acked == want.acked && e.subscription == want.subscription && e.note == n {
 			return e.encoded
 		}
 	}
@@ -210,7 +234,7 @@ func (f *fanout) form(s *subscription) *session.Prepared {
 	if !keep && len(f.body) <= largeBody {
 		return nil
 	}
-	want.encoded = f.prepare(c, f.delivery(s), want.binary)
+	want.encoded = f.prepare(c, f.delivery(s, n), want.binary)
 	if keep {
 		f.forms = append(f.forms, want)
 	}

@@ -173,7 +173,7 @@ func (c *conn) answer(r *Request, answer *reply, reply Reply) (err error) {
 func (c *conn) answerUser(destination string, answer *reply, alone bool) error {
 	if alone || c.client.User() == "" {
 		to := sessionDestination(c.client.ID, destination)
-		return c.broker.sendToUser(c.session.Context(), to, answer.headers, answer.body)
+		return c.broker.sendToUser(c.session.Context(), nil, to, answer.headers, answer.body)
 	}
 	return c.broker.sendReply(c.session.Context(), c.broker.userPath(c.client.User())+destination, answer)
 }

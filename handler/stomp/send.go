@@ -45,7 +45,7 @@ func (c *conn) sendMessage(f *frame.Frame) error {
 	if destination == "" {
 		return c.drop(f, "Missing header 'destination'")
 	}
-	if err := c.permit(f, destination); err != nil {
+	if err := c.permit(f.Command, destination); err != nil {
 		return err
 	}
 	if path, ok := b.appPath(destination); ok {
@@ -72,6 +72,8 @@ func (c *conn) refusedMessage(destination string, err error) error {
 		return &Error{Message: "Queue is full: " + destination, Err: err, counter: &c.broker.stats.QueueLimit}
 	case errors.Is(err, ErrMemory):
 		return c.outOfMemory()
+	case isHistory(err):
+		return c.notStored(destination, err)
 	}
 	return notAvailable(err)
 }
@@ -84,21 +86,21 @@ func (b *Broker) send(ctx context.Context, from *conn, destination string, h fra
 		if id != from.client.ID {
 			return forbidden(destination)
 		}
-		return b.sendToUser(ctx, sessionDestination(id, rest), h, body)
+		return b.sendToUser(ctx, from, sessionDestination(id, rest), h, body)
 	}
 	if b.isQueue(destination) {
 		return b.queues.send(destination, h, body)
 	}
 	to, user := b.addressee(from, destination)
 	if b.isTopic(destination) {
-		if err := b.publish(ctx, topicDestination(destination).key(), h, body); err != nil || !user {
+		if err := b.publish(ctx, from, topicDestination(destination), h, body); err != nil || !user {
 			return err
 		}
 	}
 	if !user {
 		return ErrDestination
 	}
-	return b.sendToUser(ctx, to, h, body)
+	return b.sendToUser(ctx, from, to, h, body)
 }
 
 // addressee returns whom a destination with the user prefix stands for:
@@ -119,7 +121,7 @@ func (b *Broker) addressee(from *conn, destination string) (destinationOf, bool)
 
 // sendToUser sends a message to the sessions of a user, or to one session. They
 // see the destination that they have subscribed to.
-func (b *Broker) sendToUser(ctx context.Context, to destinationOf, h frame.Headers, body []byte) error {
+func (b *Broker) sendToUser(ctx context.Context, from *conn, to destinationOf, h frame.Headers, body []byte) error {
 	h[0].Value = b.options.UserPrefix + to.destination
-	return b.publish(ctx, to.key(), h, body)
+	return b.publish(ctx, from, to, h, body)
 }

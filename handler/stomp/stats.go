@@ -35,6 +35,7 @@ type Stats struct {
 	DestinationLimit  atomic.Int64 // SEND and SUBSCRIBE with a destination over DestinationLimit
 	TransactionLimit  atomic.Int64 // BEGIN or a frame over a limit of transactions
 	QueueLimit        atomic.Int64 // SEND to a queue that is full, or is one too many
+	Unavailable       atomic.Int64 // SEND and SUBSCRIBE refused since what is kept could not be stored or read
 	MemoryLimit       atomic.Int64 // frames refused at the limit of package memory
 	Late              atomic.Int64 // sessions without CONNECT within ConnectTimeout: closed without ERROR
 	HandlerErrors     atomic.Int64 // errors and panics of the application's functions

@@ -43,6 +43,7 @@ type subscription struct {
 	mode        ackMode
 	pattern     bool
 	topics      []*topic
+	feed        *feed     // of what is kept; or nil
 	consumer    *consumer // of a queue; or nil
 }
 
@@ -57,8 +58,11 @@ type Subscription struct {
 // destination here, as a key, and in the Hub. Of a pattern each byte counts as
 // half a segment, for the session and for its user.
 func (s *subscription) size() int {
-	const own, segments = 400, 64
+	const own, segments, kept = 400, 64, 250
 	n := own + len(s.id) + 3*len(s.destination)
+	if s.feed != nil {
+		n += kept + len(s.feed.name)
+	}
 	if s.pattern {
 		n += segments * len(s.destination)
 	}
@@ -69,28 +73,32 @@ func (s *subscription) public() Subscription {
 	return Subscription{Client: &s.conn.client, ID: s.id, Destination: s.destination}
 }
 
-func (c *conn) subscribe(f *frame.Frame) error {
+// subscribe answers SUBSCRIBE. It returns headers of its RECEIPT.
+func (c *conn) subscribe(f *frame.Frame) (frame.Headers, error) {
 	destination := f.Headers.Value("destination")
 	id := f.Headers.Value("id")
 	mode, known := ackModeOf(f.Headers.Value("ack"))
 	switch {
 	case destination == "":
-		return c.drop(f, "Missing header 'destination'")
+		return nil, c.drop(f, "Missing header 'destination'")
 	case id == "" && c.client.Version != frame.V10:
-		return c.drop(f, "Missing header 'id'")
+		return nil, c.drop(f, "Missing header 'id'")
 	case !known && c.broker.options.Strict:
-		return c.drop(f, "Unknown ack mode")
+		return nil, c.drop(f, "Unknown ack mode")
 	case c.subscription(id, destination) != nil:
-		return c.drop(f, "Subscription exists already")
+		return nil, c.drop(f, "Subscription exists already")
 	}
-	if err := c.permit(f, destination); err != nil {
-		return err
+	if err := c.permit(f.Command, destination); err != nil {
+		return nil, err
 	}
 	c.numbers++
 	s := &subscription{
 		conn: c, id: strings.Clone(id), destination: strings.Clone(destination), number: c.numbers, mode: mode,
 	}
-	return c.join(f, s)
+	if err := c.join(f, s); err != nil {
+		return nil, err
+	}
+	return s.feed.receipt(), nil
 }
 
 // join brings a subscription to where its messages come from.
@@ -108,6 +116,9 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 		return c.drop(f, "Unknown destination: "+s.destination)
 	}
 	s.pattern = len(keys) > 0 && antpath.IsPattern(s.destination)
+	if s.feed, err = c.newFeed(f, s, keys); err != nil {
+		return err
+	}
 	if err := c.checkLimits(s); err != nil {
 		return err
 	}
@@ -126,6 +137,9 @@ func (c *conn) join(f *frame.Frame, s *subscription) error {
 		s.consumer.start()
 	}
 	b.options.Events.subscribe(s.public())
+	if s.feed != nil {
+		return c.follow(s)
+	}
 	return nil
 }
 

@@ -48,7 +48,8 @@ func (t *topic) deliver(p *publication, from *handler.Publication) {
 	}
 	t.mu.Unlock()
 	p.look()
-	f := fanout{publication: p, from: from, many: len(*to) > 1, now: t.broker.clock.now()}
+	f := t.broker.fanout(p, from)
+	f.many = len(*to) > 1
 	for _, s := range *to {
 		f.send(s)
 	}
@@ -170,8 +171,10 @@ type outgoing struct {
 
 var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 
-// publish sends a message to all who have subscribed to a key, on any node.
-func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body []byte) error {
+// publish sends a message to all who have subscribed to a destination, on any node, and
+// keeps it where that is kept. from is the session that sends it, or nil.
+func (b *Broker) publish(ctx context.Context, from *conn, to destinationOf, h frame.Headers, body []byte) (err error) {
+	key := to.key()
 	o := outgoings.Get().(*outgoing)
 	o.message = publication{key: key, headers: h, body: body}
 	id := h.Value("message-id") // of a Message that has one
@@ -179,7 +182,12 @@ func (b *Broker) publish(ctx context.Context, key string, h frame.Headers, body 
 		id = b.messageID()
 	}
 	o.header = handler.Publication{ID: id, Payload: &o.message}
-	err := b.hub.PublishTo(ctx, &o.header, key, handler.Everything)
+	if name := b.keptName(to); name != "" {
+		o.header.User = userOf(from)
+		_, _, err = b.options.History.Publish(ctx, name, &o.header, key, handler.Everything)
+	} else {
+		err = b.hub.PublishTo(ctx, &o.header, key, handler.Everything)
+	}
 	*o = outgoing{}
 	outgoings.Put(o)
 	return err

@@ -30,11 +30,17 @@ type Delivery struct {
 	MessageID    string
 	Ack          string // what an ACK names, in 1.2; empty where none is wanted
 	Redelivered  bool   // the message was delivered before
+
+	// Of a message that is kept.
+	Offset string // its place; empty: it is not kept
+	Gap    bool   // others before it are missing
+	Unread string // how many the user has not read; empty: that is not counted
 }
 
 // AppendMessage appends the MESSAGE frame of one delivery. The headers are the
 // message's: its destination, its content type, and what its sender added.
-// Those of a Delivery and content-length are left out of them.
+// Those of a Delivery and content-length are left out of them; those of a message that is
+// kept where it is.
 func AppendMessage(dst []byte, v Version, d Delivery, h Headers, body []byte) []byte {
 	return append(append(AppendMessageHead(dst, v, d, h, len(body)), body...), 0)
 }
@@ -46,7 +52,7 @@ func AppendMessageHead(dst []byte, v Version, d Delivery, h Headers, body int) [
 	dst = append(dst, Message...)
 	dst = append(dst, '\n')
 	for i := range h {
-		if !Delivered(h[i].Name) {
+		if !Delivered(h[i].Name) && (d.Offset == "" || !keeping(h[i].Name)) {
 			dst = appendHeader(dst, e, h[i].Name, h[i].Value)
 		}
 	}
@@ -60,7 +66,25 @@ func AppendMessageHead(dst []byte, v Version, d Delivery, h Headers, body int) [
 	if d.Redelivered {
 		dst = append(dst, "redelivered:true\n"...)
 	}
+	if d.Offset != "" {
+		dst = appendHeader(dst, e, "offset", d.Offset)
+	}
+	if d.Gap {
+		dst = append(dst, "gap:true\n"...)
+	}
+	if d.Unread != "" {
+		dst = appendHeader(dst, e, "unread", d.Unread)
+	}
 	return appendLength(dst, body)
+}
+
+// keeping tells whether a header of a MESSAGE that is kept is the server's to set.
+func keeping(name string) bool {
+	switch Bare(name) {
+	case "offset", "gap", "unread":
+		return true
+	}
+	return false
 }
 
 // Delivered tells whether a header of a MESSAGE is the server's to set: those

@@ -43,6 +43,7 @@ func TestMessagesEncode(t *testing.T) {
 	}{
 		{V12, Delivery{Subscription: "sub-0", MessageID: "m-1"}, "subscription:sub-0\nmessage-id:m-1\n"},
 		{V12, Delivery{Subscription: "sub-0", MessageID: "m-1", Ack: "m-1", Redelivered: true}, "subscription:sub-0\nmessage-id:m-1\nack:m-1\nredelivered:true\n"},
+		{V12, Delivery{Subscription: "sub-0", MessageID: "m-1", Offset: "a/1", Gap: true, Unread: "2"}, "subscription:sub-0\nmessage-id:m-1\noffset:a/1\ngap:true\nunread:2\n"},
 		{V11, Delivery{Subscription: "sub:0", MessageID: "m-1", Ack: "m-1"}, "subscription:sub\\c0\nmessage-id:m-1\n"},
 		{V10, Delivery{MessageID: "m-1", Ack: "m-1"}, "message-id:m-1\n"},
 	} {
@@ -69,11 +70,11 @@ func TestHeadersOfASenderForgeNothing(t *testing.T) {
 			around = append(around, c, " "+c)
 		}
 	}
-	for _, name := range []string{"content-length", "subscription", "message-id", "ack", "redelivered"} {
+	for _, name := range []string{"content-length", "subscription", "message-id", "ack", "redelivered", "offset", "gap", "unread"} {
 		for _, c := range around {
 			for _, forged := range []string{name, name + c, c + name, c + name + c} {
 				for v := V10; v <= V12; v++ {
-					in := AppendMessage(nil, v, Delivery{Subscription: "s", MessageID: "m", Ack: "m", Redelivered: true}, Headers{{"destination", "/a"}, {forged, "1"}}, []byte(body))
+					in := AppendMessage(nil, v, Delivery{Subscription: "s", MessageID: "m", Ack: "m", Redelivered: true, Offset: "a/9", Unread: "2"}, Headers{{"destination", "/a"}, {forged, "1"}}, []byte(body))
 					d := &Decoder{Limits: &testLimits, Version: v}
 					d.Feed(in)
 					var f Frame
