@@ -131,7 +131,8 @@
 // back:
 //
 //	history:
-//	  store: sqlite:history.db    # relative to the file's folder; default: memory:, which ends with the process
+//	  store: sqlite:history.db    # relative to the file's folder; or postgres://user@host/database;
+//	                              # default: memory:, which ends with the process
 //	  topics:                     # which are kept; the first that matches decides
 //	    - {topics: "/topic/news/*", count: 1000, age: 720h, bytes: 64MiB}  # default: all, for good
 //	    - {topics: "/alarm/*", unread: true}   # clients are told how much is unread

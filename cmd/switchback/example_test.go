@@ -54,7 +54,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"#token_file", "admin.token", "The file with the token that the API asks for."},
 	},
 	"history": {
-		{"#store", "sqlite:history.db", "Where it is kept: memory: or sqlite:FILE. The default is memory:, which ends with the process."},
+		{"#store", "sqlite:history.db", "Where it is kept: memory:, sqlite:FILE or postgres://user@host/database. The default is memory:, which ends with the process."},
 		{"#topics", "[{topics: \"/topic/**\", count: 1000, age: 720h, bytes: 64MiB, mode: durable, unread: false}]", "What is kept; the first that matches decides. mode: durable or fast."},
 	},
 	"auth": {

@@ -14,6 +14,7 @@ import (
 	"switchback/handler"
 	"switchback/handler/history"
 	"switchback/handler/history/memory"
+	"switchback/handler/history/postgres"
 	"switchback/handler/history/sqlite"
 	"switchback/handler/stomp/antpath"
 )
@@ -33,7 +34,7 @@ type historyConfig struct {
 type storeAddress struct{ kind, rest string }
 
 // stores are what history can be kept in, by the beginning of the address of each. The rest
-// of an address is a file's name.
+// of an address is a file's name, or that of a URL.
 var stores = map[string]func(ctx context.Context, address string, log *slog.Logger) (history.Store, error){
 	"memory": func(context.Context, string, *slog.Logger) (history.Store, error) {
 		return memory.New(memory.Options{}), nil
@@ -41,12 +42,15 @@ var stores = map[string]func(ctx context.Context, address string, log *slog.Logg
 	"sqlite": func(ctx context.Context, file string, _ *slog.Logger) (history.Store, error) {
 		return sqlite.Open(ctx, file, sqlite.Options{})
 	},
+	"postgres": func(ctx context.Context, address string, _ *slog.Logger) (history.Store, error) {
+		return postgres.Open(ctx, "postgres:"+address, postgres.Options{})
+	},
 }
 
 // openTimeout is how long a store may take to open: one that is away is a fault at start.
 const openTimeout = 15 * time.Second
 
-var storeKind = kind[storeAddress]{"memory: or sqlite:FILE", parseStore}
+var storeKind = kind[storeAddress]{"memory:, sqlite:FILE or a URL of PostgreSQL such as postgres://user@host/database", parseStore}
 
 func parseStore(text string) (storeAddress, bool) {
 	kind, rest, ok := strings.Cut(text, ":")

@@ -2,8 +2,11 @@ package main
 
 import (
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"switchback/handler/history/postgrestest"
 )
 
 const historyEndpoints = `
@@ -42,6 +45,18 @@ func TestStoreIsOfOneProcess(t *testing.T) {
 		t.Errorf("%d %s", status, stderr)
 	}
 	if status, _, stderr := finish(t, "config", "check", file); status != 0 || stderr != "" {
+		t.Errorf("%d %s", status, stderr)
+	}
+}
+
+// A database is named by its URL, whose password is in no message.
+func TestStoreInPostgreSQL(t *testing.T) {
+	db := postgrestest.Start(t)
+	conf := writeFile(t, "conf.yaml", strings.ReplaceAll(historyEndpoints, "sqlite:history.db", strconv.Quote(db.URL)))
+	start(t, "serve", "--config", conf, "--addr", "127.0.0.1:0")
+	db.Kill()
+	status, _, stderr := finish(t, "serve", "--config", conf, "--addr", "127.0.0.1:0")
+	if status != 1 || !strings.Contains(stderr, "history.store: ") || strings.Contains(stderr, "s3cret") {
 		t.Errorf("%d %s", status, stderr)
 	}
 }
