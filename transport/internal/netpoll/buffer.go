@@ -30,10 +30,13 @@ type reader struct{ b *Buffer }
 
 func (r reader) Read(p []byte) (int, error) {
 	c := r.b.conn
-	if c.fd >= 0 && len(c.head) == 0 {
-		return c.receive(r.b, p)
+	switch {
+	case c.fd < 0 || len(c.head) > 0:
+		return c.Read(p)
+	case c.wire != nil:
+		return c.wire.read(r.b, p)
 	}
-	return c.Read(p)
+	return c.receive(r.b, p)
 }
 
 func lend(c *Conn) *Buffer {

@@ -33,7 +33,8 @@ type Conn struct {
 	under net.Conn
 	owner Owner
 	group *Group      // nil while it is released; set with mu held
-	head  []byte      // read before under is
+	wire  *wire       // of TLS, or nil: plain; set with mu held
+	head  []byte      // read before under, or the wire, is
 	timed atomic.Bool // its read deadline is watched
 
 	flushes atomic.Bool // something is left over; set with mu held
@@ -165,7 +166,9 @@ func (c *Conn) claimWork() *Group {
 }
 
 // come tells whether something may have come. c.mu is held.
-func (c *Conn) come() bool { return c.readable || c.ended || len(c.head) > 0 }
+func (c *Conn) come() bool {
+	return c.readable || c.ended || len(c.head) > 0 || c.wire != nil && c.wire.more
+}
 
 // over tells whether all reads fail. c.mu is held.
 func (c *Conn) over() bool {
@@ -290,11 +293,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(c.head) == 0 {
 		return c.under.Read(p)
 	}
+	return c.readHead(p), nil
+}
+
+// readHead reads what has been read before.
+func (c *Conn) readHead(p []byte) int {
 	n := copy(p, c.head)
 	if c.head = c.head[n:]; len(c.head) == 0 {
 		c.head = nil
 	}
-	return n, nil
+	return n
 }
 
 // Close closes the connection now. Who waits for it or reads it learns that.
@@ -312,6 +320,9 @@ func (c *Conn) fail(err error) {
 	}
 	if c.userTimeout == 0 && c.group != nil {
 		c.setUserTimeout(c.vanishedAfter()) // the kernel goes on with what it has
+	}
+	if c.wire != nil {
+		c.wire.leave(err)
 	}
 	drop(c.rest)
 	c.err, c.rest, c.then = err, nil, nil

@@ -16,12 +16,15 @@
 // by Release. A [Listener] accepts connections that the Go runtime's poller does not
 // get to know.
 //
-// TLS, other wrapped connections and systems without epoll wait and write on
-// goroutines behind the same methods.
+// TLS is one more way to make bytes: by [Conn.Secure] a connection begins to speak it,
+// with crypto/tls, and is parked as before. Only the handshake takes a goroutine.
+//
+// Connections that others have wrapped, with a *tls.Conn for one, and systems without
+// epoll wait and write on goroutines behind the same methods.
 //
 // From a Group down: group.go, idle.go and release.go say who has a connection;
-// conn.go parks and wakes it, buffer.go reads, write.go writes; deadline.go and
-// drain.go look at those that are late, by clock.go; epoll_linux.go tells of events,
+// conn.go parks and wakes it, buffer.go reads, write.go writes, secure.go has both of
+// TLS; deadline.go and drain.go look at those that are late, by clock.go; epoll_linux.go tells of events,
 // socket_linux.go and tcp_linux.go are system calls.
 package netpoll
 
@@ -41,6 +44,10 @@ var (
 
 	// errClosed is the end of a connection that was closed here.
 	errClosed = errors.New("netpoll: connection is closed")
+
+	// errUnwatched is the end of a TLS connection that came back while epoll had no
+	// place for more.
+	errUnwatched = errors.New("netpoll: no place in the epoll set")
 
 	// errNothing is what a nonblocking read returns where nothing has come.
 	errNothing error = nothingYet{}

@@ -18,12 +18,12 @@ func isBare(net.Conn) bool { return false }
 
 func bareSocket(net.Conn) int32 { return -1 }
 
-func (c *Conn) try(*memory.Pieces, bool) (int, error) { return 0, nil }
-func (c *Conn) recv([]byte) (int, error)              { return 0, errNothing }
-func (c *Conn) enlist() bool                          { return false }
-func (c *Conn) delist()                               {}
-func (c *Conn) withdraw()                             {}
-func (c *Conn) setUserTimeout(int32)                  {}
+func (c *Conn) push(*memory.Pieces, bool) (int, error) { return 0, nil }
+func (c *Conn) recv([]byte) (int, error)               { return 0, errNothing }
+func (c *Conn) enlist() bool                           { return false }
+func (c *Conn) delist()                                {}
+func (c *Conn) withdraw()                              {}
+func (c *Conn) setUserTimeout(int32)                   {}
 
 func (c *Conn) unacknowledged() int { return 0 }
 func (c *Conn) taken() uint64       { return 0 }

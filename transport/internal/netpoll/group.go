@@ -29,15 +29,17 @@ var members struct {
 // Take makes c one of the Group's. What was read from it already is read first; Take
 // keeps those bytes. The deadlines of c are taken off. After Shutdown c is closed.
 func (g *Group) Take(c net.Conn, read []byte) *Conn {
-	r, back := c.(released)
-	if !back {
-		r.Conn = newConn(c)
+	k := ours(c)
+	if k == nil {
+		k = newConn(c)
 	}
 	c.SetDeadline(time.Time{})
-	k := r.Conn
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.group, k.last = g, false
+	if k.wire != nil {
+		k.wire.retake()
+	}
 	if len(read) > 0 {
 		k.head = append(bytes.Clone(read), k.head...)
 	}
@@ -45,7 +47,10 @@ func (g *Group) Take(c net.Conn, read []byte) *Conn {
 	case k.err != nil:
 	case !k.enter():
 		k.fail(errClosed)
-	case k.fd >= 0 && !k.enlist():
+	case k.fd < 0 || k.enlist():
+	case k.wire != nil:
+		k.fail(errUnwatched)
+	default:
 		k.fd = -1
 	}
 	return k

@@ -3,6 +3,7 @@ package netpoll
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -58,10 +60,33 @@ func dialed(t testing.TB, d net.Dialer) (server, client net.Conn) {
 // wrapped is a connection that epoll cannot watch.
 type wrapped struct{ net.Conn }
 
-// kinds are connections of each path.
-var kinds = map[string]func(net.Conn) net.Conn{
-	"parked":       func(c net.Conn) net.Conn { return c },
-	"by goroutine": func(c net.Conn) net.Conn { return wrapped{c} },
+// kinds make connections of each path.
+var kinds = map[string]func(t testing.TB, p *Group) (*Conn, net.Conn){
+	"parked": func(t testing.TB, p *Group) (*Conn, net.Conn) {
+		server, client := pair(t)
+		return p.Take(server, nil), client
+	},
+	"by goroutine": func(t testing.TB, p *Group) (*Conn, net.Conn) {
+		server, client := pair(t)
+		return p.Take(wrapped{server}, nil), client
+	},
+}
+
+// socket is what is below a connection.
+func socket(c net.Conn) *net.TCPConn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return c.(*net.TCPConn)
+}
+
+// dials is how often a test makes a connection: over TLS less often, since each costs a
+// handshake.
+func dials(t *testing.T, n int) int {
+	if strings.Contains(t.Name(), "TLS") {
+		return n / 20
+	}
+	return n
 }
 
 // each runs a test with connections of each path.
@@ -71,12 +96,11 @@ func each(t *testing.T, f func(t *testing.T, p *Group, take func(Owner) (*Conn, 
 
 // eachWithin is each with another write timeout.
 func eachWithin(t *testing.T, writeTimeout time.Duration, f func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn))) {
-	for name, wrap := range kinds {
+	for name, dial := range kinds {
 		t.Run(name, func(t *testing.T) {
 			p := new(Group)
 			f(t, p, func(o Owner) (*Conn, net.Conn) {
-				server, client := pair(t)
-				c := p.Take(wrap(server), nil)
+				c, client := dial(t, p)
 				c.SetWriteTimeout(writeTimeout)
 				c.Own(o)
 				return c, client
@@ -306,8 +330,8 @@ func TestWatchTellsThatThePeerHasGone(t *testing.T) {
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
 		for name, leave := range map[string]func(net.Conn){
 			"close": func(c net.Conn) { c.Close() },
-			"reset": func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() },
-			"half":  func(c net.Conn) { c.(*net.TCPConn).CloseWrite() },
+			"reset": func(c net.Conn) { socket(c).SetLinger(0); socket(c).Close() },
+			"half":  func(c net.Conn) { socket(c).CloseWrite() },
 		} {
 			w := &watcher{make(chan struct{})}
 			c, client := take(w)
@@ -381,7 +405,7 @@ func TestByteRacesParking(t *testing.T) {
 // being parked: Ready is called once, and nothing is left.
 func TestEndRacesParking(t *testing.T) {
 	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
-		for i := range rounds(3000) {
+		for i := range dials(t, rounds(3000)) {
 			e := newEcho()
 			c, client := take(e)
 			e.conn = c
@@ -390,8 +414,8 @@ func TestEndRacesParking(t *testing.T) {
 			case 0:
 				go client.Close()
 			case 1:
-				client.(*net.TCPConn).SetLinger(0)
-				go client.Close()
+				socket(client).SetLinger(0)
+				go socket(client).Close()
 			default:
 				go c.Close()
 			}
@@ -445,7 +469,7 @@ func (w *counter) Flushed()      {}
 func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
 	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
 		var w counter
-		for range 500 {
+		for range dials(t, 500) {
 			c, client := take(&w)
 			c.Watch(&w)
 			go c.WriteThen(pieces([]byte("bye")), func(c *Conn) { c.Close() })
@@ -463,7 +487,7 @@ func TestPeerMayGoAfterTheLastBytes(t *testing.T) {
 // A connection that fails while it is watched tells its Owner, however soon.
 func TestFailureEndsAWatch(t *testing.T) {
 	each(t, func(t *testing.T, _ *Group, take func(Owner) (*Conn, net.Conn)) {
-		for range 500 {
+		for range dials(t, 500) {
 			w := &watcher{make(chan struct{})}
 			c, _ := take(w)
 			c.Watch(w)

@@ -1,13 +1,15 @@
 package netpoll
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 )
 
 // Release gives the connection to somebody who reads and writes it as a net.Conn:
 // it is in no Group any more, and nobody is told of what comes. What was read here
-// already is read first. It fails where the connection has.
+// already is read first. A TLS connection is a *tls.Conn, but where something has been
+// read, which has the methods of one. It fails where the connection has.
 func (c *Conn) Release() (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -20,12 +22,35 @@ func (c *Conn) Release() (net.Conn, error) {
 	c.setUserTimeout(0)
 	c.withdraw()
 	c.disown()
+	if c.wire != nil {
+		return c.wire.release(), nil
+	}
 	return released{c}, nil
 }
 
-// NetConn is the connection as Release gives it. Until then it tells addresses, and
-// no more may be done with it.
-func (c *Conn) NetConn() net.Conn { return released{c} }
+// ours is the connection that Release has given as c, or nil.
+func ours(c net.Conn) *Conn {
+	switch c := c.(type) {
+	case released:
+		return c.Conn
+	case headed:
+		return c.conn
+	case *tls.Conn:
+		if w, ok := c.NetConn().(*wire); ok {
+			return w.conn
+		}
+	}
+	return nil
+}
+
+// NetConn is the connection as Release gives it. Until then it tells addresses, and of
+// TLS its state, and no more may be done with it.
+func (c *Conn) NetConn() net.Conn {
+	if c.wire != nil {
+		return c.wire.tls
+	}
+	return released{c}
+}
 
 // Peer is the peer's address, of which few connections need a net.Addr made.
 func (c *Conn) Peer() string {

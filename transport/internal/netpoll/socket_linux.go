@@ -69,9 +69,9 @@ func bareSocket(c net.Conn) int32 {
 	return fd
 }
 
-// try writes as much of p as the socket takes now, which is taken off p. With ends the
+// push writes as much of p as the socket takes now, which is taken off p. With ends the
 // socket keeps the last packet until it is closed, for a while. c.mu is held.
-func (c *Conn) try(p *memory.Pieces, ends bool) (n int, err error) {
+func (c *Conn) push(p *memory.Pieces, ends bool) (n int, err error) {
 	flags := unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT
 	if ends {
 		flags |= unix.MSG_MORE
@@ -107,7 +107,7 @@ func (c *Conn) send(run []byte, flags int) (int, error) {
 	return int(n), nil
 }
 
-// recv reads what the socket has, as try writes. It returns errNothing where that
+// recv reads what the socket has, as push writes. It returns errNothing where that
 // is nothing. c.mu is held.
 func (c *Conn) recv(p []byte) (int, error) {
 	for {

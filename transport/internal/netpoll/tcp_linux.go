@@ -22,7 +22,7 @@ import (
 // as a net.Conn.
 type tcp struct {
 	remote   netip.AddrPort
-	listener net.Addr
+	listener *Listener
 
 	mu   sync.Mutex // guards the rest
 	fd   int        // -1: closed
@@ -97,7 +97,7 @@ func (l *Listener) Accept() (c net.Conn, err error) {
 			fd, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, listener, uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 			switch errno {
 			case 0:
-				c = &tcp{fd: int(fd), remote: addrPort(&from), listener: l.addr}
+				c = &tcp{fd: int(fd), remote: addrPort(&from), listener: l}
 			case unix.EINTR, unix.ECONNABORTED:
 				continue
 			case unix.EAGAIN:
@@ -143,7 +143,7 @@ func (c *tcp) remoteAddr() string   { return c.remote.String() }
 
 // LocalAddr asks the socket if the listener listens on more than one address.
 func (c *tcp) LocalAddr() net.Addr {
-	if l, ok := c.listener.(*net.TCPAddr); ok && !l.IP.IsUnspecified() {
+	if l, ok := c.listener.addr.(*net.TCPAddr); ok && !l.IP.IsUnspecified() {
 		return l
 	}
 	c.mu.Lock()
@@ -151,7 +151,7 @@ func (c *tcp) LocalAddr() net.Addr {
 	var local unix.RawSockaddrInet6
 	size := uint32(unsafe.Sizeof(local))
 	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&local)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return c.listener
+		return c.listener.addr
 	}
 	return net.TCPAddrFromAddrPort(addrPort(&local))
 }
@@ -240,5 +240,5 @@ func (c *tcp) named(op string, err error) error {
 	case errors.As(err, &of):
 		err = of.Err
 	}
-	return &net.OpError{Op: op, Net: "tcp", Source: c.listener, Addr: c.RemoteAddr(), Err: err}
+	return &net.OpError{Op: op, Net: "tcp", Source: c.listener.addr, Addr: c.RemoteAddr(), Err: err}
 }

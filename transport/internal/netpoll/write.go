@@ -73,7 +73,7 @@ func (c *Conn) offer(p *memory.Pieces, ends bool) error {
 		}
 	}
 	size := p.Len()
-	if size == 0 {
+	if size == 0 && (c.wire == nil || c.wire.left() == 0) {
 		return nil
 	}
 	if c.flushes.Load() {
@@ -90,6 +90,14 @@ func (c *Conn) offer(p *memory.Pieces, ends bool) error {
 		c.flushLater()
 	}
 	return nil
+}
+
+// try is push for what is to be encrypted first, if it is. c.mu is held.
+func (c *Conn) try(p *memory.Pieces, ends bool) (n int, err error) {
+	if c.wire != nil {
+		return c.wire.try(p, ends)
+	}
+	return c.push(p, ends)
 }
 
 // keep adds p to what is left over, which is counted. c.mu is held.
@@ -130,7 +138,7 @@ func (c *Conn) flushSome() {
 		c.fail(err)
 		return
 	}
-	if c.rest.Len() == 0 {
+	if c.rest.Len() == 0 && (c.wire == nil || c.wire.left() == 0) {
 		c.flushed()
 	}
 }
