@@ -46,7 +46,7 @@ var imports = map[string][]string{
 
 	"handler/history/internal/plan": {"handler/history"},
 	"handler/history/memory":        {"session/option", "handler/history", "handler/history/internal/plan"},
-	"handler/history/sqlite":        {"session/option", "handler/history", "handler/history/internal/plan", "github.com/gofrs/flock", "modernc.org/sqlite"},
+	"handler/history/sqlite":        {"session/option", "handler/history", "handler/history/internal/plan", "github.com/gofrs/flock", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"handler/history/storetest":     {"handler/history"},
 	"handler/history/postgrestest":  {"github.com/jackc/pgx/v5"},
 	"handler/history/postgres": {

@@ -40,7 +40,7 @@ var schemas atomic.Int64
 func newSchema() string { return fmt.Sprintf(`Schema "%d"`, schemas.Add(1)) }
 
 func TestStore(t *testing.T) {
-	server := postgrestest.Start(t)
+	server := postgrestest.Start(t, "synchronous_commit=off") // which a store turns on for itself
 	storetest.Run(t, func(t *testing.T) (history.Store, func() history.Store) {
 		schema := newSchema()
 		s := open(t, server, schema)
@@ -55,6 +55,11 @@ func TestStore(t *testing.T) {
 			storetest.Compare(t, storetest.Script(seed), open(t, server, newSchema()), memory.New(memory.Options{}))
 		})
 	}
+	t.Run("Durable", func(t *testing.T) {
+		if got, err := open(t, server, newSchema()).Setting(t.Context(), "synchronous_commit"); got != "on" {
+			t.Errorf("synchronous_commit is %q: %v", got, err)
+		}
+	})
 	t.Run("Nodes", func(t *testing.T) { testNodes(t, server) })
 	t.Run("Migrate", func(t *testing.T) { testMigrate(t, server) })
 	t.Run("Locked", func(t *testing.T) { testLocked(t, server) })

@@ -5,7 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
+
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"switchback/handler/history"
 	"switchback/handler/history/internal/plan"
@@ -64,7 +68,19 @@ func (s *Store) Append(ctx context.Context, batch []*history.Append) error {
 	if err != nil {
 		return err
 	}
-	var rows []plan.Row
+	// IDs are looked for only where one may be stored already, which is seldom.
+	rows, err := s.append(ctx, batch, names, false)
+	if stored := new(driver.Error); errors.Is(err, history.ErrOffset) ||
+		errors.As(err, &stored) && stored.Code() == lib.SQLITE_CONSTRAINT_UNIQUE {
+		rows, err = s.append(ctx, batch, names, true)
+	}
+	if err == nil {
+		plan.Done(rows)
+	}
+	return err
+}
+
+func (s *Store) append(ctx context.Context, batch []*history.Append, names []string, find bool) (rows []plan.Row, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		topics := make(map[string]*topic, len(names))
 		planned := make(map[string]*plan.Topic, len(names))
@@ -75,7 +91,12 @@ func (s *Store) Append(ctx context.Context, batch []*history.Append) error {
 			}
 			topics[name], planned[name] = t, &t.Topic
 		}
-		if rows, err = plan.Batch(batch, planned, s.finder(tx)); err != nil {
+		stored := notStored
+		if find {
+			stored = s.finder(tx)
+		}
+		var err error
+		if rows, err = plan.Batch(batch, planned, stored); err != nil {
 			return err
 		}
 		if err := s.store(tx, rows); err != nil {
@@ -88,13 +109,14 @@ func (s *Store) Append(ctx context.Context, batch []*history.Append) error {
 		}
 		return nil
 	})
-	if err == nil {
-		plan.Done(rows)
-	}
-	return err
+	return rows, err
 }
 
-// finder is for plan.Batch.
+// notStored and finder are for plan.Batch.
+func notStored(*plan.Topic, string) (uint64, time.Time, bool, error) {
+	return 0, time.Time{}, false, nil
+}
+
 func (s *Store) finder(tx *sql.Tx) func(*plan.Topic, string) (uint64, time.Time, bool, error) {
 	find := tx.Stmt(s.find)
 	return func(t *plan.Topic, id string) (offset uint64, at time.Time, found bool, err error) {
@@ -107,20 +129,38 @@ func (s *Store) finder(tx *sql.Tx) func(*plan.Topic, string) (uint64, time.Time,
 	}
 }
 
+// insertRows is how many entries one statement inserts, if there are so many. It need not keep
+// what it has changed, for the case that it fails: then the transaction is rolled back.
+const insertRows = 20
+
+func insertQuery(rows int) string {
+	return `insert or fail into entries (topic, "offset", at, id, "user", data) values ` +
+		strings.Repeat(`(?, ?, ?, ?, ?, ?), `, rows-1) + `(?, ?, ?, ?, ?, ?)`
+}
+
 func (s *Store) store(tx *sql.Tx, rows []plan.Row) error {
-	insert := tx.Stmt(s.insert)
+	var values []any
 	for _, row := range rows {
-		if row.Duplicate {
-			continue
+		if !row.Duplicate {
+			e := &row.Entry
+			var id []byte // null
+			if e.ID != "" {
+				id = []byte(e.ID)
+			}
+			values = append(values, row.Of.Key, int64(row.Offset), row.At.UnixMilli(), id, []byte(e.User), notNull(e.Data))
 		}
-		e := &row.Entry
-		var id []byte // null
-		if e.ID != "" {
-			id = []byte(e.ID)
+	}
+	const columns = 6
+	insert, many := tx.Stmt(s.insert), tx.Stmt(s.insertMany)
+	for len(values) > 0 {
+		statement, n := insert, columns
+		if len(values) >= insertRows*columns {
+			statement, n = many, insertRows*columns
 		}
-		if _, err := insert.Exec(row.Of.Key, row.Offset, row.At.UnixMilli(), id, []byte(e.User), notNull(e.Data)); err != nil {
+		if _, err := statement.Exec(values[:n]...); err != nil {
 			return err
 		}
+		values = values[n:]
 	}
 	return nil
 }

@@ -96,6 +96,16 @@ func TestNotOpened(t *testing.T) {
 	}
 }
 
+// Commits wait for the disk, which no end of a process shows.
+func TestDurable(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "history.db"))
+	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2"} {
+		if got, err := s.Pragma(t.Context(), name); got != want {
+			t.Errorf("%s is %q, not %q: %v", name, got, want, err)
+		}
+	}
+}
+
 // Another program has locked the file: who writes is told so, who reads is not hindered.
 func TestLocked(t *testing.T) {
 	if testing.Short() {

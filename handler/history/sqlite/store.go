@@ -63,8 +63,8 @@ var _ history.Store = (*Store)(nil)
 
 // statements are those that are used often.
 type statements struct {
-	topic, find, insert, update *sql.Stmt // of the writer
-	known, read, newest, unread *sql.Stmt // of the readers
+	topic, find, insert, insertMany, update *sql.Stmt // of the writer
+	known, read, newest, unread             *sql.Stmt // of the readers
 }
 
 // Open opens a file, which it makes if it is not there, and brings it up to date.
@@ -148,7 +148,8 @@ func (s *Store) prepare(ctx context.Context) error {
 	}{
 		{&s.topic, s.writer, topicQuery},
 		{&s.find, s.writer, findQuery},
-		{&s.insert, s.writer, `insert into entries (topic, "offset", at, id, "user", data) values (?, ?, ?, ?, ?, ?)`},
+		{&s.insert, s.writer, insertQuery(1)},
+		{&s.insertMany, s.writer, insertQuery(insertRows)},
 		{&s.update, s.writer, `update topics set epoch = ?, first = ?, last = ?, count = ?, bytes = ?, mark = ? where id = ?`},
 		{&s.known, s.readers, topicQuery},
 		{&s.read, s.readers, readQuery},
