@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"go.uber.org/zap"
@@ -41,6 +42,11 @@ func openChat(e *endpointConfig, from parts) (session.Opener, error) {
 	mode := from.auth.config.mode(*e)
 	if e.implementation != "switchback" && e.chat.Protocol == chat.JSON {
 		return nil, fmt.Errorf("implementation %s does not know its users, which chat has to; take switchback, or protocol: text", e.implementation)
+	}
+	for path := range from.chats {
+		if one, other := prefixOf(path)+"/", prefixOf(e.path)+"/"; strings.HasPrefix(one, other) || strings.HasPrefix(other, one) {
+			return nil, fmt.Errorf("the path %s and that of the chat %s are one below the other, so that they would share rooms; choose others", e.path, path)
+		}
 	}
 	o := e.chat
 	o.Log, o.Path, o.Rules = from.history, e.path, from.rules

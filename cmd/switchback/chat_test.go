@@ -179,6 +179,7 @@ func TestChatThatCannotBe(t *testing.T) {
 	for text, want := range map[string]string{
 		"endpoints: [{path: /chat, handler: chat, implementation: igm}]":         "implementation igm does not know its users",
 		"endpoints: [{path: /chat, handler: chat, chat: {name_limit: 250}}]":     "NameLimit and IdentifierLimit are 250 and 64; together they must be at most 254",
+		"endpoints: [{path: /a/b, handler: chat}, {path: /a, handler: chat}]":    "the path /a and that of the chat /a/b are one below the other",
 		"endpoints: [{path: /chat, handler: chat, auth: required}]":              "nothing says whose tokens are accepted",
 		"endpoints: [{path: /chat, handler: broadcast, chat: {protocol: text}}]": "endpoints[0].chat is of the handler chat, and not of broadcast",
 	} {

@@ -30,7 +30,8 @@ type Options struct {
 	// Path, / and a room's name; of Text it is Path. There is no default.
 	Log *history.Log
 
-	// Path is that of the endpoint. There is no default.
+	// Path is that of the endpoint. Of Chats with one Log none is at or below that of
+	// another: rooms would be those of both. There is no default.
 	Path string
 
 	// Rules say who may do what. The default is that everybody may do everything.
@@ -194,4 +195,4 @@ func (c *Chat) room(topic string) string { return topic[len(c.o.Path)+1:] }
 func eventsOf(topic string) string { return "chat-events:" + topic }
 
 // personal is where all sessions of a user hear of what is unread.
-func (c *Chat) personal(user string) string { return "chat-user:" + c.o.Path + ":" + user }
+func (c *Chat) personal(user string) string { return "chat-user:" + c.o.Path + "/" + user }

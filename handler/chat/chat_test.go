@@ -51,9 +51,9 @@ func TestOpenRoom(t *testing.T) {
 		kim.gets(`{'type':'unread','room':'r','count':0}`)
 		kim.says(`{'type':'history','room':'r'}`, `{'type':'history','room':'r','limit':1}`)
 		kim.gets(`{'type':'history','room':'r','messages':[`+hello+`,`+again+`]}`, `{'type':'history','room':'r','messages':[`+again+`],'more':true}`)
-		kim.sends(`{'type':'history','room':'r','before':'E/2','limit':100}`, `{'type':'history','room':'r','before':'E/3'}`, `{'type':'history','room':'r','before':'E/1'}`)
+		kim.sends(`{'type':'history','room':'r','before':'E/2','limit':100}`, `{'type':'history','room':'r','before':'E/3'}`, `{'type':'history','room':'r','before':'E/1'}`, `{'type':'history','room':'r','before':'E/0'}`)
 		kim.gets(`{'type':'history','room':'r','messages':[`+hello+`]}`, `{'type':'history','room':'r','messages':[`+hello+`,`+again+`]}`,
-			`{'type':'history','room':'r','messages':[]}`)
+			`{'type':'history','room':'r','messages':[]}`, `{'type':'history','room':'r','messages':[]}`)
 		kim.says(`{'type':'members','room':'r'}`, `{'type':'members','room':'r','after':'kim'}`)
 		kim.gets(`{'type':'members','room':'r','members':['kim','lee']}`, `{'type':'members','room':'r','members':['lee']}`)
 
@@ -362,6 +362,12 @@ func TestLimitsRefuse(t *testing.T) {
 		fresh.gets(`{'type':'welcome','user':'kim','rooms':[{'room':'b','unread':0},{'room':'c','unread':0}],'more':true}`,
 			`{'type':'rooms','rooms':[{'room':'d','unread':0},{'room':'r','unread':0}]}`)
 
+		kim.says(`{'type':'leave','room':'c'}`) // with r it would be one of three that are watched
+		synctest.Wait()
+		kim.read = len(kim.s.Texts())
+		fresh.says(`{'type':'message','room':'c','id':'1','text':'x'}`)
+		kim.gets()
+
 		var others []*talker
 		for _, user := range []string{"1", "2", "3"} {
 			k := w.comes(user)
@@ -375,7 +381,7 @@ func TestLimitsRefuse(t *testing.T) {
 		w.comes("1").gets(`{'type':'welcome','user':'1','rooms':[{'room':'r','unread':1}]}`)
 		w.comes("2").gets(`{'type':'welcome','user':'2','rooms':[]}`) // the room had its members
 		s := w.chat.Stats()
-		if got := [...]int64{s.Limited.Load(), s.Unnamed.Load(), s.Unwatched.Load()}; got != [...]int64{2, 1, 4} {
+		if got := [...]int64{s.Limited.Load(), s.Unnamed.Load(), s.Unwatched.Load()}; got != [...]int64{2, 1, 5} {
 			t.Errorf("counted %v", got)
 		}
 	})

@@ -216,7 +216,11 @@ func (c *client) history(r *request) error {
 		if r.Before != nil && (before.Epoch != found.Epoch || before.Offset > found.Last+1) {
 			return refuse(BadOffset, "the offset is none of the room")
 		}
-		entries, err = s.Read(ctx, topic, history.Range{Before: before.Offset, Newest: true, Limit: limit, Bytes: replyLimit})
+		what := history.Range{Newest: true, Limit: limit, Bytes: replyLimit}
+		if r.Before != nil {
+			what.Before = max(before.Offset, 1) // 0 is the end to a store
+		}
+		entries, err = s.Read(ctx, topic, what)
 		return err
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/history"
+	"switchback/handler/presence"
 	"switchback/handler/rules"
 	"switchback/session"
 	"switchback/session/memory"
@@ -155,8 +157,10 @@ func (c *client) begin(p *place, r *room, from history.From) error {
 	if err := c.chat.hub.Subscribe(ctx, eventsOf(p.topic), (*company)(p)); err != nil {
 		return err
 	}
-	if err := c.chat.presence.Join(ctx, p.topic, c.user, c.s.ID()); err != nil {
+	if err := c.chat.presence.Join(ctx, p.topic, c.user, c.s.ID()); errors.Is(err, presence.ErrUsers) || errors.Is(err, presence.ErrTopics) {
 		return refuse(Limited, "as many are in the room, or in rooms, as may be")
+	} else if err != nil {
+		return err
 	}
 	if err := c.register(p, r); err != nil {
 		return err
@@ -193,14 +197,22 @@ func (c *client) exit(p *place) {
 	c.chat.presence.Leave(ctx, p.topic, c.user, c.s.ID())
 }
 
-// settle forgets a place that is of no use: not joined, and not counted.
+// settle forgets a place that is of no use: not joined, and not counted or one too many.
 func (c *client) settle(p *place) {
-	if p.isJoined() || p.isCounted() {
+	if p.isJoined() {
 		return
 	}
+	counted := p.isCounted()
 	c.mu.Lock()
+	if counted && len(c.places) <= c.chat.o.WatchLimit {
+		c.mu.Unlock()
+		return
+	}
 	delete(c.places, p.name)
 	c.mu.Unlock()
+	if counted {
+		c.chat.stats.Unwatched.Add(1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p.forget(ctx)
