@@ -29,6 +29,7 @@ type flaky struct {
 	*memory.Store
 	mu   sync.Mutex
 	down bool
+	hold chan struct{} // RoomsOf waits for it once it has its answer; nil: it does not
 }
 
 func (s *flaky) set(down bool) {
@@ -71,7 +72,15 @@ func (s *flaky) RoomsOf(ctx context.Context, user, after string, limit int) ([]s
 	if err := s.err(); err != nil {
 		return nil, err
 	}
-	return s.Store.RoomsOf(ctx, user, after, limit)
+	rooms, err := s.Store.RoomsOf(ctx, user, after, limit)
+	s.mu.Lock()
+	hold := s.hold
+	s.hold = nil
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return rooms, err
 }
 
 // A world is a chat over a store in memory, in virtual time.
@@ -131,16 +140,27 @@ type talker struct {
 // comes opens a session of a user.
 func (w *world) comes(user string) *talker {
 	w.Helper()
+	k := w.stands(user)
+	k.enters()
+	return k
+}
+
+// stands is before comes: the session is there and not open.
+func (w *world) stands(user string) *talker {
+	w.Helper()
 	k := &talker{world: w, s: sessiontest.New(session.Peer{Identity: &session.Identity{User: user}})}
 	var err error
 	if k.h, err = w.chat.Open(nil); err != nil {
 		w.Fatal(err)
 	}
 	w.open = append(w.open, k)
+	return k
+}
+
+func (k *talker) enters() {
 	if err := k.h.OnOpen(k.s); err != nil {
 		k.s.Fail(err)
 	}
-	return k
 }
 
 func (k *talker) close() {

@@ -16,7 +16,7 @@ import (
 type count struct {
 	counted bool   // the user is a member, so that something may be unread
 	based   bool   // the store has been asked
-	epoch   uint64 // of the room
+	epoch   uint64 // of the last message that was heard
 	last    uint64 // offset of the last message that is in n
 	n, told int    // unread, and as the client was told last
 	recent  []uint64
@@ -43,9 +43,10 @@ func (p *place) heard(m *handler.Publication) {
 		p.mu.Unlock()
 		return
 	}
-	if m.Epoch != p.epoch {
-		p.epoch, p.last, p.recent = m.Epoch, 0, nil
+	if p.epoch != 0 && m.Epoch != p.epoch { // offsets may begin again
+		p.last, p.recent = 0, nil
 	}
+	p.epoch = m.Epoch
 	if m.Offset <= p.last {
 		p.mu.Unlock()
 		return
