@@ -314,7 +314,7 @@ func (p *page) complaints() []string {
 	return found
 }
 
-// startServer serves the page, /echo and /broadcast until the test ends.
+// startServer serves what is there without a configuration until the test ends.
 func startServer(t *testing.T) (baseURL string) {
 	t.Helper()
 	return strings.TrimSuffix(start(t, "serve", "--addr", "127.0.0.1:0").url, "/")

@@ -78,9 +78,10 @@ func (c *config) keepChats() {
 	}
 }
 
-// warnOfChats tells once of chats where anybody may be anybody.
+// warnOfChats tells once of chats where anybody may be anybody, but not of the demo's, which
+// is for trying out.
 func (c *config) warnOfChats(log *zap.Logger) {
-	for _, e := range c.allEndpoints() {
+	for _, e := range c.endpoints {
 		if e.handler == chatHandler && e.chat.Protocol == chat.JSON && c.auth.mode(e) == authOff {
 			log.Warn("users are who the URL says, ?user=NAME, so that anybody may be anybody; say in auth who may open sessions",
 				zap.String("endpoint", e.where))

@@ -1,6 +1,6 @@
 // Switchback serves SockJS endpoints.
 //
-//	switchback serve                     the test page, /echo and /broadcast
+//	switchback serve                     the pages, /echo, /broadcast and /chat
 //	switchback serve --config FILE       the endpoints that the file lists
 //	switchback config check FILE         whether the file is right, and what its rules say
 //	switchback config example            every key, with its default
@@ -43,7 +43,7 @@
 //	shutdown_timeout: 10s         # default
 //	memory_limit: 1GiB            # default: of what clients have it hold, over all endpoints;
 //	                              # a quarter of it for what they send and is not whole, one for queues of STOMP
-//	page: false                   # the test page at /, which uses /echo and /broadcast
+//	page: false                   # the pages at / and /chat.html, which use /echo, /broadcast and /chat
 //	client_url: /sockjs.min.js    # for all endpoints that have none of their own
 //
 //	http:
@@ -179,7 +179,7 @@
 // they like, as in Spring. A subscription by pattern is allowed where all is that it
 // could receive. config check says what the rules of a file decide, and by which line.
 //
-// A file that lists no endpoints leaves the page, /echo and /broadcast as they
+// A file that lists no endpoints leaves the pages, /echo, /broadcast and /chat as they
 // are without one. A file that lists some, or files, gets the page only with page:
 // true. The longest path wins where one endpoint is below another. Of several paths the
 // first is the endpoint's name, in the log and as a broadcast's topic: sessions and

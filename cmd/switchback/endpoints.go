@@ -39,10 +39,11 @@ type endpointConfig struct {
 	chatLine       int          // in the file, while it is read
 }
 
-// demoEndpoints are those that the page uses.
+// demoEndpoints are those that the pages use.
 var demoEndpoints = []endpointConfig{
 	{where: "endpoint /echo", path: "/echo", handler: "echo", implementation: "switchback"},
 	{where: "endpoint /broadcast", path: "/broadcast", handler: "broadcast", implementation: "switchback"},
+	{where: "endpoint /chat", path: "/chat", handler: chatHandler, implementation: "switchback"},
 }
 
 // endpoints is the list of endpoints. Each path may be there once.
@@ -63,7 +64,7 @@ func endpoints(dst *[]endpointConfig) setting {
 	return setting{want: items.want, read: func(s *source, key string, n ast.Node) {
 		items.read(s, key, n)
 		if list, ok := n.(*ast.SequenceNode); ok && len(list.Values) == 0 {
-			s.fault(line(n), "%s is empty; list an endpoint, or leave the key out to serve the page, /echo and /broadcast", key)
+			s.fault(line(n), "%s is empty; list an endpoint, or leave the key out to serve the pages, /echo, /broadcast and /chat", key)
 		}
 	}}
 }

@@ -28,7 +28,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"log_format", "text", "What a line of the log is: text, for people, or json."},
 		{"shutdown_timeout", "10s", "Time that sessions have to end in when the server is told to stop."},
 		{"memory_limit", "1GiB", "What clients may have the server hold, over all endpoints."},
-		{"#page", "true", "The test page at /. The default is true where no endpoints are listed."},
+		{"#page", "true", "The test page at / and the chat at /chat.html. The default is true where no endpoints are listed."},
 		{"#client_url", "/sockjs.min.js", "The sockjs-client that iframes load, for all endpoints."},
 		{"http", "", "Before an endpoint has a request."},
 		{"#tls", "", "HTTPS, with these files; relative to the folder of this one. The default is plain HTTP."},
@@ -38,7 +38,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"#auth", "", "Who may open sessions. The default is everybody."},
 		{"#rules", "", "Who may do what; the first that decides wins. The default is that everybody may do everything."},
 		{"stomp", "", "The broker of all endpoints whose handler is stomp."},
-		{"endpoints", "", "What is served. The default is the page, with /echo and /broadcast."},
+		{"endpoints", "", "What is served. The default is the pages, with /echo, /broadcast and /chat."},
 	},
 	"http": {
 		{"header_timeout", "10s", "In which a request's header must be complete."},

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"go.uber.org/zap"
 
 	"switchback/handler"
 	"switchback/handler/history"
@@ -126,10 +128,18 @@ func (c historyConfig) openStore(log *slog.Logger) (history.Store, error) {
 	kind := cmp.Or(c.store.kind, "memory")
 	if c.dry {
 		kind = "memory"
-	} else if kind == "memory" {
-		log.Warn("what is kept is kept in memory, and gone when the server ends; name a file in history.store: sqlite:FILE")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	return stores[kind](ctx, c.store.rest, log)
+}
+
+// warnOfMemory tells once where what is kept ends with the server, but not of the demo.
+func (c *config) warnOfMemory(log *zap.Logger) {
+	keeps := len(c.history.options.Policies) > 0 || slices.ContainsFunc(c.endpoints, func(e endpointConfig) bool {
+		return e.handler == chatHandler
+	})
+	if keeps && !c.history.dry && cmp.Or(c.history.store.kind, "memory") == "memory" {
+		log.Warn("what is kept is kept in memory, and gone when the server ends; name a file in history.store: sqlite:FILE")
+	}
 }

@@ -19,7 +19,7 @@ import (
 // empty was not said.
 type serveCommand struct {
 	Addr            string `env:"SWITCHBACK_ADDR" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one. The default is 127.0.0.1:8081."`
-	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" predictor:"file" help:"Configuration, in YAML. Without it the test page is at /, with /echo and /broadcast."`
+	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" predictor:"file" help:"Configuration, in YAML. Without it the pages are at / and /chat.html, with /echo, /broadcast and /chat."`
 	ClientURL       string `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
 	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" predictor:"log-level" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
 	LogFormat       string `env:"SWITCHBACK_LOG_FORMAT" placeholder:"FORMAT" predictor:"log-format" help:"What a line of the log is: text, for people, or json. The default is text."`

@@ -18,7 +18,7 @@ import (
 
 func TestServeSaysWhatItServesAndWhere(t *testing.T) {
 	p := start(t, "serve", "--addr", "127.0.0.1:0")
-	if want := "switchback: serving /echo /broadcast and the page at " + p.url + "\n"; p.ready != want {
+	if want := "switchback: serving /echo /broadcast /chat and the page at " + p.url + "\n"; p.ready != want {
 		t.Errorf("got %q", p.ready)
 	}
 	if host := strings.TrimPrefix(p.url, "http://127.0.0.1:"); host == p.url || host == "0/" {
@@ -26,6 +26,8 @@ func TestServeSaysWhatItServesAndWhere(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"":               "200 <!DOCTYPE html>",
+		"chat.html":      "200 <!DOCTYPE html>",
+		"chat":           "200 Welcome to SockJS!\n",
 		"echo":           "200 Welcome to SockJS!\n",
 		"broadcast/":     "200 Welcome to SockJS!\n",
 		"echo/info":      `200 {"websocket":true`,

@@ -55,6 +55,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	conf.warn(log)
 	conf.warnOfCookies(log)
 	conf.warnOfChats(log)
+	conf.warnOfMemory(log)
 	return s, nil
 }
 
