@@ -29,8 +29,8 @@ type TicketOptions struct {
 // TicketStats are counters of tickets, which are the Tickets' own to change. All but the
 // first only rise.
 type TicketStats struct {
-	Out      atomic.Int64 // tickets of the last Life, and those whose sessions live
-	Issued   atomic.Int64
+	Out      atomic.Int64 `metric:"gauge"` // tickets of the last Life, and those whose sessions live
+	Issued   atomic.Int64 // tickets issued
 	Opened   atomic.Int64 // sessions opened with one
 	Moved    atomic.Int64 // of these, those that have ended an earlier session of the same ticket
 	Replayed atomic.Int64 // refused, since their session has received something already

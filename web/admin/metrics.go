@@ -18,6 +18,7 @@ import (
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
+	"switchback/session/auth"
 	"switchback/session/memory"
 	"switchback/transport"
 )
@@ -41,6 +42,13 @@ func (s *Server) register() error {
 	}
 	if b := s.options.Broker; b != nil {
 		all = append(all, statsMetrics{b.Stats(), metricsOf[stomp.Stats]("switchback_stomp_")})
+	}
+	if t := s.options.Tickets; t != nil {
+		all = append(all, statsMetrics{t.Stats(), metricsOf[auth.TicketStats]("switchback_tickets_")})
+	}
+	if v := s.options.Verifier; v != nil {
+		all = append(all, statsMetrics{v.Stats(), metricsOf[auth.Stats]("switchback_tokens_")},
+			statsMetrics{v.Keys().Stats(), metricsOf[auth.KeyStats]("switchback_keys_")})
 	}
 	if l := s.options.History; l != nil {
 		all = append(all, statsMetrics{l.Stats(), metricsOf[history.Stats]("switchback_history_")}, historySize{l},

@@ -24,6 +24,7 @@ import (
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
+	"switchback/session/auth"
 	"switchback/transport"
 	sockjs "switchback/transport/client"
 )
@@ -38,6 +39,9 @@ var counters = map[string]reflect.Type{
 	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
 	"../../handler/chat/chat.go":     reflect.TypeFor[chat.Stats](),
 	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
+	"../../session/auth/ticket.go":   reflect.TypeFor[auth.TicketStats](),
+	"../../session/auth/verifier.go": reflect.TypeFor[auth.Stats](),
+	"../../session/auth/fetch.go":    reflect.TypeFor[auth.KeyStats](),
 }
 
 func TestHelpIsTheCommentOfEachField(t *testing.T) {
@@ -91,7 +95,7 @@ func TestEachCounterIsAMetric(t *testing.T) {
 	_, text := s.ask("GET", "/metrics", "")
 	for _, of := range counters {
 		for f := range of.Fields() {
-			if isCounter(f.Name, of) && !regexp.MustCompile(`(?m)^switchback_\w*`+snakeCase(f.Name)+`(_bytes|_seconds_count)?(_total)?[{ ]`).MatchString(text) {
+			if isCounter(f.Name, of) && !regexp.MustCompile(`(?m)^# HELP switchback_\w*`+snakeCase(f.Name)+`(_bytes|_seconds)?(_total)? `+regexp.QuoteMeta(helpOf(of, f.Name))+`$`).MatchString(text) {
 				t.Errorf("%v.%s is no metric", of, f.Name)
 			}
 		}
