@@ -112,7 +112,9 @@ func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
 // A client that takes a large answer piece by piece has the write timeout for each. It
 // takes two seconds for all, also where it pauses now and then.
 func TestLargeAnswerIsTakenInPieces(t *testing.T) {
-	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	for _, w := range []wire{bare, unparkable, secure} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()

@@ -98,7 +98,6 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 // A client that takes nothing is given up in time where a middleware wraps the
 // ResponseWriter, too.
 func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
-	t.Parallel()
 	for _, w := range []wire{bare, fromStart} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
