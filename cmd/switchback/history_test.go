@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,4 +60,52 @@ func TestStoreInPostgreSQL(t *testing.T) {
 	if status != 1 || !strings.Contains(stderr, "history.store: ") || strings.Contains(stderr, "s3cret") {
 		t.Errorf("%d %s", status, stderr)
 	}
+}
+
+// A file of the store is relative to that of the configuration, and what is published on
+// topics that it names is there for the commands, and after a kill.
+func TestCommandsReadAndTrimHistory(t *testing.T) {
+	_, url := startAdmin(t, historyEndpoints)
+	for _, text := range []string{"one & <two>", "three", "four\n5"} {
+		if status, _, stderr := administer(t, url, text, "publish", "/topic/kept/a", "--text"); status != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	administer(t, url, "", "publish", "/topic/else", "1")
+	ask := func(args ...string) string {
+		t.Helper()
+		status, stdout, stderr := administer(t, url, "", append([]string{"history"}, args...)...)
+		if status != 0 || stderr != "" {
+			t.Errorf("%v: %d %s", args, status, stderr)
+		}
+		return stdout
+	}
+	expect := func(what, got, want string) {
+		t.Helper()
+		if !regexp.MustCompile(`^(?s:` + want + `)$`).MatchString(got) {
+			t.Errorf("%s:\n%s\nwant %s", what, got, want)
+		}
+	}
+	expect("topics", ask(), `TOPIC +MESSAGES +BYTES +LAST\n/topic/kept/a +3 +\d+ +\w+/3\n`)
+	expect("topics as JSON", ask("--json"), `\{"topic":"/topic/kept/a","first":"\w+/1","last":"\w+/3","count":3,"bytes":\d+\}\n`)
+	expect("a topic", ask("/topic/kept/a", "--last", "2"), `OFFSET +AT +USER +TEXT\n\w+/2 +20\S+Z +- +".*three.*"\n\w+/3 +20\S+Z +- +".*four\\n5.*"\n`)
+	expect("an export", ask("/topic/kept/a", "--json"), `\{"offset":"\w+/1",.*one & <two>.*\n\{"offset":"\w+/2",.*\n\{"offset":"\w+/3",[^\n]*\n`)
+	expect("the end of one", ask("/topic/kept/a", "--json", "--last", "1"), `\{"offset":"\w+/3",[^\n]*\n`)
+	expect("a trim", ask("/topic/kept/a", "--keep-count", "2"), `kept 2 messages, \d+ bytes\n`)
+
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"/topic/else"}, 1, "Nothing is kept of that topic"},
+		{[]string{"--last", "1"}, 2, "name it"},
+		{[]string{"/topic/kept/a", "--keep-age", "1h", "--json"}, 2, "leave --last and --json out"},
+		{[]string{"/topic/kept/a", "--last=-1"}, 2, "must be over 0"},
+	} {
+		if status, _, stderr := administer(t, url, "", append([]string{"history"}, c.args...)...); status != c.status || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: %d %s", c.args, status, stderr)
+		}
+	}
+
 }

@@ -75,6 +75,7 @@ func (s *server) open(conf config) (err error) {
 	if s.history, err = conf.history.open(s.hub, conf.stomp.options.Separator, slogOf(s.log)); err != nil {
 		return err
 	}
+	conf.stomp.options.History = s.history
 	conf.stomp.options.Renew, conf.stomp.options.TokenHeader = s.auth.renewal(), s.auth.access.Header
 	if s.broker, err = conf.stomp.broker(s.hub, s.rules, slogOf(s.log)); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/web/admin/client"
@@ -157,6 +158,10 @@ func (s *Server) unsent(destination string, err error) *client.Error {
 		return refusal(status, client.CodeMemory, "The server holds as much for its clients as it may; publish again later.")
 	case errors.Is(err, stomp.ErrQueueFull):
 		return refusal(status, client.CodeQueueFull, "The queue %q is full, or one queue too many; publish again later.", destination)
+	case errors.Is(err, history.ErrUnavailable):
+		return refusal(status, "store", "The store of %q is not available; whether the message is kept is not known: publish it again later, with an id.", destination)
+	case errors.Is(err, history.ErrBusy), errors.Is(err, history.ErrFull):
+		return refusal(status, "store", "The store of %q takes no more at the moment; publish again later.", destination)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return refusal(status, "timeout", "The server was not ready to publish in time; publish again later.")
 	}

@@ -367,6 +367,9 @@ func TestHistoryThatIsNotAvailable(t *testing.T) {
 		if status != 503 || !strings.Contains(answer, `"unavailable"`) {
 			t.Errorf("%s: %d %s", r.path, status, answer)
 		}
+		if status, answer = closed.ask("POST", "/api/publish", `{"destination":"/topic/stored","payload":1}`); status != 503 || !strings.Contains(answer, `"store"`) {
+			t.Errorf("publishing: %d %s", status, answer)
+		}
 		if status, answer = without.ask(r.method, r.path, r.body); status != 400 || !strings.Contains(answer, `"history"`) {
 			t.Errorf("%s without history: %d %s", r.path, status, answer)
 		}

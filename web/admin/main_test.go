@@ -50,16 +50,16 @@ func open(t *testing.T, change func(o *Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker, err := stomp.New(stomp.Options{
-		Hub: hub, Topics: []string{"/topic"}, Queues: []string{"/work"}, QueueLimit: 2,
-		Login:  stomp.Passwords(map[string]string{"ann": "a", "bob": "b", "a/b": "c"}),
-		Logger: slog.New(slog.DiscardHandler),
+	kept, err := history.New(memory.New(memory.Options{}), hub, history.Options{
+		Policies: []history.Policy{{Topics: "/kept/*"}, {Topics: "/topic/stored"}}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := history.New(memory.New(memory.Options{}), hub, history.Options{
-		Policies: []history.Policy{{Topics: "/kept/*"}}, Logger: slog.New(slog.DiscardHandler),
+	broker, err := stomp.New(stomp.Options{
+		Hub: hub, History: kept, Topics: []string{"/topic"}, Queues: []string{"/work"}, QueueLimit: 2,
+		Login:  stomp.Passwords(map[string]string{"ann": "a", "bob": "b", "a/b": "c"}),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
