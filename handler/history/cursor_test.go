@@ -94,6 +94,24 @@ func (w *world) undo(topic string) {
 	delete(w.log.topics, topic)
 }
 
+func TestCatchUpWhereNothingIsKeptAnyMore(t *testing.T) {
+	bubble(t, anything, func(w *world) {
+		w.must("a", "1", "2", "3")
+		since := Position{w.store.topics["a"].Epoch, 1}
+		time.Sleep(time.Minute)
+		w.store.Trim(context.Background(), "a", Keep{Age: time.Second}, time.Now())
+		r, c, err := w.catchUp("a", From{Since: &since})
+		if err != nil || !c.Gap || c.At.Offset != 3 {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		w.must("a", "4")
+		w.want("delivered", r.take(), "gap", "3:", "4:4")
+		if _, c, err := w.catchUp("a", From{Last: 3}); err != nil || c.Gap {
+			t.Errorf("got %+v, %v", c, err)
+		}
+	})
+}
+
 func TestCatchUpIsSeamless(t *testing.T) {
 	for _, kind := range []string{"", "fast/"} {
 		bubble(t, anything, func(w *world) {

@@ -366,6 +366,54 @@ func TestFastTopicThatOthersWriteTo(t *testing.T) {
 	})
 }
 
+func TestTopicLimit(t *testing.T) {
+	o := anything
+	o.TopicLimit = 2
+	bubble(t, o, func(w *world) {
+		release := w.store.holds()
+		var group sync.WaitGroup
+		for _, topic := range []string{"a", "b"} {
+			group.Go(func() { w.publish(topic, "") })
+		}
+		synctest.Wait()
+		if err := w.publish("c", ""); !errors.Is(err, ErrBusy) {
+			t.Errorf("got %v", err)
+		}
+		release()
+		group.Wait()
+		w.must("c", "") // nothing of a and b is on its way any more
+	})
+}
+
+// The store refuses one, and fails while the others are tried again: nobody waits for ever.
+func TestStoreThatRefusesOneThenFails(t *testing.T) {
+	bubble(t, anything, func(w *world) {
+		release := w.store.holds()
+		var group sync.WaitGroup
+		for _, text := range []string{"1", "2", "poison", "3", "4"} {
+			group.Go(func() {
+				if err := w.publish("a", text); (err == nil) != (text == "1") || err != nil && !errors.Is(err, ErrUnavailable) {
+					t.Errorf("%s: got %v", text, err)
+				}
+			})
+			synctest.Wait()
+		}
+		appends := 0
+		w.store.fails(func(what string) (error, error) {
+			if what != "append" {
+				return nil, nil
+			}
+			if appends++; appends > 1 { // all but the first together, then each alone
+				return errBroken, nil
+			}
+			return nil, nil
+		})
+		release()
+		group.Wait()
+		w.store.fails(nil)
+	})
+}
+
 // One publication that the store refuses is no other's concern.
 func TestStoreThatRefusesOne(t *testing.T) {
 	bubble(t, anything, func(w *world) {
