@@ -52,13 +52,16 @@ func notNull(b []byte) []byte {
 }
 
 // Rows of topics are locked in the order of their names: so no two wait for one another. Those
-// that are not there cannot be locked in it, so that makeQuery is for all.
+// that are not there cannot be locked in it, so that makeQuery is for all. An ID is looked for as
+// the next one in the order of the index: for one that is equal the planner may take the index of
+// offsets, and so read a whole topic, where it has not looked yet at how large it is.
 const (
 	lockQuery = `select ` + topicColumns + ` from topics t where t.name = any($1) order by t.name for update`
 	makeQuery = `insert into topics as t (name, epoch) select name, epoch from unnest($1::bytea[], $2::bigint[]) n(name, epoch)
 		order by name on conflict (name) do update set mark = t.mark returning ` + topicColumns
 	findQuery = `select t.name, e.id, e."offset", e.at from unnest($1::bytea[], $2::bytea[]) n(name, id)
-		join topics t on t.name = n.name join entries e on e.topic = t.id and e.id = n.id`
+		join topics t on t.name = n.name join lateral (select * from entries where id is not null and (topic, id) >= (t.id, n.id)
+		order by topic, id limit 1) e on e.topic = t.id and e.id = n.id`
 	insertQuery = `insert into entries (topic, "offset", at, id, "user", data)
 		select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[])`
 	saveQuery = `update topics t set epoch = n.epoch, first = n.first, last = n.last, count = n.count, bytes = n.bytes, mark = n.mark

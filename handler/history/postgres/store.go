@@ -92,9 +92,10 @@ func configOf(url string, options Options) (*pgxpool.Config, error) {
 		"synchronous_commit":                  "on",
 		"statement_timeout":                   timeout,
 		"idle_in_transaction_session_timeout": timeout,
-		// All that is asked has an index. Where a table has grown since it was looked
-		// at last, the planner would read it whole.
-		"enable_seqscan": "off",
+		// All that is asked has an index that has it in order. Where a table has grown
+		// since it was looked at last, the planner would read all of a topic for a page.
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
 	} {
 		c.RuntimeParams[name] = value
 	}

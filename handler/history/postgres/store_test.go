@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,6 +62,7 @@ func TestStore(t *testing.T) {
 			t.Errorf("synchronous_commit is %q: %v", got, err)
 		}
 	})
+	t.Run("Plans", func(t *testing.T) { testPlans(t, server) })
 	t.Run("Nodes", func(t *testing.T) { testNodes(t, server) })
 	t.Run("Migrate", func(t *testing.T) { testMigrate(t, server) })
 	t.Run("Locked", func(t *testing.T) { testLocked(t, server) })
@@ -155,6 +158,36 @@ func testMigrate(t *testing.T, server *postgrestest.Server) {
 	defer s.Close()
 	if err := appendTo(t.Context(), s, "a", ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// A page, 100 IDs, and a count up to a limit are read without what else there is of a topic, even where
+// the server has not looked yet at how much there is.
+func testPlans(t *testing.T, server *postgrestest.Server) {
+	s := open(t, server, newSchema())
+	var batch []*history.Append
+	for i := range 20_000 {
+		batch = append(batch, &history.Append{Topic: "a", Entry: history.Entry{ID: fmt.Sprint(i), Data: make([]byte, 50)}})
+	}
+	if err := s.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	plans, err := s.Explain(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	actual := regexp.MustCompile(`actual rows=(\d+)`)
+	for what, plan := range plans {
+		found := actual.FindAllStringSubmatch(plan, -1)
+		for _, rows := range found {
+			if n, _ := strconv.Atoi(rows[1]); n > 100 {
+				t.Errorf("%s: %d rows are read:\n%s", what, n, plan)
+				break
+			}
+		}
+		if len(found) == 0 {
+			t.Errorf("%s: no rows are told:\n%s", what, plan)
+		}
 	}
 }
 
