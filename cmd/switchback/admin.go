@@ -78,12 +78,13 @@ func (c *adminConfig) environment() error {
 }
 
 // newAdmin makes the admin listener of a server with its endpoints; nil where none is
-// configured.
+// configured. Of a cluster each node has one, which may not listen: by it the nodes tell
+// each other whom to disconnect.
 func (s *server) newAdmin(conf config) (*admin.Server, error) {
-	if conf.admin.addr == "" {
+	if conf.admin.addr == "" && s.cluster.engine == nil {
 		return nil, nil
 	}
-	o := admin.Options{Token: conf.admin.token, Hub: s.hub, History: s.history, Chats: s.chats, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
+	o := admin.Options{Token: conf.admin.token, Hub: s.hub, Engine: s.cluster.engine, History: s.history, Chats: s.chats, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
 	if conf.auth.given {
 		o.Tickets, o.Verifier = s.auth.access.Tickets, s.auth.access.Verifier
 	}
@@ -106,7 +107,7 @@ func (s *server) newAdmin(conf config) (*admin.Server, error) {
 
 // serveAdmin has the admin listener serve, and returns what the ready line says of it.
 func (s *server) serveAdmin(addr string) (at string, err error) {
-	if s.admin == nil {
+	if addr == "" {
 		return "", nil
 	}
 	ln, err := s.admin.Listen(addr)

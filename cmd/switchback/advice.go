@@ -40,9 +40,6 @@ var advice = map[string][]string{
 	"handler says what an endpoint serves": {
 		"kind", "type",
 	},
-	"implementation of an endpoint is switchback or igm": {
-		"engine",
-	},
 	"allowed_origins of an endpoint lists origins, and patterns such as https://*.example.com": {
 		"allowed_origin_patterns", "cors", "cors_origins", "origin_patterns", "origins",
 	},

@@ -19,7 +19,7 @@ func TestWordsAreCompleted(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"switchback ":                                   "bench completion config disconnect history publish serve sessions token version",
+		"switchback ":                                   "bench cluster completion config disconnect history publish serve sessions token version",
 		"switchback se":                                 "serve sessions",
 		"switchback x":                                  "",
 		"switchback serve --log":                        "--log-format --log-level",

@@ -29,6 +29,7 @@ type config struct {
 	auth            authConfig
 	stomp           stompConfig
 	rules           rulesConfig
+	engine          engineConfig
 	admin           adminConfig
 	history         historyConfig
 	endpoints       []endpointConfig // none: demoEndpoints
@@ -121,6 +122,8 @@ func (c *config) settings(dir string) setting {
 		"auth":      c.auth.settings(dir),
 		"stomp":     c.stomp.settings(),
 		"rules":     c.rules.settings(),
+		"cluster":   c.engine.clusterSettings(dir),
+		"engine":    c.engine.settings(),
 		"admin":     c.admin.settings(dir),
 		"history":   c.history.settings(dir),
 		"endpoints": endpoints(&c.endpoints),

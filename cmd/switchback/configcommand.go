@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -50,7 +51,10 @@ func (c *configCheckCommand) Run(app *kong.Kong) error {
 	if err := conf.readFile(c.File); err != nil {
 		return err
 	}
-	conf.history.dry = true
+	if err := errors.Join(conf.engine.environment(), conf.checkEngine()); err != nil {
+		return err
+	}
+	conf.history.dry, conf.engine.dry = true, true
 	s, err := newServer(conf, newLogger(app.Stderr, conf.logFormat, zapcore.WarnLevel))
 	if err != nil {
 		return err

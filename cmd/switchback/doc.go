@@ -8,6 +8,7 @@
 //	switchback sessions                  the sessions of a server
 //	switchback disconnect --user USER|--session ID
 //	switchback history [TOPIC]           what a server keeps: read, exported, trimmed
+//	switchback cluster status            the node that is asked, and the others
 //	switchback bench idle|echo|fanout|open URL   load on any SockJS server, measured
 //	switchback token make|check          a token of auth.jwt, and what becomes of it
 //	switchback version
@@ -17,8 +18,9 @@
 // that before the configuration file, and that before the default.
 //
 // SWITCHBACK_ADMIN_TOKEN is the token of the admin listener, for serve and for the
-// commands that speak to it, and SWITCHBACK_HISTORY is where history is kept; there are no
-// flags for these, since others on the machine see flags.
+// commands that speak to it, SWITCHBACK_HISTORY is where history is kept, and
+// SWITCHBACK_CLUSTER_SECRET the secret of a cluster's nodes; there are no flags for these,
+// since others on the machine see flags.
 //
 // When it serves, it says so in one line on stdout; it logs to stderr. SIGINT
 // and SIGTERM stop it: it opens no more sessions, closes every one with 1001, serves
@@ -156,6 +158,29 @@
 //
 // Its users are who has opened their sessions, by auth; without auth, whom ?user= in the URL
 // names. It asks the rules for connect of a session, not for subscribe.
+//
+// Several nodes serve the same topics where an engine carries publications between them: what
+// is published on one reaches those that have subscribed on any. A node is a process.
+//
+//	cluster:
+//	  name: prod                  # default: switchback; the same on all nodes
+//	  secret_file: cluster.secret # of nats: embedded: 32 characters or more, the same on all nodes
+//	engine:
+//	  nats: embedded              # or nats://host:4222, several with commas between them
+//	  redis: redis://host:6379    # or this: one server, Sentinel, or a Redis Cluster
+//	  routes:                     # of nats: embedded
+//	    listen: 10.0.0.4:7401     # where other nodes connect; never a public address
+//	    seeds: [10.0.0.5:7401]    # some of the others; a name may stand for several
+//	  on_loss: keep               # default; close: who may have missed a message is closed with 1013
+//	  outbox: 8MiB                # default
+//
+// Embedded, each node has a NATS server of its own and is connected with all others, which is
+// for up to about five; --cluster-listen and --node-seed go before routes. While the server is
+// away, sessions go on, and those of one node hear each other; what is published is kept, up
+// to outbox, and arrives in its order when the server is back. When that is full, who
+// publishes is told: by ERROR over STOMP, by 503 over the API. What could be lost, by a node
+// that was killed, say, is in the log, and counted. Queues of STOMP are refused beside an
+// engine, as is history that is not in PostgreSQL. See [switchback/handler/engine].
 //
 // Rules say who may connect, subscribe and send, over STOMP and at other endpoints, and
 // who may make, join and read rooms: see

@@ -35,6 +35,8 @@ var exampleKeys = map[string][]exampleKey{
 		{"#static", "{path: /, dir: ./public}", "Folders whose files are served, one or a list. The default is none."},
 		{"#admin", "", "A listener for operators and other services, with metrics, health and the API. The default is none."},
 		{"history", "", "What is kept of topics, for who comes late or comes back. The default is nothing."},
+		{"#cluster", "", "Several nodes that serve the same topics: what they have in common."},
+		{"#engine", "", "What carries publications between them. The default is one node alone."},
 		{"#auth", "", "Who may open sessions. The default is everybody."},
 		{"#rules", "", "Who may do what; the first that decides wins. The default is that everybody may do everything."},
 		{"stomp", "", "The broker of all endpoints whose handler is stomp."},
@@ -56,6 +58,17 @@ var exampleKeys = map[string][]exampleKey{
 	"history": {
 		{"#store", "sqlite:history.db", "Where it is kept: memory:, sqlite:FILE or postgres://user@host/database. The default is memory:, which ends with the process."},
 		{"#topics", "[{topics: \"/topic/**\", count: 1000, age: 720h, bytes: 64MiB, mode: durable, unread: false}]", "What is kept; the first that matches decides. mode: durable or fast."},
+	},
+	"cluster": {
+		{"#name", "prod", "The name, which is the same on all nodes. The default is switchback."},
+		{"#secret_file", "cluster.secret", "The file with the secret that nodes know each other by, of 32 characters or more. SWITCHBACK_CLUSTER_SECRET goes before it."},
+	},
+	"engine": {
+		{"#nats", "embedded", "embedded, or the URLs of NATS: nats://host:4222."},
+		{"#redis", "redis://host:6379", "The URL of Redis, in the place of nats."},
+		{"#routes", "{listen: \"10.0.0.4:7401\", seeds: [\"10.0.0.5:7401\"]}", "Of nats: embedded: where other nodes connect, never a public address, and where some of them are."},
+		{"#on_loss", "keep", "What becomes of sessions when publications may have been lost: keep or close. The default is keep."},
+		{"#outbox", "8MiB", "What is kept of publications until all other nodes have confirmed them."},
 	},
 	"auth": {
 		{"#jwt", "{jwks_url: \"https://id.example.com/keys\", issuer: \"https://id.example.com\", audience: chat}", "Whose tokens are accepted; or secret_file, key_file."},

@@ -27,6 +27,7 @@ type commands struct {
 	Sessions   sessionsCommand   `cmd:"" help:"List the sessions of a server."`
 	Disconnect disconnectCommand `cmd:"" help:"Close sessions of a server."`
 	History    historyCommand    `cmd:"" help:"Read, export or trim what a server keeps of its topics."`
+	Cluster    clusterCommand    `cmd:"" help:"Tell of the cluster of a server."`
 	Token      tokenCommand      `cmd:"" help:"Make a token, or check one."`
 	Bench      bench.Command     `cmd:"" help:"Put load on a SockJS server, and measure what that costs."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`

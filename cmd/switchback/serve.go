@@ -18,13 +18,15 @@ import (
 // A serveCommand is what the command line and the environment say. What is
 // empty was not said.
 type serveCommand struct {
-	Addr            string `env:"SWITCHBACK_ADDR" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one. The default is 127.0.0.1:8081."`
-	Config          string `env:"SWITCHBACK_CONFIG" placeholder:"FILE" predictor:"file" help:"Configuration, in YAML. Without it the pages are at / and /chat.html, with /echo, /broadcast and /chat."`
-	ClientURL       string `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
-	LogLevel        string `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" predictor:"log-level" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
-	LogFormat       string `env:"SWITCHBACK_LOG_FORMAT" placeholder:"FORMAT" predictor:"log-format" help:"What a line of the log is: text, for people, or json. The default is text."`
-	AdminAddr       string `env:"SWITCHBACK_ADMIN_ADDR" placeholder:"HOST:PORT" help:"Address of the admin listener, with metrics, health and the API; SWITCHBACK_ADMIN_TOKEN is its token. The default is none."`
-	ShutdownTimeout string `env:"SWITCHBACK_SHUTDOWN_TIMEOUT" placeholder:"DURATION" help:"Time that sessions have to end in when the server is told to stop. The default is 10s."`
+	Addr            string   `env:"SWITCHBACK_ADDR" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one. The default is 127.0.0.1:8081."`
+	Config          string   `env:"SWITCHBACK_CONFIG" placeholder:"FILE" predictor:"file" help:"Configuration, in YAML. Without it the pages are at / and /chat.html, with /echo, /broadcast and /chat."`
+	ClientURL       string   `env:"SWITCHBACK_CLIENT_URL" placeholder:"URL" help:"The sockjs-client that every endpoint's iframe page loads."`
+	LogLevel        string   `env:"SWITCHBACK_LOG_LEVEL" placeholder:"LEVEL" predictor:"log-level" help:"What is logged to stderr: debug, info, warn or error. The default is info."`
+	LogFormat       string   `env:"SWITCHBACK_LOG_FORMAT" placeholder:"FORMAT" predictor:"log-format" help:"What a line of the log is: text, for people, or json. The default is text."`
+	AdminAddr       string   `env:"SWITCHBACK_ADMIN_ADDR" placeholder:"HOST:PORT" help:"Address of the admin listener, with metrics, health and the API; SWITCHBACK_ADMIN_TOKEN is its token. The default is none."`
+	ClusterListen   string   `env:"SWITCHBACK_CLUSTER_LISTEN" placeholder:"HOST:PORT" help:"Address at which the other nodes of a cluster connect, with engine.nats embedded. SWITCHBACK_CLUSTER_SECRET is their secret."`
+	NodeSeed        []string `env:"SWITCHBACK_NODE_SEED" placeholder:"HOST:PORT" help:"Address of another node; may be given more than once."`
+	ShutdownTimeout string   `env:"SWITCHBACK_SHUTDOWN_TIMEOUT" placeholder:"DURATION" help:"Time that sessions have to end in when the server is told to stop. The default is 10s."`
 }
 
 // Help is the end of serve --help.
@@ -85,6 +87,9 @@ func (c *serveCommand) config() (config, error) {
 		override(&conf.admin.addr, "admin-addr", c.AdminAddr, addressKind),
 		conf.admin.environment(),
 		conf.history.environment(),
+		conf.engine.environment(),
+		override(&conf.engine.listen, "cluster-listen", c.ClusterListen, addressKind),
+		conf.engine.seed(c.NodeSeed),
 		override(&conf.logLevel, "log-level", c.LogLevel, levelKind),
 		override(&conf.logFormat, "log-format", c.LogFormat, nameIn(logFormats)),
 		override(&conf.shutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, durationKind),
@@ -92,7 +97,7 @@ func (c *serveCommand) config() (config, error) {
 	if c.ClientURL != "" {
 		conf.dropClientURLs()
 	}
-	return conf, err
+	return conf, errors.Join(err, conf.checkEngine())
 }
 
 // override sets *dst to what the flag or its variable says, if either does.

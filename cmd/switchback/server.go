@@ -33,6 +33,7 @@ type server struct {
 	server          *transport.Server // of http
 	secure          bool
 	endpoints       []endpoint
+	cluster         cluster
 	hub             *handler.Hub
 	rules           *rules.List
 	history         *history.Log // nil: nothing is kept
@@ -62,7 +63,11 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 // open makes the parts of the server, each from those before it. What is made when one
 // fails is there for close.
 func (s *server) open(conf config) (err error) {
-	if s.hub, err = handler.NewHub(handler.NewMemory()); err != nil {
+	carries, err := conf.engine.open(&s.cluster, slogOf(s.log))
+	if err != nil {
+		return err
+	}
+	if s.hub, err = handler.NewHub(carries); err != nil {
 		return err
 	}
 	if s.rules, err = conf.rules.rules(conf.stomp.options.Separator); err != nil {
@@ -91,6 +96,7 @@ func (s *server) open(conf config) (err error) {
 	if err := s.addStatic(routes, conf); err != nil {
 		return err
 	}
+	s.heedLosses(conf)
 	if s.admin, err = s.newAdmin(conf); err != nil {
 		return err
 	}
@@ -230,6 +236,7 @@ func (s *server) close() {
 	if s.hub != nil {
 		errs = append(errs, s.hub.Close())
 	}
+	s.cluster.close()
 	if err := errors.Join(errs...); err != nil {
 		s.log.Warn("not all could be closed", zap.Error(err))
 	}

@@ -82,7 +82,7 @@ const (
 	startWithin   = 3 * time.Second        // Start waits so long for the server
 	drainWithin   = 2 * time.Second        // Close waits so long for the outbox
 	redialFirst   = 50 * time.Millisecond  // then twice as long each time
-	redialLast    = 500 * time.Millisecond // and as much again by chance
+	redialLast    = 200 * time.Millisecond // and as much again by chance
 )
 
 // An Engine is a handler.Engine over a Wire.

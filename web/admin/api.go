@@ -34,6 +34,7 @@ var calls = []call{
 	{http.MethodGet, "/api/sessions", (*Server).sessions},
 	{http.MethodGet, "/api/topics", (*Server).subscribed},
 	{http.MethodPost, "/api/disconnect", (*Server).disconnect},
+	{http.MethodGet, "/api/cluster", (*Server).cluster},
 	{http.MethodPost, "/api/tickets", (*Server).exchange},
 	{http.MethodGet, "/api/history/topics", (*Server).kept},
 	{http.MethodGet, "/api/history", (*Server).history},

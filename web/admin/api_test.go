@@ -125,6 +125,7 @@ var requests = []struct {
 	{"a trim that leaves it all", "POST", "/api/history/trim", `{"topic":"/kept/a","count":3,"age":"1h","bytes":7}`, 200, `{"topic":"/kept/a",*"count":3,"bytes":7}`},
 	{"a trim", "POST", "/api/history/trim", `{"topic":"/kept/a","count":1}`, 200, `{"topic":"/kept/a",*/3","count":1,"bytes":1}`},
 	{"a trim that is too large", "POST", "/api/history/trim", `{"topic":"` + strings.Repeat("x", 1<<20) + `"}`, 413, `{"error":{"code":"too_large","message":"*"}}`},
+	{"a server alone", "GET", "/api/cluster", ``, 400, `{"error":{"code":"cluster","message":"This server is alone: no engine is configured."}}`},
 	{"the description", "GET", "/api/openapi.json", ``, 200, `{"openapi":"3.1.0"*`},
 
 	{"a path that there is not", "GET", "/api/nothing", ``, 404, `{"error":{"code":"not_found","message":"*"}}`},
@@ -218,6 +219,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 	TestTokenIsAskedFor(t)
 	TestMemoryAtItsLimitIsToldSo(t)
 	TestHistoryThatIsNotAvailable(t)
+	TestCluster(t)
 	if len(doc.Paths) != len(calls) {
 		t.Errorf("%d paths, want %d", len(doc.Paths), len(calls))
 	}

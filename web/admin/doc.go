@@ -10,7 +10,8 @@
 //	POST /api/publish-user   a message to a user
 //	GET  /api/sessions       the sessions of this node, in pages
 //	GET  /api/topics         the destinations that have subscriptions on it, in pages
-//	POST /api/disconnect     ends a session, or those of a user
+//	POST /api/disconnect     ends a session, or those of a user, on any node
+//	GET  /api/cluster        the node, and the others that it knows
 //	GET  /api/openapi.json   the API, as an OpenAPI document
 //
 // What has no "no token" needs one: Authorization: Bearer TOKEN. It belongs on a listener

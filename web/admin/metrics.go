@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"switchback/handler/chat"
+	"switchback/handler/engine"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -49,6 +50,9 @@ func (s *Server) register() error {
 	if v := s.options.Verifier; v != nil {
 		all = append(all, statsMetrics{v.Stats(), metricsOf[auth.Stats]("switchback_tokens_")},
 			statsMetrics{v.Keys().Stats(), metricsOf[auth.KeyStats]("switchback_keys_")})
+	}
+	if e := s.options.Engine; e != nil {
+		all = append(all, statsMetrics{e.Stats(), metricsOf[engine.Stats]("switchback_engine_")})
 	}
 	if l := s.options.History; l != nil {
 		all = append(all, statsMetrics{l.Stats(), metricsOf[history.Stats]("switchback_history_")}, historySize{l},

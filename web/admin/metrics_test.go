@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"switchback/handler/chat"
+	"switchback/handler/engine"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -38,6 +39,7 @@ var counters = map[string]reflect.Type{
 	"../../transport/endpoint.go":    reflect.TypeFor[transport.Stats](),
 	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
 	"../../handler/chat/chat.go":     reflect.TypeFor[chat.Stats](),
+	"../../handler/engine/stats.go":  reflect.TypeFor[engine.Stats](),
 	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
 	"../../session/auth/ticket.go":   reflect.TypeFor[auth.TicketStats](),
 	"../../session/auth/verifier.go": reflect.TypeFor[auth.Stats](),
@@ -90,7 +92,7 @@ func sentence(field, comment string) string {
 
 // A counter is a metric as soon as there is one.
 func TestEachCounterIsAMetric(t *testing.T) {
-	s := open(t, nil)
+	s := open(t, func(o *Options) { o.Engine = engine.New(nil, engine.Options{}) })
 	s.stomp("ann", "a")
 	_, text := s.ask("GET", "/metrics", "")
 	for _, of := range counters {

@@ -20,6 +20,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/chat"
+	"switchback/handler/engine"
 	"switchback/handler/history"
 	"switchback/handler/stomp"
 	"switchback/session/auth"
@@ -44,6 +45,11 @@ type Options struct {
 
 	// Broker has all other destinations. The default is none.
 	Broker *stomp.Broker
+
+	// Engine is what carries the Hub's publications to other nodes, of which the API tells.
+	// Who is to be disconnected is told to their admin listeners by the Hub. The default is
+	// none.
+	Engine *engine.Engine
 
 	// History is what keeps publications, which the API reads and trims. The default is
 	// none.
@@ -110,6 +116,9 @@ func New(o Options) (*Server, error) {
 	if len(o.Topics) > 0 && o.Hub == nil {
 		return nil, errors.New("admin: Topics: need Hub, too")
 	}
+	if o.Engine != nil && o.Hub == nil {
+		return nil, errors.New("admin: Engine: needs the Hub that it is of, too")
+	}
 	for _, topic := range o.Topics {
 		if o.Broker != nil && o.Broker.Sends(topic) {
 			return nil, fmt.Errorf("admin: %q is the topic of a broadcast and a destination of STOMP: choose another path for the one, or another prefix for the other", topic)
@@ -117,6 +126,9 @@ func New(o Options) (*Server, error) {
 		s.topics[topic] = true
 	}
 	if err := s.register(); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	if err := s.listen(); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.routes = s.allRoutes()
@@ -168,6 +180,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // done before, it cuts them and returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	s.unlisten()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()

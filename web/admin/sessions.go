@@ -81,7 +81,7 @@ func (s *Server) sessions(r *http.Request) (any, *client.Failure) {
 		}
 	}
 	found, next := page(found, limit, func(l listed) string { return l.id })
-	answer := client.Sessions{Sessions: make([]client.Session, 0, len(found)), Next: next}
+	answer := client.Sessions{Sessions: make([]client.Session, 0, len(found)), Next: next, Node: s.node()}
 	for _, l := range found {
 		answer.Sessions = append(answer.Sessions, s.describeSession(l))
 	}
@@ -144,7 +144,7 @@ func (s *Server) subscribed(r *http.Request) (any, *client.Failure) {
 		}
 	}
 	topics, next := page(topics, limit, func(t client.Topic) string { return t.Destination })
-	return client.Topics{Topics: topics, Next: next}, nil
+	return client.Topics{Topics: topics, Next: next, Node: s.node()}, nil
 }
 
 // disconnect answers POST /api/disconnect.
@@ -162,13 +162,18 @@ func (s *Server) disconnect(r *http.Request) (any, *client.Failure) {
 	if !session.ValidCode(d.Code) {
 		return nil, failed(wrong("code", "%d is no code that a session may be closed with: 1000, or 3000 to 4999, say.", d.Code))
 	}
-	end := s.disconnectUser
-	if d.User == "" {
-		end = s.disconnectSession
-	}
-	closed := end(d)
+	closed := s.close(d)
+	s.tell(r.Context(), d)
 	s.log.Info("admin: sessions are disconnected", "sessions", closed, "code", d.Code)
-	return client.Disconnected{Closed: closed}, nil
+	return client.Disconnected{Closed: closed, Node: s.node()}, nil
+}
+
+// close disconnects whom this node has, and returns how many.
+func (s *Server) close(d client.Disconnection) int {
+	if d.User == "" {
+		return s.disconnectSession(d)
+	}
+	return s.disconnectUser(d)
 }
 
 // disconnectSession closes the session, and returns 1 if there is one. The code is one

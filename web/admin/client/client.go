@@ -109,6 +109,13 @@ func (c *Client) Disconnect(ctx context.Context, d Disconnection) (closed int, e
 	return answer.Closed, err
 }
 
+// Cluster returns what the server knows of its cluster.
+func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
+	var answer Cluster
+	err := c.do(ctx, http.MethodGet, "/api/cluster", nil, &answer)
+	return answer, err
+}
+
 // KeptTopics returns a page of at most limit topics that are kept, after one; 0 is the
 // server's default.
 func (c *Client) KeptTopics(ctx context.Context, limit int, after string) (KeptTopics, error) {

@@ -45,6 +45,7 @@ type Session struct {
 type Sessions struct {
 	Sessions []Session `json:"sessions"`
 	Next     string    `json:"next,omitempty"` // after, for the next page; empty: this is the last
+	Node     string    `json:"node,omitempty"` // whose they are, of a cluster
 }
 
 // A Topic is one of GET /api/topics.
@@ -57,6 +58,7 @@ type Topic struct {
 type Topics struct {
 	Topics []Topic `json:"topics"`
 	Next   string  `json:"next,omitempty"`
+	Node   string  `json:"node,omitempty"` // whose they are, of a cluster
 }
 
 // A Disconnection is the body of POST /api/disconnect. It has exactly one of Session and
@@ -70,7 +72,8 @@ type Disconnection struct {
 
 // Disconnected is the answer to it.
 type Disconnected struct {
-	Closed int `json:"closed"` // sessions
+	Closed int    `json:"closed"`         // sessions
+	Node   string `json:"node,omitempty"` // of a cluster: Closed is of this one, and the others are told
 }
 
 // A TicketRequest is the body of POST /api/tickets. It has exactly one of Token, that of
@@ -127,6 +130,25 @@ type Trim struct {
 	Count int    `json:"count,omitempty"`
 	Age   string `json:"age,omitempty"` // a duration as Go has it: 720h
 	Bytes int64  `json:"bytes,omitempty"`
+}
+
+// A Cluster is the answer of GET /api/cluster: what the node that is asked knows.
+type Cluster struct {
+	Node      string    `json:"node"` // its number
+	Name      string    `json:"name"`
+	Connected bool      `json:"connected"` // to the server that carries publications
+	Since     time.Time `json:"since"`
+	Outbox    int64     `json:"outbox"` // publications that others have not confirmed
+	Losses    int64     `json:"losses"` // times that publications may have been missed
+	Nodes     []Node    `json:"nodes"`  // the others
+}
+
+// A Node is another node.
+type Node struct {
+	Node    string    `json:"node"`
+	Name    string    `json:"name"`
+	Heard   time.Time `json:"heard"`             // the last sign of it
+	Missing bool      `json:"missing,omitempty"` // something may be missing, and is asked for
 }
 
 // A Failure is every answer that is no success. Published counts what a batch has
