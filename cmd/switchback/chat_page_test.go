@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,6 +173,92 @@ func TestChatPageAsksForANameAndKeepsIt(t *testing.T) {
 		t.Errorf("the page is %d wide: %v", wide, err)
 	}
 	kim.quiet()
+}
+
+// talkPage is what a page of a chat of two does on a server that only passes texts on.
+const talkPage = `<!DOCTYPE html>
+<meta charset="utf-8">
+<link rel="icon" href="data:,">
+<script src="/sockjs.min.js"></script>
+<ul id="texts"></ul>
+<input id="text"><button id="send">Send</button><p id="state"></p>
+<script>
+function append(text) {
+  const line = document.createElement("li");
+  line.textContent = text;
+  document.getElementById("texts").append(line);
+}
+const sock = new SockJS("/echo");
+sock.onopen = () => document.getElementById("state").textContent = "open over " + sock.transport;
+sock.onmessage = e => append(e.data);
+sock.onclose = () => document.getElementById("state").textContent = "closed";
+document.getElementById("send").onclick = () => sock.send("msg:" + document.getElementById("text").value);
+</script>`
+
+// A page that knows nothing of rooms and history is served as it is, by YAML alone: each
+// window hears what the others say, and one that comes later what was said last.
+func TestPageOfPlainTexts(t *testing.T) {
+	browser := startBrowser(t)
+	for _, c := range []struct{ transport, disabled string }{
+		{"websocket", ""},
+		{"xhr-streaming", "websocket"},
+		{"xhr-polling", "websocket, xhr-streaming, eventsource, htmlfile"},
+	} {
+		t.Run(c.transport, func(t *testing.T) {
+			file := writeFile(t, "conf.yaml", `
+page: true # it has the client
+static: {path: /blog, dir: .}
+endpoints:
+  - {path: /echo, handler: chat, chat: {protocol: text, history_last: 3}, disabled_transports: [`+c.disabled+`]}
+`)
+			if err := os.WriteFile(filepath.Join(filepath.Dir(file), "talk.html"), []byte(talkPage), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
+			window := func() *chatPage {
+				w := &chatPage{openPage(t, browser, p.url+"blog/talk.html")}
+				w.tells("state", "open over "+c.transport)
+				return w
+			}
+			says := func(w *chatPage, text string) {
+				w.do("say "+text, chromedp.SetValue(chromedp.ID("text"), text), chromedp.Click(chromedp.ID("send")))
+			}
+			one, two := window(), window()
+			const markup = `<b>bold</b> &amp; "한" 😀`
+			says(one, "from one")
+			two.lists("msg:from one")
+			says(two, markup)
+			one.lists("msg:" + markup)
+			says(one, "kim here")
+			says(one, "Are you there?")
+			two.lists("msg:from one", "msg:kim here", "msg:Are you there?")
+			late := window()
+			late.lists("msg:"+markup, "msg:kim here", "msg:Are you there?")
+			says(late, "I am")
+			one.lists("msg:"+markup, "msg:I am")
+			two.lists("msg:from one", "msg:kim here", "msg:Are you there?", "msg:I am")
+			late.lists("msg:"+markup, "msg:kim here", "msg:Are you there?")
+			one.do("load again", chromedp.Reload())
+			one.lists("msg:kim here", "msg:Are you there?", "msg:I am")
+			for _, w := range []*chatPage{one, two, late} {
+				for _, complaint := range w.complaints() {
+					if c.disabled == "" || !strings.Contains(complaint, "404") {
+						t.Errorf("the console says: %s", complaint)
+					}
+				}
+			}
+		})
+	}
+}
+
+// lists waits until the page of plain texts has these, and no others.
+func (c *chatPage) lists(texts ...string) {
+	c.t.Helper()
+	path := fmt.Sprintf(`//*[@id="texts"][count(li)=%d]`, len(texts))
+	for i, text := range texts {
+		path += fmt.Sprintf(`[li[%d][.=%s]]`, i+1, literal(text))
+	}
+	c.do(fmt.Sprintf("wait for %q", texts), chromedp.WaitReady(chromedp.Search(path)))
 }
 
 // A chatPage is the chat in a tab of its own.
