@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ const (
 	bare       wire = "bare"       // HTTP/1.1 over TCP: responses and WebSockets are parked
 	fromStart  wire = "from start" // HTTP/1.1 over TCP by Server.Serve: connections are parked from the start
 	unparkable wire = "unparkable" // HTTP/1.1 over connections that the server's listener wraps
-	secure     wire = "TLS"        // HTTP/1.1 over TLS
+	secure     wire = "TLS"        // HTTP/1.1 over TLS by http.Server
+	parkedTLS  wire = "parked TLS" // HTTP/1.1 over TLS by Server.Serve: connections are parked after the handshake
 	http2      wire = "HTTP/2"     // for all but WebSockets
 )
 
@@ -50,13 +52,16 @@ func overWires(t *testing.T, f func(t *testing.T, w wire)) {
 	}
 }
 
+// isSecure tells whether a wire has TLS.
+func (w wire) isSecure() bool { return w == secure || w == parkedTLS || w == http2 }
+
 // wires1 are the wires of HTTP/1.1. With -short TLS is not among them: to an endpoint it is
-// as unparkable.
+// as unparkable, or as from start.
 func wires1() []wire {
 	if testing.Short() {
 		return []wire{bare, fromStart, unparkable}
 	}
-	return []wire{bare, fromStart, unparkable, secure}
+	return []wire{bare, fromStart, unparkable, secure, parkedTLS}
 }
 
 // serve serves an endpoint at /echo until the end of the test, which finds it
@@ -87,12 +92,18 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 		pool.ForceAttemptHTTP2 = w == http2
 		server.EnableHTTP2 = w == http2
 		server.StartTLS()
-	case fromStart:
+	case fromStart, parkedTLS:
 		server.Listener.Close()
 		if server.Listener, err = Listen("127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 		server.URL = "http://" + server.Listener.Addr().String()
+		if w == parkedTLS {
+			server.URL = "https" + strings.TrimPrefix(server.URL, "http")
+			server.TLS = &tls.Config{Certificates: testCertificates()}
+			server.Config.TLSConfig = server.TLS
+			pool.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		}
 		go func() { NewServer(server.Config, e).Serve(server.Listener); close(ended) }()
 	case unparkable:
 		server.Listener = wrapping{server.Listener}
@@ -108,7 +119,7 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 			t.Errorf("shutdown: %v", err)
 		}
 		pool.CloseIdleConnections()
-		if w == fromStart {
+		if w == fromStart || w == parkedTLS {
 			server.Config.Close()
 			<-ended
 		}
@@ -116,6 +127,13 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 	})
 	return s
 }
+
+// testCertificates are those of net/http/httptest.
+var testCertificates = sync.OnceValue(func() []tls.Certificate {
+	lender := httptest.NewTLSServer(nil)
+	defer lender.Close()
+	return lender.TLS.Certificates
+})
 
 // rounds is how often a test does something, with -short a tenth of it.
 func rounds(n int) int {

@@ -117,7 +117,7 @@ func TestForeignNamesOfALoopbackAddressAreRefused(t *testing.T) {
 		s := w.serve(t, session.Shared(handler.Echo{}), Options{})
 		_, port, _ := net.SplitHostPort(s.server.Listener.Addr().String())
 		scheme, foreign := "http://", 403
-		if w == secure || w == http2 { // where no browser gets that far
+		if w.isSecure() { // where no browser gets that far
 			scheme, foreign = "https://", 200
 		}
 		for host, status := range map[string]int{"evil.example:" + port: foreign, "localhost:" + port: 200, "front.example": 200} {

@@ -267,7 +267,7 @@ func TestWiresAreWhatTheySay(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		if res.Close != (w == unparkable) || (res.TLS != nil) != (w == secure || w == http2) || (res.ProtoMajor == 2) != (w == http2) {
+		if res.Close != (w == unparkable) || (res.TLS != nil) != w.isSecure() || (res.ProtoMajor == 2) != (w == http2) {
 			t.Errorf("got %+v", res)
 		}
 	})

@@ -115,7 +115,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	for _, w := range []wire{bare, unparkable, secure} {
+	for _, w := range []wire{bare, unparkable, secure, parkedTLS} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})

@@ -39,23 +39,27 @@ func NewServer(s *http.Server, services ...Service) *Server {
 func Listen(addr string) (net.Listener, error) { return netpoll.Listen(addr) }
 
 // Serve is the http.Server's Serve or, where that has a certificate in its TLSConfig,
-// ServeTLS. Over plain HTTP, and where l is of [Listen], a connection that waits for
-// its first request costs no goroutine and hardly any memory, and opening a session
-// costs less: a plain request for a session is served without http.Server, from the
-// first one on a connection. It is told by the end of its path: websocket, xhr,
-// xhr_streaming, xhr_send, eventsource, htmlfile, jsonp or jsonp_send. Handlers see
-// what http.Server would give them, and its timeouts and limits hold, but:
+// ServeTLS. Where l is of [Listen], a connection that waits for its first request costs
+// no goroutine and hardly any memory, and opening a session costs less: a plain request
+// for a session is served without http.Server, from the first one on a connection. It is
+// told by the end of its path: websocket, xhr, xhr_streaming, xhr_send, eventsource,
+// htmlfile, jsonp or jsonp_send. Handlers see what http.Server would give them, and its
+// timeouts and limits hold, but:
 //
 //   - There are no interim responses, no trailers and no write deadlines.
 //   - SetKeepAlivesEnabled does not reach it.
 //   - BaseContext is called a second time, and ConnContext for each such request.
 //
 // With a WriteTimeout or a ConnState no request is served so.
+//
+// Over TLS that is so for HTTP/1.1; HTTP/2 is the http.Server's. A handshake takes a
+// goroutine, for ReadHeaderTimeout or ReadTimeout at most, or 10 seconds where neither is
+// set. At most 1,024 are under way; further clients wait, and from then on one that has
+// taken 5 seconds gives way to each that comes. This rests on more of crypto/tls than is
+// documented, which this module's tests look at with each release of Go. The http.Server's
+// own ServeTLS does without, at 20 to 50 KiB an idle session; Shutdown ends that, too.
 func (s *Server) Serve(l net.Listener) error {
-	if hasCertificate(s.http.TLSConfig) {
-		return s.http.ServeTLS(l, "", "")
-	}
-	return http1.Serve(s.http, l, servesAtOnce)
+	return http1.Serve(s.http, l, hasCertificate(s.http.TLSConfig), servesAtOnce)
 }
 
 // hasCertificate tells whether ServeTLS needs no file for one.

@@ -98,7 +98,7 @@ func TestSlowReaderOverHTTP2(t *testing.T) {
 // A client that takes nothing is given up in time where a middleware wraps the
 // ResponseWriter, too.
 func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
-	for _, w := range []wire{bare, fromStart} {
+	for _, w := range []wire{bare, fromStart, parkedTLS} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
 			returned := make(chan time.Duration, 1)

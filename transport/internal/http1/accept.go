@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -11,20 +12,32 @@ import (
 	"switchback/transport/internal/netpoll"
 )
 
-// Serve is s.Serve(l), but that connections of a netpoll.Listener wait parked for
-// their first request, too, and that it is then served on the spot where serves says
-// so, as later ones are. That is so for servers without a ConnState. As there, l is
-// closed when Serve returns.
-func Serve(s *http.Server, l net.Listener, serves func(method, path string) bool) error {
-	if _, ok := l.(*netpoll.Listener); !ok || s.ConnState != nil || s.Protocols != nil && !s.Protocols.HTTP1() {
+// Serve is s.Serve(l) or, with secure, s.ServeTLS(l, "", ""), but that connections of a
+// netpoll.Listener wait parked for their first request, too, and that it is then served
+// on the spot where serves says so, as later ones are. That is so for servers without a
+// ConnState. As there, l is closed when Serve returns.
+func Serve(s *http.Server, l net.Listener, secure bool, serves func(method, path string) bool) error {
+	_, parks := l.(*netpoll.Listener)
+	switch parks = parks && s.ConnState == nil && (s.Protocols == nil || s.Protocols.HTTP1()); {
+	case !parks && secure:
+		return s.ServeTLS(l, "", "")
+	case !parks:
 		return s.Serve(l)
 	}
 	servers.Lock()
+	if secure {
+		offersHTTP2(s)
+	}
 	own := find(s, serves).listen(l, l.Addr())
 	servers.Unlock()
 	var accepting sync.WaitGroup
 	defer accepting.Wait()
-	accepting.Go(own.accept)
+	own.begin = sync.OnceFunc(func() {
+		if secure {
+			own.secured()
+		}
+		accepting.Go(own.accept)
+	})
 	return s.Serve(own)
 }
 
@@ -69,15 +82,20 @@ func (l *listener) accept() {
 	}
 }
 
-// first has a new connection wait for its first request, or gives it to http.Server
+// first has a new connection wait for its first bytes, or gives it to http.Server
 // where it cannot be parked.
-func (s *Server) first(under net.Conn) {
-	c := s.group.Take(under, nil)
-	if !c.Parks() {
-		s.pass(c)
-		return
+func (l *listener) first(under net.Conn) {
+	c := l.group.Take(under, nil)
+	switch {
+	case !c.Parks() && l.securer != nil:
+		l.passAs(c, func(c net.Conn) net.Conn { return tls.Server(c, l.securer.config) })
+	case !c.Parks():
+		l.pass(c)
+	case l.securer != nil:
+		c.Rest(l.fresh, l.securer)
+	default:
+		c.Rest(l.fresh, l.Server)
 	}
-	c.Rest(s.fresh, s)
 }
 
 // sleep waits, and is false when the listener ends before.

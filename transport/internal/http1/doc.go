@@ -7,10 +7,11 @@
 // http.Server does for a connection costs more than all else that is done for a poll.
 // Which requests those are a predicate over method and path says. Any other goes to
 // http.Server, unread, so that its timeouts and limits hold. Where [Serve] serves a
-// netpoll.Listener, all of that is so from a connection's first request on.
+// netpoll.Listener, all of that is so from a connection's first request on, and over TLS
+// from its handshake on, which a goroutine makes. HTTP/2 is http.Server's.
 //
 // From an http.Server down: server.go is the one object for each, with the connections
-// that wait; accept.go serves listeners; request.go parses; exchange.go is a request
+// that wait; accept.go serves listeners, secure.go makes handshakes; request.go parses; exchange.go is a request
 // and its ResponseWriter, context.go its context, head.go what both write; taker.go is
 // for who takes a connection out of a response.
 package http1

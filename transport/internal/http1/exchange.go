@@ -59,6 +59,7 @@ func (s *Server) Ready(b *netpoll.Buffer) {
 		c.Close()
 		return
 	}
+	b.Fill()
 	p, _ := b.Peek(b.Buffered())
 	if n := emptyLines(p); n > 0 {
 		b.Discard(n)
@@ -67,7 +68,7 @@ func (s *Server) Ready(b *netpoll.Buffer) {
 			return
 		}
 	}
-	r := http.Request{RemoteAddr: c.Peer()}
+	r := http.Request{RemoteAddr: c.Peer(), TLS: c.TLS()}
 	if s.http.WriteTimeout > 0 || s.http.ConnState != nil || s.http.MaxHeaderBytes > 0 && s.http.MaxHeaderBytes < len(p) || !parse(&r, p, s.serves) {
 		b.Unread()
 		s.pass(c)

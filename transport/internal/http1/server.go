@@ -28,7 +28,8 @@ type Server struct {
 	adopted *listener      // by which an http.Server that serves itself gets connections back, or nil
 	adopts  sync.WaitGroup // the goroutine that has it accept
 
-	takers map[*Taker]struct{} // that use it; guarded by servers
+	takers  map[*Taker]struct{} // that use it; guarded by servers
+	securer *securer            // of its TLS connections, or nil; guarded by servers until it accepts
 
 	mu        sync.Mutex // guards the rest
 	changed   sync.Cond  // ready, or a listener's error
@@ -70,7 +71,7 @@ func (s *Server) adopt(addr net.Addr) {
 // listen adds a listener. Under is where its connections come from first, or nil.
 // servers is locked.
 func (s *Server) listen(under net.Listener, addr net.Addr) *listener {
-	l := &listener{Server: s, under: under, addr: addr, done: make(chan struct{})}
+	l := &listener{Server: s, under: under, addr: addr, begin: func() {}, done: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.listeners++; s.base == nil {
@@ -88,11 +89,15 @@ func baseContext(s *http.Server, l net.Listener) context.Context {
 }
 
 // pass gives a connection to http.Server, which reads its next request.
-func (s *Server) pass(c *netpoll.Conn) {
+func (s *Server) pass(c *netpoll.Conn) { s.passAs(c, func(c net.Conn) net.Conn { return c }) }
+
+// passAs is pass for what is made of the connection.
+func (s *Server) passAs(c *netpoll.Conn, of func(net.Conn) net.Conn) {
 	released, err := c.Release()
 	if err != nil {
 		return // it has ended
 	}
+	released = of(released)
 	s.mu.Lock()
 	open := s.listeners > 0
 	if open {
@@ -111,6 +116,9 @@ func (s *Server) retire() {
 	s.fresh.Close()
 	s.idle.Close()
 	servers.Lock()
+	if s.securer != nil {
+		s.securer.close()
+	}
 	if servers.of[s.http] == s {
 		delete(servers.of, s.http)
 	}
@@ -140,6 +148,7 @@ type listener struct {
 	*Server
 	under net.Listener
 	addr  net.Addr
+	begin func()        // has its connections accepted, once http.Server is set up
 	done  chan struct{} // closed when err is set
 	err   error         // that Accept ends with; guarded by the Server's mu
 }
@@ -148,6 +157,7 @@ func (l *listener) Addr() net.Addr { return l.addr }
 
 // Accept gives http.Server the next connection with a request.
 func (l *listener) Accept() (net.Conn, error) {
+	l.begin()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.err == nil && len(l.ready) == 0 {

@@ -53,9 +53,9 @@ const responseType = "*http.response"
 // first the head, of the status and the headers of w, which Hijack appends to dst, but
 // for the headers of each message and the empty line. Finish gives the connection back
 // to the request's http.Server, unless the client or a header of w wants it closed.
-// Hijack returns ErrServed where that cannot be: for HTTP/1.0, HTTP/2 and TLS, for a
-// ResponseWriter that is wrapped, where the server's listener wraps its connections,
-// and after Shutdown.
+// Hijack returns ErrServed where that cannot be: for HTTP/1.0, HTTP/2 and TLS of which
+// Serve does not know, for a ResponseWriter that is wrapped, where the server's listener
+// wraps its connections, and after Shutdown.
 func (t *Taker) Hijack(dst []byte, w http.ResponseWriter, r *http.Request, status int) (Response, []byte, error) {
 	x, err := t.hijack(w, r)
 	if err != nil {
@@ -79,7 +79,7 @@ func (t *Taker) hijack(w http.ResponseWriter, r *http.Request) (Response, error)
 		return Response{e.ctx.conn, e.server}, e.hijack(&t.group)
 	}
 	s, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || !netpoll.CanPark || r.TLS != nil || r.ProtoMajor != 1 || r.ProtoMinor != 1 || reflect.TypeOf(w).String() != responseType {
+	if !ok || !netpoll.CanPark || r.ProtoMajor != 1 || r.ProtoMinor != 1 || reflect.TypeOf(w).String() != responseType {
 		return Response{}, ErrServed
 	}
 	u := t.serverOf(s, r)
@@ -91,7 +91,7 @@ func (t *Taker) hijack(w http.ResponseWriter, r *http.Request) (Response, error)
 		return Response{}, err
 	}
 	if !c.Parks() {
-		if c.Wrapped() {
+		if c.Wrapped() && r.TLS == nil {
 			u.wrapped.Store(true)
 		}
 		return Response{c, nil}, nil
@@ -130,16 +130,19 @@ func (t *Taker) takeFrom(h http.Hijacker) (*netpoll.Conn, error) {
 }
 
 // serverOf returns the Server of an http.Server that has served a request, which t
-// uses from now on. It is nil after Shutdown.
+// uses from now on. It is nil after Shutdown, and for TLS that is not spoken here.
 func (t *Taker) serverOf(s *http.Server, r *http.Request) *Server {
 	servers.Lock()
 	defer servers.Unlock()
 	if t.down {
 		return nil
 	}
-	known := servers.of[s] != nil
+	known := servers.of[s]
+	if r.TLS != nil && (known == nil || known.securer == nil) {
+		return nil
+	}
 	u := find(s, t.serves)
-	if !known {
+	if known == nil {
 		addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		u.adopt(addr)
 	}

@@ -49,6 +49,21 @@ func lend(c *Conn) *Buffer {
 // until GiveBack.
 func (c *Conn) Lend() *Buffer { return lend(c) }
 
+// Fill reads what else has come by TLS, of which each read has one record at most, and
+// does not wait for more.
+func (b *Buffer) Fill() {
+	if b.conn.wire == nil {
+		return
+	}
+	b.nonblocking = true
+	defer func() { b.nonblocking = false }()
+	for n := b.Buffered(); n < bufferSize; n = b.Buffered() {
+		if _, err := b.Peek(n + 1); err != nil {
+			return // which the next read returns, too
+		}
+	}
+}
+
 // Conn is the connection that the Buffer is lent to.
 func (b *Buffer) Conn() *Conn { return b.conn }
 

@@ -156,6 +156,7 @@ func (c *Conn) claimWork() *Group {
 	case c.claimed:
 		return nil
 	case c.waits == input && (c.come() || c.over()):
+	case c.listens():
 	case c.waits != nothing && c.fd < 0 && c.err == nil:
 	default:
 		return nil
@@ -205,8 +206,10 @@ func (c *Conn) next(b *Buffer, generation int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	come := false
-	for c.generation == generation && c.waits == input {
+	for c.generation == generation && (c.waits == input || c.listens()) {
 		switch {
+		case c.waits != input:
+			c.listen(b)
 		case come || c.over() || c.ended || b.Buffered() > 0:
 			c.waits = nothing
 			return true
@@ -225,7 +228,7 @@ func (c *Conn) next(b *Buffer, generation int32) bool {
 		c.watchByReading(b)
 	}
 	c.claimed = false
-	if c.err != nil {
+	if c.err != nil || c.wire != nil {
 		c.wake() // for a watch that the end came before
 	}
 	return false

@@ -250,6 +250,24 @@ func (w *wire) Read(p []byte) (int, error) {
 	return c.receive(w.buffer, p)
 }
 
+// listens tells whether the connection, of which only the end is waited for, has to be
+// read for that: by TLS the peer may end its side and keep its socket. It is read until
+// something else has come. c.mu is held.
+func (c *Conn) listens() bool {
+	return c.waits == hangup && c.wire != nil && c.err == nil && !c.ended && len(c.head) == 0 && (c.readable || c.wire.more)
+}
+
+// listen reads that. What has come instead is kept. c.mu is held, but for that time.
+func (c *Conn) listen(b *Buffer) {
+	switch c.fill(b) {
+	case nil:
+		b.Unread()
+	case errNothing:
+	default:
+		c.ended = true
+	}
+}
+
 // mayBeRead tells whether the socket has to be asked. A read that proves that nothing
 // is left follows each that has found something, and most need not ask for that.
 func (c *Conn) mayBeRead() bool {

@@ -121,11 +121,17 @@ const long = "longer than any alert with all that is around it"
 // consumed waits until all that has come to a connection is read, and it is parked.
 func consumed(t *testing.T, c *Conn) {
 	t.Helper()
+	consumedBy(t, c, input)
+}
+
+// consumedBy is consumed for a connection that waits for something else.
+func consumedBy(t *testing.T, c *Conn, waits waiting) {
+	t.Helper()
 	eventually(t, "it is parked", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCINQ)
-		return err == nil && n == 0 && !c.claimed && c.waits == input
+		return err == nil && n == 0 && !c.claimed && c.waits == waits
 	})
 }
 
@@ -434,6 +440,66 @@ func TestTLSEndTellsThePeer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who watches is told of a close_notify, also after something else has come, and in its
+// segment; what has come is left for the next read.
+func TestTLSWatchTellsOfCloseNotify(t *testing.T) {
+	overTLS(t, func(t *testing.T, version uint16, e *echo, _ *tls.Conn, _ *sending) {
+		for _, before := range []bool{false, true} {
+			c, client := secured(t, e.conn.group, version)
+			w := &watcher{make(chan struct{})}
+			c.Own(w)
+			if before { // the end has come already, and crypto/tls has read it
+				r := &rester{w, make(chan struct{})}
+				c.Own(r)
+				io.WriteString(client, "x")
+				client.CloseWrite()
+				c.Arm()
+				<-r.done
+			} else {
+				c.Watch(w)
+				consumedBy(t, c, hangup)
+				client.CloseWrite()
+			}
+			select {
+			case <-w.gone:
+			case <-time.After(10 * time.Second):
+				t.Errorf("it came before: %v: was not told", before)
+			}
+			c.Close()
+		}
+		c, client := secured(t, e.conn.group, version)
+		w := &watcher{make(chan struct{})}
+		c.Own(w)
+		c.Watch(w)
+		io.WriteString(client, "next")
+		consumedBy(t, c, hangup)
+		select {
+		case <-w.gone:
+			t.Error("input is taken for the end")
+		default:
+		}
+		echoOn(c)
+		got := make([]byte, 4)
+		if _, err := io.ReadFull(client, got); err != nil || string(got) != "next" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		echoed(t, client, long)
+		c.Close()
+	})
+}
+
+// A rester reads a byte, and watches on.
+type rester struct {
+	*watcher
+	done chan struct{}
+}
+
+func (r *rester) Ready(b *Buffer) {
+	b.ReadByte()
+	b.Conn().OwnAndWatch(r.watcher)
+	close(r.done)
 }
 
 // Peers that are cut off leave nothing behind.
