@@ -47,6 +47,7 @@ type Hub struct {
 	carrying sync.Mutex // held while the engine is given a publication; guards counter
 	counter  uint64     // of the last one
 
+	once   window // of what has a Once
 	losses struct {
 		sync.Mutex
 		told []func(err error)
@@ -258,7 +259,7 @@ var recipients = sync.Pool{New: func() any { return new([]Subscriber) }}
 // deliver gives a publication to the subscribers of a topic.
 func (h *Hub) deliver(name string, p *Publication) {
 	t := h.find(name)
-	if t == nil {
+	if t == nil || p.Once != 0 && !h.once.first(name, p.Once) {
 		return
 	}
 	to := recipients.Get().(*[]Subscriber)

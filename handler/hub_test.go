@@ -454,3 +454,49 @@ func TestDeliveryIsTimedFromPublication(t *testing.T) {
 type reader struct{}
 
 func (reader) Wake() {}
+
+// Who repeats a publication, on the same node or on another, is heard once on each topic, for
+// as long as is known of it.
+func TestPublicationIsDeliveredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var engines [2]*node
+		var hubs [2]*Hub
+		var sessions [2]*sessiontest.Session
+		for i := range hubs {
+			engines[i] = new(node)
+			hubs[i] = newHub(t, engines[i])
+			sessions[i] = sessiontest.New(session.Peer{})
+			hubs[i].Subscribe(t.Context(), "x", ForSession(sessions[i]))
+			hubs[i].Subscribe(t.Context(), "y", ForSession(sessions[i]))
+		}
+		publish := func(i int, topic, id, text string) {
+			p := &Publication{ID: id, Once: Once(topic, id), Text: []byte(text)}
+			if err := hubs[i].PublishTo(t.Context(), p, topic); err != nil {
+				t.Error(err)
+			}
+			for _, e := range engines {
+				e.carry(t, engines[:]...)
+			}
+		}
+		publish(0, "x", "1", "a")
+		publish(0, "x", "1", "a again")
+		publish(1, "x", "1", "a from elsewhere")
+		publish(1, "y", "1", "another topic")
+		publish(1, "x", "2", "b")
+		hubs[0].PublishTo(t.Context(), &Publication{ID: "1", Text: []byte("plain")}, "x")
+		engines[0].carry(t, engines[:]...)
+		time.Sleep(onceFor + time.Second)
+		publish(1, "x", "1", "much later")
+		for i, s := range sessions {
+			if got, want := heard(s), "[a another topic b plain much later]"; got != want {
+				t.Errorf("node %d: got %s, want %s", i, got, want)
+			}
+		}
+		for i := range onceMost {
+			hubs[0].once.first("z", uint64(i+1))
+		}
+		if publish(0, "x", "1", "too many since"); !strings.HasSuffix(heard(sessions[0]), "too many since]") || len(hubs[0].once.seen) != onceMost || len(hubs[0].once.list) != onceMost {
+			t.Errorf("got %s, %d are known", heard(sessions[0]), len(hubs[0].once.seen))
+		}
+	})
+}

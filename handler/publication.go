@@ -28,6 +28,11 @@ type Publication struct {
 	// At is when it was published, to the millisecond, as history has it; zero: not known.
 	At time.Time
 
+	// Once has a publication left out where one with the same number was delivered on the
+	// topic not long before, so that who repeats one after an error does no harm: see the
+	// function. 0: none.
+	Once uint64
+
 	// Text is what sessions are sent, and what engines carry.
 	Text []byte
 
@@ -98,6 +103,7 @@ func (p *Publication) prepare() *session.Prepared {
 //	offset    with flagPosition
 //	user      as id; with flagUser
 //	at        milliseconds since 1970, in UTC; with flagAt
+//	once      with flagOnce
 //
 // A part that is new takes a flag, and a header that has one that is not known is not read:
 // its text begins nobody knows where.
@@ -108,7 +114,8 @@ const (
 	flagPosition = 1 << 1
 	flagUser     = 1 << 2
 	flagAt       = 1 << 3
-	flags        = flagID | flagPosition | flagUser | flagAt
+	flagOnce     = 1 << 4
+	flags        = flagID | flagPosition | flagUser | flagAt | flagOnce
 
 	counterAt = 10 // bytes before the counter
 )
@@ -128,6 +135,9 @@ func (p *Publication) append(dst []byte) []byte {
 	if !p.At.IsZero() {
 		has |= flagAt
 	}
+	if p.Once != 0 {
+		has |= flagOnce
+	}
 	dst = append(dst, version, has)
 	dst = binary.BigEndian.AppendUint64(dst, p.Origin)
 	dst = binary.BigEndian.AppendUint64(dst, p.Counter)
@@ -143,6 +153,9 @@ func (p *Publication) append(dst []byte) []byte {
 	}
 	if has&flagAt != 0 {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(p.At.UnixMilli()))
+	}
+	if has&flagOnce != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, p.Once)
 	}
 	return p.appendText(dst)
 }
@@ -185,6 +198,9 @@ func decodePublication(data []byte) (*Publication, error) {
 	}
 	if has&flagAt != 0 {
 		p.At = time.UnixMilli(int64(number())).UTC()
+	}
+	if has&flagOnce != 0 {
+		p.Once = number()
 	}
 	if short {
 		return nil, errShort

@@ -27,6 +27,8 @@ var wire = []struct {
 		"\x01\x07" + stamp + "\x02id" + position + "\x03kim" + "text"},
 	{Publication{Origin: 0x0102030405060708, Counter: 9, At: time.UnixMilli(258).UTC(), Text: []byte("text")},
 		"\x01\x08" + stamp + "\x00\x00\x00\x00\x00\x00\x01\x02" + "text"},
+	{Publication{Origin: 0x0102030405060708, Counter: 9, ID: "id", Once: 0xff, Text: []byte("text")},
+		"\x01\x11" + stamp + "\x02id" + "\x00\x00\x00\x00\x00\x00\x00\xff" + "text"},
 }
 
 func TestPublicationBetweenNodes(t *testing.T) {
@@ -41,7 +43,7 @@ func TestPublicationBetweenNodes(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"\x00\x00" + stamp, "\x02\x00" + stamp, "\x01\x10" + stamp, "\x01\x80" + stamp + position} {
+	for _, bad := range []string{"\x00\x00" + stamp, "\x02\x00" + stamp, "\x01\x20" + stamp, "\x01\x80" + stamp + position} {
 		if p, err := decodePublication([]byte(bad)); err == nil {
 			t.Errorf("%q: got %+v", bad, p)
 		}
@@ -50,10 +52,10 @@ func TestPublicationBetweenNodes(t *testing.T) {
 
 func FuzzPublicationComesBack(f *testing.F) {
 	for _, c := range wire {
-		f.Add(c.p.Origin, c.p.Counter, c.p.ID, c.p.User, c.p.Epoch, c.p.Offset, c.p.At.UnixMilli(), c.p.Text)
+		f.Add(c.p.Origin, c.p.Counter, c.p.ID, c.p.User, c.p.Epoch, c.p.Offset, c.p.At.UnixMilli(), c.p.Once, c.p.Text)
 	}
-	f.Fuzz(func(t *testing.T, origin, counter uint64, id, user string, epoch, offset uint64, at int64, text []byte) {
-		p := Publication{Origin: origin, Counter: counter, ID: id[:min(len(id), MaxID)], User: user[:min(len(user), MaxID)], Epoch: epoch, Offset: offset, At: time.UnixMilli(at).UTC(), Text: text}
+	f.Fuzz(func(t *testing.T, origin, counter uint64, id, user string, epoch, offset uint64, at int64, once uint64, text []byte) {
+		p := Publication{Origin: origin, Counter: counter, ID: id[:min(len(id), MaxID)], User: user[:min(len(user), MaxID)], Epoch: epoch, Offset: offset, At: time.UnixMilli(at).UTC(), Once: once, Text: text}
 		if p.At.IsZero() {
 			p.At = time.Time{}
 		}

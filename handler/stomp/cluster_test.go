@@ -205,3 +205,19 @@ func TestPublicationIsDecodedOnce(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 }
+
+// A message with an ID of its own is had once by each subscription, however often and wherever
+// it is sent; the same ID on another topic is another message.
+func TestMessageThatIsRepeatedIsHadOnce(t *testing.T) {
+	cluster(t, Options{}, func(n *network, first, other, _ *world) {
+		a, b := first.user("", "/topic/*", "/topic/a"), other.user("", "/topic/*", "/topic/a")
+		for _, w := range []*world{first, first, other} {
+			w.broker.Send(t.Context(), "/topic/a", Message{ID: "1", Payload: "x"})
+			n.carry()
+		}
+		other.broker.Send(t.Context(), "/topic/b", Message{ID: "1", Payload: "y"})
+		n.carry()
+		a.wantBodies("x", "x", "y")
+		b.wantBodies("x", "x", "y")
+	})
+}

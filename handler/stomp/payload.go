@@ -16,7 +16,11 @@ import (
 // A Message is a payload with headers of its own. A content-type among them goes
 // before that of the payload.
 type Message struct {
-	ID      string // the message-id, for topics: at most 255 bytes without control characters. The default is one of the broker's
+	// ID is the message-id, for topics: at most 255 bytes without control characters. Where
+	// one with the same was delivered on the topic in the last two minutes, and not more than
+	// 65,536 since, it is left out: so it does no harm to send one again that an error was
+	// returned for. The default is one of the broker's.
+	ID      string
 	Headers Headers
 	Payload any
 }

@@ -186,6 +186,9 @@ func (b *Broker) publish(ctx context.Context, from *conn, to destinationOf, h fr
 		o.header.User = userOf(from)
 		_, _, err = b.options.History.Publish(ctx, name, &o.header, key, handler.Everything)
 	} else {
+		if h.Value("message-id") != "" { // whose publisher may repeat it
+			o.header.Once = handler.Once(key, id)
+		}
 		err = b.hub.PublishTo(ctx, &o.header, key, handler.Everything)
 	}
 	*o = outgoing{}

@@ -121,7 +121,11 @@ func checkBroadcast(p *client.Publication) *client.Error {
 // send sends a publication that has been checked.
 func (s *Server) send(ctx context.Context, p *client.Publication) error {
 	if s.topics[p.Destination] {
-		return s.options.Hub.PublishTo(ctx, &handler.Publication{ID: p.ID, Text: text(p)}, p.Destination)
+		sent := &handler.Publication{ID: p.ID, Text: text(p)}
+		if p.ID != "" {
+			sent.Once = handler.Once(p.Destination, p.ID)
+		}
+		return s.options.Hub.PublishTo(ctx, sent, p.Destination)
 	}
 	return s.options.Broker.Send(ctx, p.Destination, message(p))
 }
