@@ -84,7 +84,7 @@ func (s *server) newAdmin(conf config) (*admin.Server, error) {
 	if conf.admin.addr == "" && s.cluster.engine == nil {
 		return nil, nil
 	}
-	o := admin.Options{Token: conf.admin.token, Hub: s.hub, Engine: s.cluster.engine, History: s.history, Chats: s.chats, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
+	o := admin.Options{Token: conf.admin.token, Hub: s.hub, Engine: s.cluster.engine, History: s.history, Chats: s.chats, Guards: s.guards, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
 	if conf.auth.given {
 		o.Tickets, o.Verifier = s.auth.access.Tickets, s.auth.access.Verifier
 	}

@@ -139,7 +139,8 @@ type parts struct {
 	rules   *rules.List
 	stomp   stompConfig
 	auth    *authority
-	chats   map[string]*chat.Chat // by path: those that have been opened
+	chats   map[string]*chat.Chat   // by path: those that have been opened
+	guards  map[string]*rules.Guard // so, too
 }
 
 // implementations are what carries the sessions, by name.
@@ -164,7 +165,8 @@ func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (en
 		return nil, err
 	}
 	if from.rules != nil && e.handler != "stomp" && e.handler != chatHandler { // which ask them
-		opener = from.rules.Guard(e.path, opener).Opener()
+		guard := from.rules.Guard(e.path, opener)
+		opener, from.guards[e.path] = guard.Opener(), guard
 	}
 	return implementations[e.implementation](prefixOf(e.path), opener, e.options)
 }

@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"handler/stomp":              {"session", "session/limit", "session/option", "session/memory", "handler", "handler/history", "handler/rules", "handler/stomp/frame", "handler/stomp/antpath"},
 	"web":                        {},
 	"web/admin": {
-		"session", "session/auth", "session/option", "session/memory", "handler", "handler/chat", "handler/engine", "handler/history", "handler/stomp", "transport", "web/admin/client",
+		"session", "session/auth", "session/option", "session/memory", "handler", "handler/chat", "handler/engine", "handler/history", "handler/rules", "handler/stomp", "transport", "web/admin/client",
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors",
 		"github.com/prometheus/client_golang/prometheus/promhttp",
 	},

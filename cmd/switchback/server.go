@@ -38,7 +38,8 @@ type server struct {
 	rules           *rules.List
 	history         *history.Log // nil: nothing is kept
 	broker          *stomp.Broker
-	chats           map[string]*chat.Chat // by path
+	chats           map[string]*chat.Chat   // by path
+	guards          map[string]*rules.Guard // by path
 	auth            *authority
 	admin           *admin.Server // nil: there is none
 	serves          string        // the endpoints and the page, for the line that says so
@@ -48,7 +49,7 @@ type server struct {
 
 // newServer makes everything that conf asks for. It does not listen yet.
 func newServer(conf config, log *zap.Logger) (*server, error) {
-	s := &server{secure: conf.certificate != nil, chats: make(map[string]*chat.Chat), shutdownTimeout: conf.shutdownTimeout, log: log}
+	s := &server{secure: conf.certificate != nil, chats: make(map[string]*chat.Chat), guards: make(map[string]*rules.Guard), shutdownTimeout: conf.shutdownTimeout, log: log}
 	if err := s.open(conf); err != nil {
 		s.close()
 		return nil, err
@@ -131,7 +132,7 @@ func (s *server) addEndpoints(routes *router, conf config) error {
 	var errs []error
 	var paths []string
 	for _, c := range conf.allEndpoints() {
-		e, err := c.open(parts{s.hub, s.history, s.broker, s.rules, conf.stomp, s.auth, s.chats}, conf.defaultClientURL(), slogOf(s.log))
+		e, err := c.open(parts{s.hub, s.history, s.broker, s.rules, conf.stomp, s.auth, s.chats, s.guards}, conf.defaultClientURL(), slogOf(s.log))
 		if err == nil && slices.Contains(c.paths(), "/") && conf.servesPage() {
 			err = errors.New("the path / is the page's; choose another, or set page to false")
 		}

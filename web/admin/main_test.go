@@ -20,6 +20,7 @@ import (
 	"switchback/handler/chat"
 	"switchback/handler/history"
 	"switchback/handler/history/memory"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/session/auth"
@@ -78,7 +79,12 @@ func open(t *testing.T, change func(o *Options)) *site {
 		e.Register(mux)
 		return e
 	}
-	s.chat = endpoint("/chat", session.Shared(handler.Broadcast{Hub: hub, Topic: "/chat"}))
+	everything, err := rules.New([]rules.Rule{{Allow: true}}, rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard := everything.Guard("/chat", session.Shared(handler.Broadcast{Hub: hub, Topic: "/chat"}))
+	s.chat = endpoint("/chat", guard.Opener())
 	ws := endpoint("/ws", broker)
 	tickets, err := auth.NewTickets(auth.TicketOptions{Limit: 1})
 	if err != nil {
@@ -86,7 +92,7 @@ func open(t *testing.T, change func(o *Options)) *site {
 	}
 	o := Options{
 		Tickets: tickets, Verifier: verifier(t),
-		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker, History: kept, Chats: map[string]*chat.Chat{"/kept": rooms},
+		Token: token, Hub: hub, Topics: []string{"/chat"}, Broker: broker, History: kept, Guards: map[string]*rules.Guard{"/chat": guard}, Chats: map[string]*chat.Chat{"/kept": rooms},
 		Endpoints: map[string]*transport.Endpoint{"/chat": s.chat, "/ws": ws},
 		Logger:    slog.New(slog.DiscardHandler),
 	}

@@ -17,6 +17,7 @@ import (
 	"switchback/handler/chat"
 	"switchback/handler/engine"
 	"switchback/handler/history"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/session/auth"
@@ -61,7 +62,10 @@ func (s *Server) register() error {
 			}, func() float64 { return l.Lag().Seconds() }))
 	}
 	if len(s.options.Chats) > 0 {
-		all = append(all, chatMetrics{s.options.Chats, metricsOf[chat.Stats]("switchback_chat_", "endpoint")})
+		all = append(all, endpointStats{byEndpoint(s.options.Chats, (*chat.Chat).Stats), metricsOf[chat.Stats]("switchback_chat_", "endpoint")})
+	}
+	if len(s.options.Guards) > 0 {
+		all = append(all, endpointStats{byEndpoint(s.options.Guards, (*rules.Guard).Stats), metricsOf[rules.Stats]("switchback_refused_", "endpoint")})
 	}
 	for _, c := range all {
 		if err := s.options.Registry.Register(c); err != nil {
@@ -241,18 +245,27 @@ func (c statsMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.me
 
 func (c statsMetrics) Collect(out chan<- prometheus.Metric) { collect(out, c.metrics, c.stats) }
 
-// chatMetrics makes those of chats.
-type chatMetrics struct {
-	chats   map[string]*chat.Chat
+// endpointStats makes those of structs of counters of which some endpoints have one each.
+type endpointStats struct {
+	stats   map[string]any // a pointer to it, by path
 	metrics []metric
 }
 
-func (c chatMetrics) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
+func (c endpointStats) Describe(out chan<- *prometheus.Desc) { describe(out, c.metrics) }
 
-func (c chatMetrics) Collect(out chan<- prometheus.Metric) {
-	for path, one := range c.chats {
-		collect(out, c.metrics, one.Stats(), path)
+func (c endpointStats) Collect(out chan<- prometheus.Metric) {
+	for path, stats := range c.stats {
+		collect(out, c.metrics, stats, path)
 	}
+}
+
+// byEndpoint are the counters of what some endpoints have, by path.
+func byEndpoint[T any, S any](of map[string]T, stats func(T) *S) map[string]any {
+	all := make(map[string]any, len(of))
+	for path, one := range of {
+		all[path] = stats(one)
+	}
+	return all
 }
 
 // historySize asks the store how large it is; of one that is away there is no size.

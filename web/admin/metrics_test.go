@@ -23,6 +23,7 @@ import (
 	"switchback/handler/chat"
 	"switchback/handler/engine"
 	"switchback/handler/history"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
 	"switchback/session/auth"
@@ -40,6 +41,7 @@ var counters = map[string]reflect.Type{
 	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
 	"../../handler/chat/chat.go":     reflect.TypeFor[chat.Stats](),
 	"../../handler/engine/stats.go":  reflect.TypeFor[engine.Stats](),
+	"../../handler/rules/opener.go":  reflect.TypeFor[rules.Stats](),
 	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
 	"../../session/auth/ticket.go":   reflect.TypeFor[auth.TicketStats](),
 	"../../session/auth/verifier.go": reflect.TypeFor[auth.Stats](),

@@ -22,6 +22,7 @@ import (
 	"switchback/handler/chat"
 	"switchback/handler/engine"
 	"switchback/handler/history"
+	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session/auth"
 	"switchback/session/option"
@@ -58,6 +59,10 @@ type Options struct {
 	// Chats are those of endpoints, by their paths, whose counters are metrics. The default
 	// is none.
 	Chats map[string]*chat.Chat
+
+	// Guards are those that ask rules in front of endpoints, by their paths, whose counters
+	// are metrics. The default is none.
+	Guards map[string]*rules.Guard
 
 	// Tickets are those that endpoints accept, which the API exchanges tokens for that
 	// Verifier accepts. The default is none.
