@@ -283,7 +283,7 @@ func TestDashboardAsksForMetricsThatThereAre(t *testing.T) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(d.String(), `Desc{fqName: "`), `"`)
 		known[name] = true
 	}
-	if n := len(dashboard.Panels); n < 10 || n > 18 {
+	if n := len(dashboard.Panels); n < 10 || n > 24 {
 		t.Errorf("%d panels", n)
 	}
 	for _, p := range dashboard.Panels {
