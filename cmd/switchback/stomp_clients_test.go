@@ -54,6 +54,31 @@ var libraryChecks = []string{
 	"disconnect", "refused", "refused-closed", "heart-beats",
 }
 
+// What is kept, as the libraries ask for it with headers that they know nothing of.
+func TestSTOMPLibrariesMissNothing(t *testing.T) {
+	node := findNode(t)
+	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", `
+endpoints: [{path: /ws, handler: stomp, raw_websocket: true}]
+stomp:
+  topics: [/topic, /alarm]
+  logins: [{login: guest, passcode: guest}, {login: kim, passcode: kim}]
+  heartbeat_send: 300ms
+history: {topics: [{topics: "/topic/**"}, {topics: "/alarm/*", unread: true}]}
+`))
+	for _, library := range []string{"@stomp/stompjs", "stompjs"} {
+		t.Run(library, func(t *testing.T) {
+			t.Parallel()
+			checks := drive(t, node, "history.mjs", p.url+"ws", library)
+			for _, transport := range []string{"native", "websocket", "xhr-streaming", "xhr-polling"} {
+				want := []string{"history", "cut-off", "gap", "unread"}
+				if got := checkNames(checks, transport); !slices.Equal(got, want) {
+					t.Errorf("%s: checked %q, want %q", transport, got, want)
+				}
+			}
+		})
+	}
+}
+
 // driverTimeout is more than the drivers give themselves.
 const driverTimeout = 90 * time.Second
 
