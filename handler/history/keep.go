@@ -89,18 +89,30 @@ func (l *Log) trimGrown(ctx context.Context) {
 
 // trim removes what is not to be kept of a topic.
 func (l *Log) trim(ctx context.Context, name string, policy *Policy) error {
-	var before, after Topic
-	err := l.Ask(ctx, func(ctx context.Context, s Store) (err error) {
-		if before, err = s.Topic(ctx, name); err == nil {
-			after, err = s.Trim(ctx, name, policy.Keep, time.Now())
-		}
-		return err
-	})
+	_, err := l.Trim(ctx, name, policy.Keep)
 	if errors.Is(err, ErrNoTopic) {
 		return nil
 	}
-	if err != nil {
+	return err
+}
+
+// Trim removes the oldest entries of a topic that are more than is to be kept, as Store.Trim
+// does, and returns what the topic is then. There may be millions: it takes as long as ctx
+// allows, whatever StoreTimeout is, and what is removed until then is.
+func (l *Log) Trim(ctx context.Context, name string, keep Keep) (after Topic, err error) {
+	var before Topic
+	err = l.Ask(ctx, func(ctx context.Context, s Store) (err error) {
+		before, err = s.Topic(ctx, name)
 		return err
+	})
+	if err == nil {
+		err = l.ask(ctx, ctx, func(ctx context.Context, s Store) (err error) {
+			after, err = s.Trim(ctx, name, keep, time.Now())
+			return err
+		})
+	}
+	if err != nil {
+		return Topic{}, err
 	}
 	l.stats.Trimmed.Add(max(0, before.Count-after.Count))
 	l.mu.Lock()
@@ -108,7 +120,7 @@ func (l *Log) trim(ctx context.Context, name string, policy *Policy) error {
 	if t := l.topics[name]; t != nil {
 		t.measure(&after)
 	}
-	return nil
+	return after, nil
 }
 
 // sweep looks through all topics.

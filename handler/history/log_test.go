@@ -496,6 +496,42 @@ func TestTrimAtTheBeginning(t *testing.T) {
 	})
 }
 
+// A slowTrimmer has so much to remove that it takes minutes.
+type slowTrimmer struct{ *fakeStore }
+
+func (s slowTrimmer) Trim(ctx context.Context, name string, k Keep, now time.Time) (Topic, error) {
+	select {
+	case <-time.After(5 * time.Minute):
+	case <-ctx.Done():
+		return Topic{}, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+	return s.fakeStore.Trim(ctx, name, k, now)
+}
+
+// A trim that takes long is no outage: others go on publishing.
+func TestTrimOfMuch(t *testing.T) {
+	bubble(t, anything, func(w *world) {
+		w.must("a", "1", "2", "3")
+		w.close()
+		hub, err := handler.NewHub(handler.NewMemory())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Policies: []Policy{{Topics: "a", Keep: Keep{Count: 1}}, {Topics: "**"}}, Logger: slog.New(slog.DiscardHandler)}
+		if w.log, err = New(slowTrimmer{w.store}, hub, o); err != nil {
+			t.Fatal(err)
+		}
+		for range 600 {
+			time.Sleep(time.Second)
+			w.must("b", "x")
+		}
+		w.want("kept", w.store.stored("a"), "3:3")
+		if n := w.log.Stats().Errors.Load(); n != 0 {
+			t.Errorf("%d errors of the store", n)
+		}
+	})
+}
+
 func TestClosed(t *testing.T) {
 	bubble(t, anything, func(w *world) {
 		w.must("a", "x")

@@ -17,12 +17,16 @@ const (
 // Ask calls the store with ctx and StoreTimeout, unless it has just failed or the log has
 // closed. An error of a store that cannot be asked now wraps ErrUnavailable.
 func (l *Log) Ask(ctx context.Context, f func(ctx context.Context, s Store) error) error {
+	within, cancel := context.WithTimeout(ctx, l.options.StoreTimeout)
+	defer cancel()
+	return l.ask(ctx, within, f)
+}
+
+func (l *Log) ask(ctx, within context.Context, f func(ctx context.Context, s Store) error) error {
 	if err := l.begin(); err != nil {
 		return err
 	}
 	defer l.calls.Done()
-	within, cancel := context.WithTimeout(ctx, l.options.StoreTimeout)
-	defer cancel()
 	err := f(within, l.store)
 	switch {
 	case err == nil:

@@ -114,20 +114,19 @@ func entry(epoch uint64, e history.Entry) client.Entry {
 // trim answers POST /api/history/trim.
 func (s *Server) trim(r *http.Request) (any, *client.Failure) {
 	var t client.Trim
-	if err := read(r, &t); err != nil {
-		return nil, failed(err)
+	if refused := read(r, &t); refused != nil {
+		return nil, failed(refused)
 	}
 	keep, refused := keepOf(t)
 	if refused != nil {
 		return nil, failed(refused)
 	}
-	var topic history.Topic
-	refused = s.askStore(r.Context(), func(ctx context.Context, store history.Store) (err error) {
-		topic, err = store.Trim(ctx, t.Topic, keep, time.Now())
-		return err
-	})
-	if refused != nil {
-		return nil, failed(refused)
+	if s.options.History == nil {
+		return nil, failed(noHistory())
+	}
+	topic, err := s.options.History.Trim(r.Context(), t.Topic, keep)
+	if err != nil {
+		return nil, failed(s.storeFailed(err))
 	}
 	s.log.Info("admin: a topic is trimmed", "topic", topic.Name, "first", topic.First, "last", topic.Last)
 	return keptTopic(topic), nil
@@ -155,12 +154,21 @@ func keepOf(t client.Trim) (history.Keep, *client.Error) {
 // askStore asks the store of what is kept.
 func (s *Server) askStore(ctx context.Context, f func(context.Context, history.Store) error) *client.Error {
 	if s.options.History == nil {
-		return wrong("history", "Nothing is kept here: the server has no history.")
+		return noHistory()
 	}
-	err := s.options.History.Ask(ctx, f)
+	if err := s.options.History.Ask(ctx, f); err != nil {
+		return s.storeFailed(err)
+	}
+	return nil
+}
+
+func noHistory() *client.Error {
+	return wrong("history", "Nothing is kept here: the server has no history.")
+}
+
+// storeFailed is what is told of an error of the store.
+func (s *Server) storeFailed(err error) *client.Error {
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, history.ErrNoTopic):
 		return wrong("unknown_topic", "Nothing is kept of that topic; /api/history/topics lists those that are.")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
