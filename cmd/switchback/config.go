@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ type config struct {
 	shutdownTimeout time.Duration
 	memoryLimit     int64
 	http            httpConfig
-	certificate     *tls.Certificate // nil: plain HTTP
+	certificate     *certificate // nil: plain HTTP
 	auth            authConfig
 	stomp           stompConfig
 	rules           rulesConfig
@@ -118,7 +117,7 @@ func (c *config) settings(dir string) setting {
 			"idle_timeout":   scalar(&c.http.idleTimeout, durationKind),
 			"header_limit":   scalar(&c.http.headerLimit, sizeKind),
 		}),
-		"tls":       certificate(&c.certificate, dir),
+		"tls":       (&certificate{parked: true}).setting(&c.certificate, dir),
 		"auth":      c.auth.settings(dir),
 		"stomp":     c.stomp.settings(),
 		"rules":     c.rules.settings(),
@@ -134,28 +133,6 @@ func (c *config) settings(dir string) setting {
 		if keys.read(s, key, n); len(s.faults) == before {
 			c.rules.check(s, c.stomp.options.Separator)
 		}
-	}}
-}
-
-// certificate is a certificate with its chain and its key, in two PEM files.
-// Their names are relative to dir.
-func certificate(dst **tls.Certificate, dir string) setting {
-	var cert, key string
-	names := mapping(map[string]setting{
-		"cert": required(scalar(&cert, fileKind)),
-		"key":  required(scalar(&key, fileKind)),
-	})
-	return setting{want: names.want, keys: names.keys, read: func(s *source, at string, n ast.Node) {
-		names.read(s, at, n)
-		if cert == "" || key == "" {
-			return
-		}
-		pair, err := tls.LoadX509KeyPair(in(dir, cert), in(dir, key))
-		if err != nil {
-			s.fault(line(n), "%s: %v; it must be a certificate and its key, both PEM", at, err)
-			return
-		}
-		*dst = &pair
 	}}
 }
 

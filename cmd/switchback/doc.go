@@ -59,8 +59,9 @@
 //	                              # /metrics, /healthz and /readyz are served
 //
 //	tls:                          # HTTP/2 comes with it
-//	  cert: cert.pem              # relative to the file's folder
-//	  key: key.pem
+//	  cert: cert.pem              # relative to the file's folder; read again when it changes,
+//	  key: key.pem                # and at SIGHUP, while connections keep what they have
+//	  parked: true                # default; false leaves TLS to net/http, at 20 to 50 KiB a session
 //
 //	endpoints:
 //	  - path: /chat               # or several, which are one: [/chat, /v1/chat]

@@ -59,8 +59,11 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	defer stop()
 	memory.SetLimit(conf.memoryLimit)
 	go tidy(ctx, s.sessions) // ends with ctx
+	if s.certificate != nil {
+		go s.certificate.watch(ctx, s.log) // ends with ctx
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.server.Serve(ln) }() // ends with shutdown
+	go func() { ended <- s.serve(ln) }() // ends with shutdown
 	fmt.Fprintf(app.Stdout, "switchback: serving %s at %s%s\n", s.serves, s.url(ln.Addr()), adminAt)
 	select {
 	case err = <-ended:

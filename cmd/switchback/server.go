@@ -31,7 +31,7 @@ import (
 type server struct {
 	http            *http.Server
 	server          *transport.Server // of http
-	secure          bool
+	certificate     *certificate      // nil: plain HTTP
 	endpoints       []endpoint
 	cluster         cluster
 	hub             *handler.Hub
@@ -49,7 +49,7 @@ type server struct {
 
 // newServer makes everything that conf asks for. It does not listen yet.
 func newServer(conf config, log *zap.Logger) (*server, error) {
-	s := &server{secure: conf.certificate != nil, chats: make(map[string]*chat.Chat), guards: make(map[string]*rules.Guard), shutdownTimeout: conf.shutdownTimeout, log: log}
+	s := &server{certificate: conf.certificate, chats: make(map[string]*chat.Chat), guards: make(map[string]*rules.Guard), shutdownTimeout: conf.shutdownTimeout, log: log}
 	if err := s.open(conf); err != nil {
 		s.close()
 		return nil, err
@@ -121,7 +121,7 @@ func httpServer(conf config, routes http.Handler, log *zap.Logger) *http.Server 
 		ErrorLog:          errorLog(log),
 	}
 	if conf.certificate != nil {
-		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*conf.certificate}}
+		s.TLSConfig = &tls.Config{GetCertificate: conf.certificate.get}
 	}
 	return s
 }
@@ -187,6 +187,14 @@ func listen(addr string) (net.Listener, error) {
 	return ln, err
 }
 
+// serve serves until shutdown.
+func (s *server) serve(ln net.Listener) error {
+	if s.certificate != nil && !s.certificate.parked {
+		return s.http.ServeTLS(ln, "", "")
+	}
+	return s.server.Serve(ln)
+}
+
 // sessions counts those that live, but for another implementation's.
 func (s *server) sessions() (n int64) {
 	for _, e := range s.endpoints {
@@ -199,7 +207,7 @@ func (s *server) sessions() (n int64) {
 
 // url is where a client on this machine finds the server.
 func (s *server) url(addr net.Addr) string {
-	if s.secure {
+	if s.certificate != nil {
 		return urlOf("https", addr)
 	}
 	return urlOf("http", addr)

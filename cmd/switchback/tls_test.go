@@ -13,10 +13,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
 )
 
 func TestCertificateBringsTLSAndHTTP2(t *testing.T) {
@@ -53,6 +55,101 @@ func TestCertificateBringsTLSAndHTTP2(t *testing.T) {
 	}
 	if got := next(t, c); got != "hello" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// With parked: false TLS is net/http's, and all else as before.
+func TestTLSOfHTTPServer(t *testing.T) {
+	dir := t.TempDir()
+	trust := writeCertificate(t, dir)
+	p := startSecure(t, dir, "parked: false")
+	c := dialSecure(t, p, trust)
+	says(t, c, "hello")
+	p.signal(os.Interrupt)
+	if status, _ := p.wait(); status != 0 {
+		t.Errorf("ended with %d\n%s", status, p.stderr.String())
+	}
+}
+
+// startSecure serves with the certificate in dir.
+func startSecure(t *testing.T, dir, more string) *process {
+	t.Helper()
+	file := filepath.Join(dir, "conf.yaml")
+	if err := os.WriteFile(file, []byte("tls: {cert: cert.pem, key: key.pem, "+more+"}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
+}
+
+// dialSecure opens a WebSocket to who presents what is trusted.
+func dialSecure(t *testing.T, p *process, trust *x509.CertPool) *websocket.Conn {
+	t.Helper()
+	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{RootCAs: trust}}
+	c, _, err := dialer.Dial("wss"+strings.TrimPrefix(p.url, "https")+"echo/websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// At SIGHUP the certificate is read again, and cuts nobody. What is not right is logged,
+// and the one from before stays.
+func TestCertificateIsReadAgainAtSIGHUP(t *testing.T) {
+	dir := t.TempDir()
+	trust := writeCertificate(t, dir)
+	p := startSecure(t, dir, "")
+	first := dialSecure(t, p, trust)
+	says(t, first, "before")
+
+	renewed := writeCertificate(t, dir)
+	p.signal(syscall.SIGHUP)
+	p.logs("certificate read again")
+	dialSecure(t, p, renewed)
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.logs("certificate is not right")
+	says(t, dialSecure(t, p, renewed), "again")
+	says(t, first, "still")
+}
+
+// Files that have changed are read once they have been the same for a while, and only once.
+func TestCertificateChanges(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	c := &certificate{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	if err := c.load(); err != nil {
+		t.Fatal(err)
+	}
+	c.seen = c.read
+	old := c.current.Load()
+	looks := func(want ...bool) {
+		t.Helper()
+		for i, w := range want {
+			if got := c.changed(); got != w {
+				t.Errorf("look %d: got %v, want %v", i, got, w)
+			}
+		}
+	}
+	looks(false, false)
+	writeCertificate(t, dir)
+	later := time.Now().Add(time.Second) // than the clock of the files can tell
+	os.Chtimes(c.cert, later, later)
+	looks(false, true)
+	c.renew(zap.NewNop())
+	looks(false, false)
+	if c.current.Load() == old {
+		t.Error("it is the old one")
+	}
+	os.Remove(c.key)
+	looks(false, true)
+	renewed := c.current.Load()
+	c.renew(zap.NewNop())
+	looks(false, false)
+	if c.current.Load() != renewed {
+		t.Error("it has gone with its file")
 	}
 }
 
