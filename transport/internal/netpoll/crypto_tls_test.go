@@ -17,8 +17,8 @@ import (
 
 // These tests are of crypto/tls alone: of what it does without saying so, and what a TLS
 // connection without a goroutine rests on. Where one fails with another release of Go,
-// leave TLS to net/http with that release, by the http.Server's ServeTLS in place of
-// transport's Serve.
+// leave TLS to net/http with that release: by the http.Server's ServeTLS in place of
+// transport's Serve, and in the command's configuration by tls.parked.
 
 // tlsVersions are those that are parked.
 var tlsVersions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
