@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -500,4 +501,89 @@ func TestSeedsOfTheCommandLine(t *testing.T) {
 	if conf := mustParse(t, "--config", file); string(conf.engine.secret) != clusterSecret+"2" || !slices.Equal(conf.engine.seeds, []string{"f:6", "g:7"}) {
 		t.Errorf("got %+v", conf.engine)
 	}
+}
+
+// When the outbox is full, who publishes is told, by ERROR or by 503; a broadcast goes on on its
+// node. What was answered by RECEIPT before arrives when the server is back.
+func TestFullOutboxIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("two nodes and a server that goes away")
+	}
+	c := carry(t, "nats")
+	c.engine += ", outbox: 16KiB"
+	nodes := c.nodes(t, 2, "")
+	other, sender := nodes[1].stomp(t, "ann"), nodes[0].stomp(t, "bob")
+	other.subscribe("/topic/a")
+	sender.subscribe("/topic/a")
+	room, err := client.Dial(t.Context(), nodes[0].url+"chat", client.Options{Transports: []string{"websocket"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer room.Close()
+	c.cut()
+	for begun := time.Now(); nodes[0].knows(t, 1).Connected; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > patience {
+			t.Fatal("nobody notices that the server is away")
+		}
+	}
+	var accepted []string
+	var refused string
+	for i := range 100 {
+		body := fmt.Sprint(i, " ", strings.Repeat("x", 1000))
+		sender.send("SEND\ndestination:/topic/a\nreceipt:r\n\n" + body + "\x00")
+		frame := sender.next("")
+		if strings.HasPrefix(frame, "ERROR") {
+			refused = frame
+			break
+		}
+		if got := bodyOf(frame) + bodyOf(sender.next("")); got != body { // MESSAGE and RECEIPT
+			t.Fatalf("got %q", got)
+		}
+		accepted = append(accepted, body)
+	}
+	if len(accepted) < 5 || len(accepted) > 15 || !strings.HasPrefix(refused, "ERROR\nmessage:Broker not available.\n") {
+		t.Errorf("%d of 1 kB are accepted, then %q", len(accepted), refused)
+	}
+	var failure *admin.Error
+	if err := nodes[0].admin.Send(t.Context(), "/topic/a", strings.Repeat("x", 1000)); !errors.As(err, &failure) || failure.Status != 503 {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	large := strings.Repeat("y", 1000)
+	room.Send([]byte(large))
+	if text, err := room.Recv(ctx); string(text) != large {
+		t.Errorf("got %q, %v", text, err)
+	}
+	c.resume()
+	for _, want := range accepted {
+		if got := bodyOf(other.next("MESSAGE")); got != want {
+			t.Fatalf("got %.10q, want %.10q", got, want)
+		}
+	}
+}
+
+// Where a node is killed what it has published may be lost. Who wants that has its sessions
+// closed then, so that their clients load anew.
+func TestLossClosesSessions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a node is missed after 15 seconds")
+	}
+	t.Parallel()
+	c := carry(t, "embedded")
+	c.engine += ", on_loss: close"
+	nodes := c.nodes(t, 3, "")
+	s := nodes[0].stomp(t, "ann")
+	s.subscribe("/topic/a")
+	nodes[2].cmd.Process.Kill()
+	nodes[2].cmd.Wait()
+	_, err := s.within(2 * patience)
+	var end *client.CloseError
+	if !errors.As(err, &end) || end.Code != 1013 {
+		t.Errorf("got %v", err)
+	}
+	if c := nodes[0].knows(t, 1); c.Losses != 1 {
+		t.Errorf("got %+v", c)
+	}
+	nodes[0].logs("may be lost")
 }

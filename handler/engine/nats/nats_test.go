@@ -1,6 +1,7 @@
 package nats_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -17,7 +18,12 @@ import (
 	"switchback/handler/engine/nats"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := goleak.Find(); err != nil {
+		panic(fmt.Sprint("linking starts a goroutine: ", err))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // serve starts a server on a port, 0 for a free one, with routes to others.
 func serve(t *testing.T, port int, cluster *server.ClusterOpts, routes ...*url.URL) *server.Server {

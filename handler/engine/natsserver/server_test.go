@@ -17,7 +17,12 @@ import (
 	"switchback/handler/engine/natsserver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := goleak.Find(); err != nil {
+		panic(fmt.Sprint("linking starts a goroutine: ", err))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var (
 	secret = []byte(strings.Repeat("s", natsserver.SecretLength))

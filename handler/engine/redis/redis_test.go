@@ -22,6 +22,10 @@ import (
 
 // A client of a cluster has a goroutine that ends a second later.
 func TestMain(m *testing.M) {
+	if err := goleak.Find(); err != nil {
+		panic(fmt.Sprint("linking starts a goroutine: ", err))
+	}
+
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
