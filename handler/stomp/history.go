@@ -90,7 +90,7 @@ type feed struct {
 	counts bool // for a user, what is unread
 	user   string
 
-	caught history.Caught // set by catchUp
+	caught history.Caught // set by catchUp, or by count
 
 	mu     sync.Mutex // guards the rest
 	missed bool       // the next MESSAGE tells of a gap
@@ -267,13 +267,20 @@ func (d *feed) miss() {
 	d.missed = true
 }
 
-// count asks how much is unread.
+// count asks how much is unread and, unless catchUp will, of which epoch that is.
 func (d *feed) count(ctx context.Context, l *history.Log) error {
 	n, err := unreadOf(ctx, l, d.user, d.name)
-	if err == nil {
-		d.set(n)
+	if err != nil {
+		return err
 	}
-	return err
+	if d.set(n); d.asked || n.Last == 0 {
+		return nil
+	}
+	return l.Ask(ctx, func(ctx context.Context, s history.Store) error {
+		t, err := s.Topic(ctx, d.name)
+		d.caught.At.Epoch = t.Epoch
+		return err
+	})
 }
 
 func unreadOf(ctx context.Context, l *history.Log, user, name string) (n history.Unread, err error) {
@@ -303,14 +310,18 @@ func (d *feed) receipt() (h frame.Headers) {
 	if d == nil {
 		return nil
 	}
-	if d.caught.At.Epoch != 0 {
-		h = append(h, frame.Header{Name: "offset", Value: d.caught.At.String()})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.caught.At
+	if !d.asked {
+		at.Offset = d.upTo
+	}
+	if at.Epoch != 0 {
+		h = append(h, frame.Header{Name: "offset", Value: at.String()})
 	}
 	if d.caught.Gap {
 		h = append(h, frame.Header{Name: "gap", Value: "true"})
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.known {
 		h = append(h, frame.Header{Name: "unread", Value: strconv.Itoa(d.unread)})
 	}

@@ -296,7 +296,7 @@ func TestUnread(t *testing.T) {
 		send("2")
 		kim, other := w.connect("1.2", "login:kim"), w.connect("1.2", "login:kim")
 		kim.send("SUBSCRIBE\nid:0\ndestination:/topic/alarm/7\nreceipt:1\n\n\x00")
-		kim.wantKept(receiptWith("1", "unread:2"))
+		kim.wantKept(receiptWith("1", "offset:E/2", "unread:2"))
 		other.send("SUBSCRIBE\nid:0\ndestination:/topic/alarm/7\nhistory:1\nreceipt:1\n\n\x00")
 		m := func(body string, offset int, unread string) string {
 			return keptMessage("/topic/alarm/7", "0", body, offset, "unread:"+unread)
