@@ -106,29 +106,8 @@ func TestAlarmPageOfAUserWithAToken(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(alarmDir, "node_modules", ".package-lock.json")); err != nil {
 		t.Skip("not run: the page of the alarm application, because its libraries are not here; run make alarm-client")
 	}
-	text, err := os.ReadFile(filepath.Join(alarmDir, "..", "alarm.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := filepath.Abs(alarmDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf, comment, ok := strings.Cut(strings.Replace(string(text), "dir: alarm", "dir: "+pages, 1), "# Where users have tokens")
-	_, users, _ := strings.Cut(comment, "\n#\n")
-	if users = strings.ReplaceAll("\n"+users, "\n#   ", "\n"); !ok || strings.Contains(users, "\n#") {
-		t.Fatalf("the file ends with:\n%s", users)
-	}
-	secret := writeFile(t, "secret", strings.Repeat("sesame", 8))
-	p, admin := startAdmin(t, conf+strings.Replace(users, "secret_file: secret", "secret_file: "+secret, 1))
-	tokens := make(map[string]string)
-	for _, user := range []string{"7", "8"} {
-		status, token, stderr := finish(t, "token", "make", "--secret-file", secret, "--user", user)
-		if status != 0 {
-			t.Fatal(stderr)
-		}
-		tokens[user] = strings.TrimSpace(token)
-	}
+	conf, tokens := alarmUsers(t, "7", "8")
+	p, admin := startAdmin(t, conf)
 	publish := func(user string, unread int) {
 		t.Helper()
 		env := []string{"SWITCHBACK_ADMIN_ADDR=" + strings.Trim(strings.TrimPrefix(admin, "http://"), "/"), "SWITCHBACK_ADMIN_TOKEN=" + adminToken}
@@ -146,17 +125,12 @@ func TestAlarmPageOfAUserWithAToken(t *testing.T) {
 		t.Run(c.library+" "+c.transport, func(t *testing.T) {
 			page := openPage(t, browser, p.url+"?library="+c.library+"&transport="+c.transport)
 			page.is("closed")
-			logIn := func(user, token string) {
-				t.Helper()
-				page.do("fill in", chromedp.Evaluate[chromedp.Void](fmt.Sprintf("user.value = %q, token.value = %q", user, token)))
-				page.click("login")
-			}
 			for _, wrong := range []struct{ user, token string }{{"8", tokens["7"]}, {"7", ""}, {"7", tokens["8"]}, {"7", tokens["7"][:len(tokens["7"])-3]}} {
-				logIn(wrong.user, wrong.token)
+				page.logIn(wrong.user, wrong.token)
 				page.do("be refused", chromedp.WaitReady(chromedp.Search(`//*[@id="notice"][.!=""]`)))
 				page.is("closed")
 			}
-			logIn("7", tokens["7"])
+			page.logIn("7", tokens["7"])
 			page.is("open")
 			heard := func() bool {
 				return strings.Contains(fetch(t, http.DefaultClient, admin+"metrics"), "\nswitchback_stomp_subscriptions 1\n")
@@ -196,6 +170,107 @@ func TestAlarmPageOfAUserWithAToken(t *testing.T) {
 			t.Error("the log has a token")
 		}
 	}
+}
+
+// Where alarms are kept, too, the page of each library shows those that came while its user
+// was away, and marks them as read.
+func TestAlarmPageCountsWhatCameMeanwhile(t *testing.T) {
+	browser := startBrowser(t)
+	if _, err := os.Stat(filepath.Join(alarmDir, "node_modules", ".package-lock.json")); err != nil {
+		t.Skip("not run: the page of the alarm application, because its libraries are not here; run make alarm-client")
+	}
+	conf, tokens := alarmUsers(t, "7", "8", "9")
+	p, admin := startAdmin(t, conf+alarmComment(t, "# And where alarms are kept"))
+	for user, c := range map[string]struct{ library, transport string }{
+		"7": {"@stomp/stompjs", "websocket"}, "8": {"stompjs", "xhr-polling"}, "9": {"webstomp-client", "xhr-streaming"},
+	} {
+		t.Run(c.library+" "+c.transport, func(t *testing.T) {
+			publish := func() {
+				t.Helper()
+				for _, to := range []string{"/alarm/" + user, "/alarm/1" + user} {
+					if status, _, stderr := administer(t, admin, "", "publish", to, "1"); status != 0 {
+						t.Fatal(stderr)
+					}
+				}
+			}
+			publish()
+			publish()
+			page := openPage(t, browser, p.url+"?library="+c.library+"&transport="+c.transport)
+			page.is("closed")
+			page.logIn(user, tokens[user])
+			page.counts(2)
+			publish()
+			page.counts(3)
+			page.click("read")
+			page.counts(0)
+			publish()
+			page.counts(1)
+			page.click("logout")
+			page.is("closed")
+			publish()
+			publish()
+			page.logIn(user, tokens[user])
+			page.counts(3)
+			page.click("read") // with the offset of the RECEIPT alone
+			page.counts(0)
+			page.click("logout")
+			page.is("closed")
+			page.logIn(user, tokens[user])
+			page.is("open")
+			publish()
+			page.counts(1)
+		})
+	}
+}
+
+// alarmUsers is the configuration of the alarm application where users have tokens, and
+// theirs.
+func alarmUsers(t *testing.T, users ...string) (conf string, tokens map[string]string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(alarmDir, "..", "alarm.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Abs(alarmDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := writeFile(t, "secret", strings.Repeat("sesame", 8))
+	conf = strings.Replace(string(text), "dir: alarm", "dir: "+pages, 1) +
+		strings.Replace(alarmComment(t, "# Where users have tokens"), "secret_file: secret", "secret_file: "+secret, 1)
+	tokens = make(map[string]string)
+	for _, user := range users {
+		status, token, stderr := finish(t, "token", "make", "--secret-file", secret, "--user", user)
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		tokens[user] = strings.TrimSpace(token)
+	}
+	return conf, tokens
+}
+
+// alarmComment is what the alarm application's configuration has in a comment that begins so.
+func alarmComment(t *testing.T, begin string) (yaml string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(alarmDir, "..", "alarm.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, comment, _ := strings.Cut(string(text), begin)
+	_, lines, ok := strings.Cut(comment, "\n#\n")
+	lines, _, _ = strings.Cut(lines, "\n#\n")
+	yaml = strings.ReplaceAll("\n"+lines, "\n#   ", "\n") + "\n"
+	if !ok || strings.Contains(yaml, "\n#") {
+		t.Fatalf("after %q the file has:\n%s", begin, comment)
+	}
+	return yaml
+}
+
+// logIn is a login with a token, as the page's user does it.
+func (p *page) logIn(user, token string) {
+	p.t.Helper()
+	p.do("fill in", chromedp.Evaluate[chromedp.Void](fmt.Sprintf("user.value = %q, token.value = %q", user, token)))
+	p.click("login")
 }
 
 // serveAlarm serves the application in this process.

@@ -1,4 +1,5 @@
-// The number of a user's unread alarms, as it comes while the user is logged in:
+// The number of a user's unread alarms, as it comes while the user is logged in. Where alarms are kept, the server
+// counts them, those that came meanwhile too:
 //
 //   /?library=@stomp/stompjs|stompjs|webstomp-client&transport=websocket|xhr-polling|...
 //
@@ -6,16 +7,16 @@
 const libraries = {
   '@stomp/stompjs': { file: '@stomp/stompjs/bundles/stomp.umd.min.js', over: socket => StompJs.Stomp.over(socket) },
   stompjs: { file: 'stompjs/lib/stomp.min.js', over: socket => Stomp.over(socket) },
-  'webstomp-client': { file: 'webstomp-client/dist/webstomp.min.js', over: socket => webstomp.over(socket) },
+  'webstomp-client': { file: 'webstomp-client/dist/webstomp.min.js', over: socket => webstomp.over(socket), bodyFirst: true },
 };
 
 const query = new URLSearchParams(location.search);
 const library = libraries[query.get('library') ?? '@stomp/stompjs'];
 const options = query.has('transport') ? { transports: query.get('transport').split(',') } : {};
 const main = document.querySelector('main');
-const [user, token, login, logout, count, notice] =
-  ['user', 'token', 'login', 'logout', 'count', 'notice'].map(id => document.getElementById(id));
-let client;
+const [user, token, login, logout, count, read, notice] =
+  ['user', 'token', 'login', 'logout', 'count', 'read', 'notice'].map(id => document.getElementById(id));
+let client, last; // the offset of the last alarm that is known
 
 login.onclick = () => {
   show('opening');
@@ -24,17 +25,38 @@ login.onclick = () => {
   client.debug = () => {};
   client.onWebSocketClose = lost; // the newest has it here, the others in connect
   const headers = token.value ? { Authorization: `Bearer ${token.value}` } : {};
+  last = undefined;
+  read.hidden = true;
+  client.onreceipt = kept;
   client.connect(headers, () => {
-    client.subscribe(`/alarm/${user.value}`, message => (count.textContent = JSON.parse(message.body)));
+    client.subscribe(`/alarm/${user.value}`, message => {
+      count.textContent = JSON.parse(message.body);
+      kept(message);
+    }, { receipt: 'subscribed' });
     show('open');
   }, lost);
   client.activate?.(); // which pages call too, though connect has done it
+};
+
+read.onclick = () => {
+  const headers = { receipt: 'read' };
+  const body = JSON.stringify({ destination: `/alarm/${user.value}`, offset: last });
+  if (library.bodyFirst) client.send('/app/read', body, headers);
+  else client.send('/app/read', headers, body);
 };
 
 logout.onclick = () => {
   client.disconnect();
   show('closed');
 };
+
+// kept is told of a MESSAGE and of a RECEIPT. Where alarms are kept, those have what the server counts.
+function kept({ headers }) {
+  if (headers.unread === undefined) return;
+  count.textContent = headers.unread;
+  last = headers.offset ?? last;
+  read.hidden = !last;
+}
 
 // lost is told of an ERROR frame or of the end of the socket, each library in its way.
 function lost(error) {
@@ -46,7 +68,7 @@ function show(state, text = '') {
   main.dataset.state = state;
   notice.textContent = text;
   login.disabled = user.disabled = token.disabled = state !== 'closed';
-  logout.disabled = state !== 'open';
+  logout.disabled = read.disabled = state !== 'open';
 }
 
 // The library is loaded before anybody can log in.
