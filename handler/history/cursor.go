@@ -108,7 +108,7 @@ func (l *Log) CatchUp(ctx context.Context, topic string, c *Cursor, from From, s
 	if policy == nil {
 		return Caught{}, ErrNotKept
 	}
-	u := catchUp{log: l, topic: topic}
+	u := catchUp{log: l, topic: topic, fast: policy.Fast}
 	if err := u.begin(ctx, from); err != nil {
 		return Caught{}, err
 	}
@@ -144,6 +144,7 @@ func (l *Log) caughtUp(c Caught) {
 type catchUp struct {
 	log   *Log
 	topic string
+	fast  bool
 	at    Position
 	gap   bool
 	last  int      // the first page is so many at most, whatever is before them; 0: from at on
@@ -158,7 +159,9 @@ func (u *catchUp) begin(ctx context.Context, from From) error {
 		return err
 	}
 	err = u.log.Ask(ctx, func(ctx context.Context, s Store) (err error) {
-		t, err = s.Topic(ctx, u.topic)
+		if t, err = s.Topic(ctx, u.topic); err == nil && u.fast { // a process before may have lost some of it
+			t, err = s.Open(ctx, u.topic, false)
+		}
 		return err
 	})
 	if err != nil && !errors.Is(err, ErrNoTopic) {

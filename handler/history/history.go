@@ -74,7 +74,8 @@ type Append struct {
 	Entry Entry // all but Offset, which the store sets where it is 0
 
 	// Set by the store. A Duplicate has an ID that its topic has already: it is not
-	// stored again, and Entry's Offset and At are those of the one that is there.
+	// stored again, and Entry's Offset and At are those of the one that is there. The
+	// Offset that it came with, if any, is given all the same: no other entry gets it.
 	Epoch     uint64
 	Duplicate bool
 }

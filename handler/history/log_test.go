@@ -351,6 +351,55 @@ func TestFastAfterACrash(t *testing.T) {
 	})
 }
 
+// Who comes back before anything is published after the crash is told, too: though it had not
+// got what is lost.
+func TestFastAfterACrashAndNothingSince(t *testing.T) {
+	bubble(t, anything, func(w *world) {
+		at, _, err := w.log.Publish(context.Background(), "fast/a", &handler.Publication{}, "fast/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(round)
+		w.must("fast/a", "lost")
+		w.store.fails(broken)
+		w.log.Close()
+		w.store = w.store.restart()
+		w.open(anything)
+		for range 2 {
+			r, c, err := w.catchUp("fast/a", From{Since: &at})
+			if err != nil || !c.Gap || c.At.Epoch == at.Epoch {
+				t.Errorf("got %+v, %v", c, err)
+			}
+			w.want("told", r.take(), "gap", "1:")
+		}
+		if w.store.marked["fast/a"] {
+			t.Error("who reads marks the topic")
+		}
+	})
+}
+
+// An offset that a repeated publication was delivered with is not given again.
+func TestFastSameID(t *testing.T) {
+	bubble(t, anything, func(w *world) {
+		publish := func() Position {
+			at, _, err := w.log.Publish(context.Background(), "fast/a", &handler.Publication{ID: "x"}, "fast/a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return at
+		}
+		publish()
+		at := publish()
+		w.close()
+		w.open(anything)
+		w.must("fast/a", "y")
+		_, c, err := w.catchUp("fast/a", From{Since: &at})
+		if err != nil || c.At != (Position{at.Epoch, at.Offset + 1}) {
+			t.Errorf("from %v to %+v, %v", at, c, err)
+		}
+	})
+}
+
 func TestFastTopicThatOthersWriteTo(t *testing.T) {
 	bubble(t, anything, func(w *world) {
 		r := w.reader("fast/a")

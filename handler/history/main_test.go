@@ -118,6 +118,7 @@ func (s *fakeStore) Append(ctx context.Context, batch []*Append) error {
 			t := s.topic(a.Topic)
 			a.Epoch = t.Epoch
 			if i := slices.IndexFunc(t.entries, func(e Entry) bool { return e.ID != "" && e.ID == a.Entry.ID }); i >= 0 {
+				t.Last = max(t.Last, a.Entry.Offset)
 				a.Duplicate, a.Entry.Offset, a.Entry.At = true, t.entries[i].Offset, t.entries[i].At
 				continue
 			}
@@ -141,7 +142,7 @@ func (s *fakeStore) Open(ctx context.Context, name string, fast bool) (found Top
 			s.epochs++
 			t.Epoch = s.epochs
 		}
-		s.marked[name] = fast
+		s.marked[name] = fast || s.marked[name]
 		found = t.Topic
 		return nil
 	})

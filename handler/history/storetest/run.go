@@ -285,6 +285,9 @@ func testGivenOffsets(t *testing.T, s *store) {
 	s.is(s.Append(t.Context(), []*history.Append{give(10, ""), give(9, "")}), history.ErrOffset)
 	s.append(give(4, "x")) // which may not be known to be stored
 	s.isTopic("a", 3, 8, 4, 4)
+	s.append(give(12, "x")) // which has been delivered with it
+	s.isTopic("a", 3, 12, 4, 4)
+	s.is(s.Append(t.Context(), []*history.Append{give(12, "")}), history.ErrOffset)
 	topic, err := s.Trim(t.Context(), "a", history.Keep{Count: 2}, at)
 	s.ok(err)
 	if topic.First != 7 {

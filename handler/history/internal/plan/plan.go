@@ -109,10 +109,16 @@ func Batch(batch []*history.Append, topics map[string]*Topic,
 		t := topics[a.Topic]
 		row := &rows[i]
 		*row = Row{Append: a, Of: t, At: Time(a.Entry.At.UnixMilli())}
+		duplicate := func(offset uint64, at time.Time) {
+			row.Offset, row.At, row.Duplicate = offset, at, true
+			if given := a.Entry.Offset; given < math.MaxInt64 {
+				t.Last = max(t.Last, given)
+			}
+		}
 		if a.Entry.ID != "" {
 			key := id{t, a.Entry.ID}
 			if first := seen[key]; first != nil {
-				row.Offset, row.At, row.Duplicate = first.Offset, first.At, true
+				duplicate(first.Offset, first.At)
 				continue
 			}
 			offset, at, found, err := find(t, a.Entry.ID)
@@ -121,7 +127,7 @@ func Batch(batch []*history.Append, topics map[string]*Topic,
 			}
 			seen[key] = row
 			if found {
-				row.Offset, row.At, row.Duplicate = offset, at, true
+				duplicate(offset, at)
 				continue
 			}
 		}
