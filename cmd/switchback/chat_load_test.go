@@ -4,237 +4,748 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
+	"maps"
+	"math/rand/v2"
+	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"switchback/handler/history"
+	"switchback/handler/history/postgres"
+	"switchback/handler/history/postgrestest"
+	"switchback/handler/history/sqlite"
 	"switchback/transport/client"
 )
 
-// A roomer is a user in a room, who says something now and then, and comes back with what it
-// has when it is cut off.
-type roomer struct {
-	user, room, transport, url string
+// A chatReply is what a chat says, as far as these tests look at it.
+type chatReply struct {
+	Type, Code, Room, Offset, User, ID, Text string
 
-	mu     sync.Mutex // guards the rest
-	conn   *client.Conn
-	joined bool     // conn has
-	unsaid []string // requests that are not acknowledged, in order
-	said   int
-	acks   map[string]string // offsets by id
-	heard  []string          // offset, user and id of each message
-	last   string            // position
-	wrong  error
+	Gap, More bool
+	Messages  []chatReply
 }
 
-// A said is what the test reads of replies.
-type said struct {
-	Type, Offset, User, ID, Code string
-	Gap                          bool
-	Messages                     []said
+// An utterance is a message as it was heard, or is stored: the n-th of a talker's.
+type utterance struct {
+	at     history.Position
+	talker int
+	n      int
 }
 
-// run keeps the user in the room until ctx ends.
-func (r *roomer) run(ctx context.Context) {
+// A crowd is clients of a chat that talk in rooms, whatever happens to the server and to its
+// store. Each is in two rooms, joins them again after its last message when its connection is
+// lost, and says again what was not acknowledged.
+type crowd struct {
+	t       *testing.T
+	url     string
+	rooms   int
+	pace    time.Duration // between two messages of a talker
+	talkers []*talker
+
+	mu        sync.Mutex // guards the rest
+	begun     time.Time
+	ended     time.Time
+	measuring bool // how long messages take is noted
+	failed    int
+}
+
+// A talker is one of them.
+type talker struct {
+	crowd     *crowd
+	number    int
+	transport string
+	rooms     [2]string
+	wake      chan struct{} // there may be something to say
+
+	mu        sync.Mutex // guards the rest
+	said      int        // messages that are made up; their ids count from 1
+	texts     map[int]string
+	waiting   []int        // of them: to be sent in this session
+	open      map[int]bool // sent in this session, and not answered
+	sent      map[int]bool // ever
+	retry     time.Time    // nothing is sent before, since the store is not available
+	acked     map[int]string
+	heard     map[string][]utterance
+	last      map[string]history.Position
+	joined    int // rooms in which this session is
+	sessions  int
+	resent    int
+	refused   int
+	delays    []time.Duration
+	lastHeard time.Time
+	pause     time.Duration // the longest without a message
+}
+
+// window is how many messages of a talker may be unanswered.
+const window = 20
+
+// settleTime is far more than a crowd takes to have all that was said.
+const settleTime = 3 * time.Minute
+
+// gather has clients join their rooms, with nothing said yet.
+func gather(t *testing.T, url string, clients, rooms, rate int) *crowd {
+	c := &crowd{t: t, url: url, rooms: rooms, pace: time.Second * time.Duration(clients) / time.Duration(rate)}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i := range clients {
+		k := &talker{
+			crowd: c, number: i, transport: []string{"websocket", "xhr-streaming", "xhr-polling"}[i%3],
+			rooms: [2]string{roomName(i % rooms), roomName((i + 1) % rooms)}, wake: make(chan struct{}, 1),
+			texts: make(map[int]string), open: make(map[int]bool), sent: make(map[int]bool), acked: make(map[int]string),
+			heard: make(map[string][]utterance), last: make(map[string]history.Position),
+		}
+		c.talkers = append(c.talkers, k)
+		running.Go(func() { k.run(ctx) }) // until the test has ended
+	}
+	t.Cleanup(func() { cancel(); running.Wait() })
+	c.wait("are in their rooms", (*talker).isThere)
+	return c
+}
+
+func roomName(i int) string { return "room" + strconv.Itoa(i) }
+
+// begin has them talk, until end.
+func (c *crowd) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = time.Now()
+}
+
+func (c *crowd) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = time.Now()
+}
+
+// measure has noted how long messages take for a time.
+func (c *crowd) measure(d time.Duration) {
+	set := func(on bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.measuring = on
+	}
+	set(true)
+	time.Sleep(d)
+	set(false)
+}
+
+func (c *crowd) isMeasuring() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.measuring
+}
+
+// due is how many messages a talker is to have made up, and when there is another. Talkers
+// take turns.
+func (c *crowd) due(number int) (n int, next time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.begun.IsZero() {
+		return 0, c.pace / 4
+	}
+	until := c.ended
+	if until.IsZero() {
+		until = time.Now()
+	}
+	turn := until.Sub(c.begun) + c.pace*time.Duration(number)/time.Duration(len(c.talkers))
+	return int(turn / c.pace), c.pace - turn%c.pace
+}
+
+// fail tells of what must not be; of much of that it tells the beginning.
+func (c *crowd) fail(format string, args ...any) {
+	c.mu.Lock()
+	c.failed++
+	n := c.failed
+	c.mu.Unlock()
+	if n <= 10 {
+		c.t.Errorf(format, args...)
+	}
+}
+
+// wait waits until something is so of all talkers.
+func (c *crowd) wait(what string, is func(*talker) bool) {
+	c.t.Helper()
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		missing := 0
+		for _, k := range c.talkers {
+			if !is(k) {
+				missing++
+			}
+		}
+		switch {
+		case missing == 0:
+			return
+		case c.t.Failed(), time.Since(begun) > settleTime:
+			c.t.Fatalf("%d of %d talkers are not those who %s", missing, len(c.talkers), what)
+		}
+	}
+}
+
+func (k *talker) isThere() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.joined >= len(k.rooms)
+}
+
+// isAnswered tells whether all that the talker has said is acknowledged.
+func (k *talker) isAnswered() bool {
+	due, _ := k.crowd.due(k.number)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.said >= due && len(k.acked) == k.said
+}
+
+func (k *talker) user() string { return "user" + strconv.Itoa(k.number) }
+
+// run has one session after the other.
+func (k *talker) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, err := client.Dial(ctx, r.url, client.Options{Transports: []string{r.transport}, OpenTimeout: time.Second})
+		conn, err := client.Dial(ctx, k.crowd.url+"?user="+k.user(), client.Options{Transports: []string{k.transport}, OpenTimeout: patience})
 		if err != nil {
-			time.Sleep(20 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+			case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
+			}
 			continue
 		}
-		r.mu.Lock()
-		join := fmt.Sprintf(`{"type":"join","room":%q,"limit":0}`, r.room)
-		if r.last != "" {
-			join = fmt.Sprintf(`{"type":"join","room":%q,"since":%q}`, r.room, r.last)
+		k.session(ctx, conn)
+	}
+}
+
+func (k *talker) session(ctx context.Context, conn *client.Conn) {
+	joins := k.enter()
+	ctx, end := context.WithCancel(ctx)
+	var talking sync.WaitGroup
+	talking.Go(func() { k.talk(ctx, conn, joins) })
+	for {
+		text, err := conn.Recv(ctx)
+		if err != nil {
+			break
 		}
-		r.conn, r.joined = conn, false
-		r.mu.Unlock()
-		conn.Send([]byte(join))
-		for {
-			text, err := conn.Recv(ctx)
-			if err != nil {
+		k.hear(text)
+	}
+	end()
+	conn.Close()
+	talking.Wait()
+}
+
+// enter begins a session: what is unanswered is to be said again, after the rooms are joined.
+func (k *talker) enter() (joins []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sessions++
+	k.joined = 0
+	k.waiting = append(slices.Sorted(maps.Keys(k.open)), k.waiting...)
+	clear(k.open)
+	for _, room := range k.rooms {
+		join := fmt.Sprintf(`{"type":"join","room":%q,"limit":0}`, room)
+		if at, been := k.last[room]; been {
+			join = fmt.Sprintf(`{"type":"join","room":%q,"since":%q}`, room, at)
+		}
+		joins = append(joins, join)
+	}
+	return joins
+}
+
+// talk says what is to be said, until the session has ended.
+func (k *talker) talk(ctx context.Context, conn *client.Conn, requests []string) {
+	for {
+		for _, request := range requests {
+			if conn.Send([]byte(request)) != nil {
+				return
+			}
+		}
+		var next time.Duration
+		requests, next = k.requests()
+		if len(requests) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		case <-time.After(next):
+		}
+	}
+}
+
+// requests are messages that may be sent now, and how long it is until there are others.
+func (k *talker) requests() (requests []string, next time.Duration) {
+	due, next := k.crowd.due(k.number)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for k.said < due {
+		k.said++
+		k.texts[k.said] = fmt.Sprintf("%d %s", time.Now().UnixNano(), strings.Repeat("x", 80))
+		k.waiting = append(k.waiting, k.said)
+	}
+	if until := time.Until(k.retry); until > 0 {
+		return nil, max(until, time.Millisecond)
+	}
+	for len(k.waiting) > 0 && len(k.open) < window {
+		n := k.waiting[0]
+		k.waiting = k.waiting[1:]
+		if k.sent[n] {
+			k.resent++
+		}
+		k.open[n], k.sent[n] = true, true
+		requests = append(requests, fmt.Sprintf(`{"type":"message","room":%q,"id":"%d","text":%q}`, k.rooms[n%2], n, k.texts[n]))
+	}
+	return requests, next
+}
+
+// hear takes a reply.
+func (k *talker) hear(text []byte) {
+	var r chatReply
+	if err := json.Unmarshal(text, &r); err != nil {
+		k.crowd.fail("%s: %v: %.200s", k.user(), err, text)
+		return
+	}
+	measuring := k.crowd.isMeasuring()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case r.Gap:
+		k.crowd.fail("%s is told of a gap after %v: %.200s", k.user(), k.last[r.Room], text)
+	case r.Type == "joined":
+		for _, m := range r.Messages {
+			k.take(m)
+		}
+		at, err := history.ParsePosition(r.Offset)
+		if last, been := k.last[r.Room]; err != nil || been && at != last {
+			k.crowd.fail("%s is at %v, and told %.200s", k.user(), last, text)
+		}
+		k.last[r.Room] = at
+		k.joined++
+	case r.Type == "message":
+		if sent, _, ok := strings.Cut(r.Text, " "); ok && measuring {
+			at, _ := strconv.ParseInt(sent, 10, 64)
+			k.delays = append(k.delays, time.Since(time.Unix(0, at)))
+		}
+		k.take(r)
+		now := time.Now()
+		if !k.lastHeard.IsZero() {
+			k.pause = max(k.pause, now.Sub(k.lastHeard))
+		}
+		k.lastHeard = now
+	case r.Type == "ack":
+		n, _ := strconv.Atoi(r.ID)
+		if before, known := k.acked[n]; known && before != r.Offset || !k.open[n] {
+			k.crowd.fail("%s: %d is acknowledged as %s, before as %q", k.user(), n, r.Offset, before)
+		}
+		k.acked[n] = r.Offset
+		k.answered(n)
+	case r.Type == "error" && r.Code == "unavailable" && r.ID != "":
+		n, _ := strconv.Atoi(r.ID)
+		k.refused++
+		k.retry = time.Now().Add(500 * time.Millisecond)
+		k.waiting = append(k.waiting, n)
+		k.answered(n)
+	case r.Type == "error":
+		k.crowd.fail("%s: %.200s", k.user(), text)
+	}
+}
+
+// answered is told that a message is, whatever the answer.
+func (k *talker) answered(n int) {
+	delete(k.open, n)
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take is told of a message, which comes next after the last of its room.
+func (k *talker) take(m chatReply) {
+	at, err := history.ParsePosition(m.Offset)
+	number, _ := strconv.Atoi(strings.TrimPrefix(m.User, "user"))
+	n, _ := strconv.Atoi(m.ID)
+	if last := k.last[m.Room]; err != nil || at != (history.Position{Epoch: last.Epoch, Offset: last.Offset + 1}) {
+		k.crowd.fail("%s in %s: after %v comes %q", k.user(), m.Room, last, m.Offset)
+	}
+	k.last[m.Room] = at
+	k.heard[m.Room] = append(k.heard[m.Room], utterance{at, number, n})
+}
+
+// settle waits until all that was said is acknowledged, and all have heard it.
+func (c *crowd) settle() {
+	c.t.Helper()
+	c.wait("have an answer to all that they have said", (*talker).isAnswered)
+	count := make(map[string]uint64) // of each room
+	for _, k := range c.talkers {
+		k.mu.Lock()
+		for n := range k.acked {
+			count[k.rooms[n%2]]++
+		}
+		k.mu.Unlock()
+	}
+	c.wait("have all messages of their rooms", func(k *talker) bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.joined >= len(k.rooms) && !slices.ContainsFunc(k.rooms[:], func(room string) bool { return k.last[room].Offset < count[room] })
+	})
+}
+
+// stored reads what is kept of the rooms in a store.
+func (c *crowd) stored(store history.Store, err error) map[string][]utterance {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer store.Close()
+	all := make(map[string][]utterance)
+	for i := range c.rooms {
+		name := roomName(i)
+		topic, err := store.Topic(c.t.Context(), "/chat/"+name)
+		for err == nil {
+			var entries []history.Entry
+			entries, err = store.Read(c.t.Context(), topic.Name, history.Range{After: uint64(len(all[name])), Limit: 1000})
+			if len(entries) == 0 {
 				break
 			}
-			r.take(text)
-		}
-		conn.Close()
-	}
-}
-
-func (r *roomer) take(text []byte) {
-	var m said
-	err := json.Unmarshal(text, &m)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fail := func(format string, args ...any) {
-		if r.wrong == nil {
-			r.wrong = fmt.Errorf(format, args...)
-		}
-	}
-	switch {
-	case err != nil || m.Gap:
-		fail("got %s, %v", text, err)
-	case m.Type == "joined":
-		for _, one := range m.Messages {
-			r.hear(one, fail)
-		}
-		if r.last = m.Offset; !r.joined {
-			r.joined = true
-			for _, request := range r.unsaid {
-				r.conn.Send([]byte(request))
+			for _, e := range entries {
+				all[name] = append(all[name], uttered(history.Position{Epoch: topic.Epoch, Offset: e.Offset}, e.ID))
 			}
 		}
-	case m.Type == "message":
-		r.hear(m, fail)
-	case m.Type == "ack":
-		r.acks[m.ID] = m.Offset
-		r.unsaid = slices.DeleteFunc(r.unsaid, func(request string) bool { return strings.Contains(request, `"id":"`+m.ID+`"`) })
-	case m.Type == "error" && m.Code == "unavailable" && m.ID != "":
-		for _, request := range r.unsaid {
-			if strings.Contains(request, `"id":"`+m.ID+`"`) {
-				r.conn.Send([]byte(request))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// exported reads it from a server that runs, by its command.
+func (c *crowd) exported(admin string) map[string][]utterance {
+	c.t.Helper()
+	all := make(map[string][]utterance)
+	for i := range c.rooms {
+		name := roomName(i)
+		status, lines, stderr := administer(c.t, admin, "", "history", "/chat/"+name, "--json")
+		if status != 0 {
+			c.t.Fatal(stderr)
+		}
+		for line := range strings.Lines(lines) {
+			var e struct{ Offset, ID string }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				c.t.Fatal(err)
+			}
+			at, err := history.ParsePosition(e.Offset)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			all[name] = append(all[name], uttered(at, e.ID))
+		}
+	}
+	return all
+}
+
+// uttered is an entry, by the ID with which a chat keeps it.
+func uttered(at history.Position, id string) utterance {
+	u := utterance{at: at}
+	if _, err := fmt.Sscanf(id, "%d user%d", &u.n, &u.talker); err != nil {
+		u.n = -1
+	}
+	return u
+}
+
+// check holds that what is stored is what was acknowledged, each once, and what everybody has
+// heard, in the same order.
+func (c *crowd) check(stored map[string][]utterance) {
+	c.t.Helper()
+	type message struct{ talker, n int }
+	where := make(map[message]history.Position)
+	total := 0
+	for room, all := range stored {
+		total += len(all)
+		for i, u := range all {
+			if u.at.Offset != uint64(i+1) {
+				c.fail("%s: entry %d is at %v", room, i+1, u.at)
+			}
+			m := message{u.talker, u.n}
+			if before, twice := where[m]; twice {
+				c.fail("message %d of user%d is stored at %v and at %v", u.n, u.talker, before, u.at)
+			}
+			where[m] = u.at
+		}
+	}
+	acked := 0
+	for _, k := range c.talkers {
+		k.mu.Lock()
+		acked += len(k.acked)
+		for n, offset := range k.acked {
+			if at, is := where[message{k.number, n}]; !is || at.String() != offset {
+				c.fail("message %d of %s, acknowledged as %s, is stored at %v", n, k.user(), offset, at)
 			}
 		}
-	case m.Type == "error":
-		fail("got %s", text)
+		for _, room := range k.rooms {
+			if !slices.Equal(k.heard[room], stored[room]) {
+				c.fail("%s has %d messages of %s, in which are %d, or has them in another order", k.user(), len(k.heard[room]), room, len(stored[room]))
+			}
+		}
+		k.mu.Unlock()
+	}
+	if total != acked {
+		c.fail("%d messages are stored, %d are acknowledged", total, acked)
 	}
 }
 
-// hear takes a message, which has to be the next.
-func (r *roomer) hear(m said, fail func(string, ...any)) {
-	_, offset, _ := strings.Cut(m.Offset, "/")
-	if offset != strconv.Itoa(len(r.heard)+1) {
-		fail("%s: offset %s comes after %d messages", r.user, m.Offset, len(r.heard))
+// A tally is what a crowd has come to.
+type tally struct{ acknowledged, delivered, reconnections, resent, refused int }
+
+// tally logs the counts.
+func (c *crowd) tally() (sum tally) {
+	c.t.Helper()
+	var delays []time.Duration
+	var pause time.Duration
+	for _, k := range c.talkers {
+		k.mu.Lock()
+		sum.acknowledged += len(k.acked)
+		for _, all := range k.heard {
+			sum.delivered += len(all)
+		}
+		sum.reconnections += k.sessions - 1
+		sum.resent += k.resent
+		sum.refused += k.refused
+		delays = append(delays, k.delays...)
+		pause = max(pause, k.pause)
+		k.mu.Unlock()
 	}
-	r.heard = append(r.heard, m.Offset+" "+m.User+" "+m.ID)
-	r.last = m.Offset
+	took := c.ended.Sub(c.begun)
+	c.t.Logf("%d clients in %d rooms for %.1f s: %d messages acknowledged and stored (%.0f a second), %d delivered; %d reconnections, %d resent, %d refused meanwhile; worst pause %d ms",
+		len(c.talkers), c.rooms, took.Seconds(), sum.acknowledged, float64(sum.acknowledged)/took.Seconds(), sum.delivered, sum.reconnections, sum.resent, sum.refused, pause.Milliseconds())
+	if len(delays) == 0 {
+		c.t.Fatal("nothing was delivered before anything happened")
+	}
+	slices.Sort(delays)
+	at := func(part float64) float64 {
+		return float64(delays[int(part*float64(len(delays)-1))].Microseconds()) / 1000
+	}
+	c.t.Logf("from send to delivery, before anything happened, of %d: p50 %.1f ms, p99 %.1f ms, at most %.1f ms", len(delays), at(0.5), at(0.99), at(1))
+	return sum
 }
 
-// say says the next.
-func (r *roomer) say() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.said++
-	request := fmt.Sprintf(`{"type":"message","room":%q,"id":"%d","text":"the text of a message, as people write them"}`, r.room, r.said)
-	r.unsaid = append(r.unsaid, request)
-	if r.joined {
-		r.conn.Send([]byte(request))
-	}
+// A crowdSize is how large a load is, in make test or in make soak.
+type crowdSize struct {
+	clients, rooms, rate int
+	quiet                time.Duration // before the first kill, between them, and after the last
+	kills                int
+	outage               time.Duration // of the database
 }
 
-// state is how many messages the user has and has yet to have acknowledged, and what is wrong.
-func (r *roomer) state() (joined bool, heard, unsaid int, wrong error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.joined, len(r.heard), len(r.unsaid), r.wrong
-}
-
-// Whatever ends the server while many talk: all that was acknowledged is there, and each
-// client has each message of its room once, in one order.
-func TestChatIsKilledUnderLoad(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills a server under load: takes seconds")
-	}
-	clients, rooms, rate, kills, between := 50, 5, 250, 2, time.Second
+func crowdToday() crowdSize {
 	if soak {
-		clients, rooms, rate, kills, between = 200, 20, 2000, 5, 5*time.Second
+		return crowdSize{clients: 200, rooms: 20, rate: 2000, quiet: 8 * time.Second, kills: 5, outage: 20 * time.Second}
 	}
-	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return crowdSize{clients: 50, rooms: 5, rate: 200, quiet: time.Second, kills: 1, outage: 2 * time.Second}
+}
+
+// serveChat starts a server of the chat with a store.
+func serveChat(t *testing.T, addr, store string) (p *process, admin string) {
+	t.Helper()
+	cmd := command("serve", "--addr", addr, "--admin-addr", "127.0.0.1:0",
+		"--config", writeFile(t, "conf.yaml", "endpoints: [{path: /chat, handler: chat}]"))
+	cmd.Env = append(cmd.Env, "SWITCHBACK_HISTORY="+store, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
+	p = startCommand(t, cmd)
+	return p, regexp.MustCompile(`admin at (\S+)`).FindStringSubmatch(p.ready)[1]
+}
+
+// end has a server end as it should.
+func (p *process) end() {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	if status, _ := p.wait(); status != 0 {
+		p.t.Errorf("the server has ended with %d: %s", status, p.stderr.String())
+	}
+}
+
+// The server is killed while a crowd talks, and started again. What was acknowledged is
+// stored, once, and everybody has all of their rooms, once and in the order of the store.
+func TestChatSurvivesKillsUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	size := crowdToday()
+	file := filepath.Join(t.TempDir(), "chat.db")
+	// Not 127.0.0.1: there one of the crowd's connections may come to have the port while the
+	// server is away.
+	p, admin := serveChat(t, "127.0.0.2:0", "sqlite:"+file)
+	at, err := url.Parse(p.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close()
-	serve := func() *process {
-		t.Helper()
-		cmd := command("serve", "--addr", addr, "--config", "../../testdata/apps/chat.yaml")
-		cmd.Env = append(cmd.Env, "SWITCHBACK_HISTORY=sqlite:"+filepath.Join(dir, "chat.db"))
-		return startCommand(t, cmd)
-	}
-	p := serve()
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-	all := make([]*roomer, clients)
-	for i := range all {
-		user := fmt.Sprint("user", i)
-		all[i] = &roomer{
-			user: user, room: fmt.Sprint("room", i%rooms), transport: []string{"websocket", "xhr-streaming", "xhr-polling"}[i/rooms%3],
-			url: p.url + "chat?user=" + user, acks: make(map[string]string),
-		}
-		running.Go(func() { all[i].run(ctx) })
-	}
-	// until waits until all clients are so.
-	until := func(what string, is func(r *roomer) bool) {
-		t.Helper()
-		for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-			i := slices.IndexFunc(all, func(r *roomer) bool { return !is(r) })
-			if i < 0 {
-				return
-			}
-			if joined, heard, unsaid, wrong := all[i].state(); time.Since(begun) > 2*patience || wrong != nil {
-				t.Fatalf("%s: %s over %s: joined %v, heard %d, %d not acknowledged: %v", what, all[i].user, all[i].transport, joined, heard, unsaid, wrong)
-			}
-		}
-	}
-	until("join", func(r *roomer) bool { joined, _, _, _ := r.state(); return joined })
-
-	talking, quiet := context.WithCancel(ctx)
-	for room := range rooms {
-		running.Go(func() {
-			tick := time.NewTicker(time.Second * time.Duration(rooms) / time.Duration(rate))
-			defer tick.Stop()
-			for i := room; talking.Err() == nil; i += rooms {
-				<-tick.C
-				all[i%clients].say()
-			}
-		})
-	}
-	for range kills {
-		time.Sleep(between)
+	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
+	before := p.usage(admin, size.clients)
+	c.begin()
+	c.measure(size.quiet)
+	for range size.kills {
 		p.cmd.Process.Kill()
 		p.wait()
-		p = serve()
+		if log := p.stderr.String(); strings.Contains(log, "DATA RACE") {
+			t.Error(log)
+		}
+		p, admin = serveChat(t, at.Host, "sqlite:"+file)
+		time.Sleep(size.quiet)
 	}
-	time.Sleep(between)
-	quiet()
-	until("acknowledged", func(r *roomer) bool { _, _, unsaid, wrong := r.state(); return unsaid == 0 && wrong == nil })
-	most := make(map[string]int)
-	for _, r := range all {
-		_, heard, _, _ := r.state()
-		most[r.room] = max(most[r.room], heard)
+	c.end()
+	c.settle()
+	sum := c.tally()
+	if sum.reconnections != size.kills*size.clients {
+		t.Errorf("%d reconnections of %d clients after %d kills", sum.reconnections, size.clients, size.kills)
 	}
-	until("heard", func(r *roomer) bool { _, heard, _, wrong := r.state(); return heard == most[r.room] && wrong == nil })
-	cancel()
-	running.Wait()
+	if sum.resent == 0 || sum.refused > 0 {
+		t.Errorf("%d messages were sent again, %d refused", sum.resent, sum.refused)
+	}
+	nearly(t, before, p.usage(admin, size.clients))
+	c.check(c.exported(admin))
+	p.end()
+	c.check(c.stored(sqlite.Open(t.Context(), file, sqlite.Options{})))
+}
 
-	heard, acknowledged := make(map[string][]string), 0
-	for _, r := range all {
-		if heard[r.room] == nil {
-			heard[r.room] = r.heard
-		}
-		if !slices.Equal(r.heard, heard[r.room]) {
-			t.Errorf("%s and another have heard different things in %s", r.user, r.room)
-		}
-		own := 0
-		for _, one := range r.heard {
-			if f := strings.Fields(one); f[1] == r.user {
-				if own++; r.acks[f[2]] != f[0] {
-					t.Errorf("%s: %s is acknowledged as %q", r.user, one, r.acks[f[2]])
-				}
+// The database is killed while a crowd talks, and started again. Sessions stay; what is said
+// meanwhile is refused, and said again.
+func TestChatSurvivesItsDatabaseUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	size := crowdToday()
+	db := postgrestest.Start(t, "fsync=on")
+	p, admin := serveChat(t, "127.0.0.1:0", db.URL)
+	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
+	before := p.usage(admin, size.clients)
+	c.begin()
+	c.measure(size.quiet)
+	db.Kill()
+	time.Sleep(size.outage)
+	db.Start()
+	p.logs("history: the store works again")
+	time.Sleep(size.quiet)
+	c.end()
+	c.settle()
+	sum := c.tally()
+	if sum.reconnections > 0 {
+		t.Errorf("%d sessions have ended", sum.reconnections)
+	}
+	if sum.resent == 0 || sum.refused == 0 {
+		t.Errorf("%d messages were sent again, %d refused", sum.resent, sum.refused)
+	}
+	nearly(t, before, p.usage(admin, size.clients))
+	c.check(c.exported(admin))
+	p.end()
+	c.check(c.stored(postgres.Open(t.Context(), db.URL, postgres.Options{})))
+}
+
+// In a room with a million messages the first page is there, whoever scrolls back gets to the
+// first message, and joining is as in a room with a hundred.
+func TestChatRoomOfAMillionUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const few = 100
+	many := 3_000
+	if soak {
+		many = 1_000_000
+	}
+	file := filepath.Join(t.TempDir(), "chat.db")
+	store, err := sqlite.Open(t.Context(), file, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for room, total := range map[string]int{"few": few, "many": many} {
+		for n := 0; n < total; {
+			var batch []*history.Append
+			for ; len(batch) < 1000 && n < total; n++ {
+				batch = append(batch, &history.Append{Topic: "/chat/" + room, Entry: history.Entry{
+					At: begun.Add(time.Duration(n-total) * time.Second), ID: fmt.Sprintf("%d user0", n+1), User: "user0", Data: fmt.Appendf(nil, "message %d", n+1),
+				}})
+			}
+			if err := store.Append(t.Context(), batch); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if own != r.said || len(r.acks) != r.said {
-			t.Errorf("%s has said %d, %d of which are acknowledged and %d there", r.user, r.said, len(r.acks), own)
-		}
-		acknowledged += len(r.acks)
 	}
-	t.Logf("%d clients in %d rooms, %d messages, %d kills: all are there once, in one order", clients, rooms, acknowledged, kills)
+	bytes, err := store.Size(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d messages, %d MiB, stored in %.1f s", many, bytes>>20, time.Since(begun).Seconds())
+
+	p, admin := serveChat(t, "127.0.0.1:0", "sqlite:"+file)
+	c := chatWith(t, p.url+"chat?user=kim", "websocket")
+	before := p.usage(admin, 1)
+	ask := func(request, kind string) (r chatReply, took time.Duration) {
+		t.Helper()
+		begun := time.Now()
+		c.says(request)
+		text := c.gets("{'type':'" + kind + "'")
+		took = time.Since(begun)
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r, took
+	}
+	// ends holds that messages are those that end with the n-th.
+	ends := func(what string, all []chatReply, count, n int) {
+		t.Helper()
+		if len(all) != count {
+			t.Fatalf("%s: %d messages, want %d", what, len(all), count)
+		}
+		for i, m := range all {
+			number := n - count + 1 + i
+			at, err := history.ParsePosition(m.Offset)
+			if err != nil || at.Offset != uint64(number) || m.Text != fmt.Sprint("message ", number) || m.ID != strconv.Itoa(number) {
+				t.Fatalf("%s: %+v, want number %d", what, m, number)
+			}
+		}
+	}
+	const times = 21
+	median := func(all []time.Duration) time.Duration {
+		slices.Sort(all)
+		return all[len(all)/2].Round(10 * time.Microsecond)
+	}
+	for _, room := range []struct {
+		name  string
+		total int
+	}{{"few", few}, {"many", many}} {
+		var first, joins, pages []time.Duration
+		for i := range times {
+			r, took := ask(`{'type':'join','room':'`+room.name+`','limit':50}`, "joined")
+			ends("joining", r.Messages, 50, room.total)
+			if joins = append(joins, took); i == 0 {
+				first = append(first, took)
+			}
+			ask(`{'type':'leave','room':'`+room.name+`'}`, "left")
+		}
+		for range times {
+			r, took := ask(`{'type':'history','room':'`+room.name+`','limit':50}`, "history")
+			ends("the first page", r.Messages, 50, room.total)
+			pages = append(pages, took)
+		}
+		var worst time.Duration
+		begun, before := time.Now(), ""
+		for left := room.total; left > 0; {
+			r, took := ask(`{'type':'history','room':'`+room.name+`','limit':100`+before+`}`, "history")
+			count := min(left, 100)
+			ends("scrolling back", r.Messages, count, left)
+			left -= count
+			if r.More != (left > 0) {
+				t.Fatalf("there are %d messages before, and more is %v", left, r.More)
+			}
+			before, worst = `,'before':'`+r.Messages[0].Offset+`'`, max(worst, took)
+		}
+		t.Logf("%7d messages: joined in %v, for the first time %v; first page of history in %v; back to the first message in %.2f s, the slowest page in %v",
+			room.total, median(joins), first[0].Round(10*time.Microsecond), median(pages), time.Since(begun).Seconds(), worst.Round(10*time.Microsecond))
+	}
+	nearly(t, before, p.usage(admin, 1))
+	p.end()
 }

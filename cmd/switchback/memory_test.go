@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,63 @@ func rss(t *testing.T, pid int) (now, peak int64) {
 		return kib << 10
 	}
 	return field("VmRSS"), field("VmHWM")
+}
+
+// A usage is what a server takes while it is quiet; sizes are in bytes.
+type usage struct {
+	goroutines, heap int
+	resident         int64
+}
+
+// usage is that of a server, once so many sessions and nothing else is there.
+func (p *process) usage(admin string, sessions int) (u usage) {
+	t := p.t
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		_, listed, _ := administer(t, admin, "", "sessions", "--json")
+		if n := strings.Count(listed, "\n"); n == sessions {
+			break
+		} else if time.Since(begun) > patience {
+			t.Fatalf("%d sessions are left, of which %d are the clients'", n, sessions)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	r, _ := http.NewRequest(http.MethodGet, admin+"debug/pprof/heap?gc=1", nil)
+	r.Header.Set("Authorization", "Bearer "+adminToken)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("collecting garbage: %v %v", res, err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	text := fetch(t, http.DefaultClient, admin+"metrics")
+	value := func(name string) int {
+		at := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
+		if at == nil {
+			t.Fatalf("no %s", name)
+		}
+		f, _ := strconv.ParseFloat(at[1], 64)
+		return int(f)
+	}
+	u.goroutines, u.heap = value("go_goroutines"), value("go_memstats_heap_alloc_bytes")
+	u.resident, _ = rss(t, p.cmd.Process.Pid)
+	return u
+}
+
+// nearly holds that what a server takes is near what it took before a load.
+func nearly(t *testing.T, before, after usage) {
+	t.Helper()
+	t.Logf("goroutines %d and then %d; heap %d KiB and then %d KiB; RSS %d MiB and then %d MiB",
+		before.goroutines, after.goroutines, before.heap>>10, after.heap>>10, before.resident>>20, after.resident>>20)
+	if after.goroutines > before.goroutines+10 {
+		t.Errorf("%d goroutines, %d before", after.goroutines, before.goroutines)
+	}
+	if after.heap > before.heap+before.heap/2+1<<20 {
+		t.Errorf("a heap of %d KiB, %d before", after.heap>>10, before.heap>>10)
+	}
+	if after.resident > before.resident+before.resident/2+16<<20 {
+		t.Errorf("resident memory is %d MiB, %d before", after.resident>>20, before.resident>>20)
+	}
 }
 
 // underLimit starts a server with a memory limit.

@@ -296,44 +296,12 @@ rules: [{on: subscribe, to: "/alarm/{user}", allow: authenticated}, {deny: all}]
 		return fmt.Sprint(res.StatusCode, " ", string(text))
 	}
 	const welcome, unknown = "200 o\n", "401 Token is signed with a key that is not known here\n"
-	usage := func() (goroutines, heap int, resident int64) { // once nothing but the clients is there
-		t.Helper()
-		for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-			_, listed, _ := administer(t, admin, "", "sessions", "--json")
-			if n := strings.Count(listed, "\n"); n == len(clients) {
-				break
-			} else if time.Since(begun) > patience {
-				t.Fatalf("%d sessions are left, of which %d are the clients'", n, len(clients))
-			}
-		}
-		http.DefaultClient.CloseIdleConnections()
-		r, _ := http.NewRequest(http.MethodGet, admin+"debug/pprof/heap?gc=1", nil)
-		r.Header.Set("Authorization", "Bearer "+adminToken)
-		res, err := http.DefaultClient.Do(r)
-		if err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("collecting garbage: %v %v", res, err)
-		}
-		io.Copy(io.Discard, res.Body)
-		res.Body.Close()
-		text := fetch(t, http.DefaultClient, admin+"metrics")
-		value := func(name string) int {
-			at := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
-			if at == nil {
-				t.Fatalf("no %s", name)
-			}
-			f, _ := strconv.ParseFloat(at[1], 64)
-			return int(f)
-		}
-		resident, _ = rss(t, p.cmd.Process.Pid)
-		return value("go_goroutines"), value("go_memstats_heap_alloc_bytes"), resident
-	}
-
 	service := startPublisher(t, 1, admin)
 	if got := open("old"); got != welcome {
 		t.Fatalf("got %q", got)
 	}
 	time.Sleep(time.Until(begun.Add(retry + time.Second))) // the keys may be asked for again
-	goroutines, heap, resident := usage()
+	before := p.usage(admin, len(clients))
 
 	issuer.down()
 	delivered(1, service.kill(t))
@@ -365,18 +333,9 @@ rules: [{on: subscribe, to: "/alarm/{user}", allow: authenticated}, {deny: all}]
 	if got := open("old"); got != welcome {
 		t.Errorf("a key that has stayed: got %q", got)
 	}
-	g, h, r := usage()
+	after := p.usage(admin, len(clients))
 	delivered(2, service.kill(t))
-	t.Logf("goroutines %d and then %d; heap %d KiB and then %d KiB; RSS %d MiB and then %d MiB", goroutines, g, heap>>10, h>>10, resident>>20, r>>20)
-	if g > goroutines+10 {
-		t.Errorf("%d goroutines, %d before", g, goroutines)
-	}
-	if h > heap+heap/2+1<<20 {
-		t.Errorf("a heap of %d KiB, %d before", h>>10, heap>>10)
-	}
-	if r > resident+resident/2+16<<20 {
-		t.Errorf("resident memory is %d MiB, %d before", r>>20, resident>>20)
-	}
+	nearly(t, before, after)
 
 	var said []string // but for the refused, of which the log leaves out most
 	for line := range strings.Lines(p.stderr.String()) {
