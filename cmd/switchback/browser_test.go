@@ -20,8 +20,25 @@ import (
 // the keyboard, over every transport that the page offers.
 
 func TestPageEchoesOverEachTransport(t *testing.T) {
-	browser := startBrowser(t)
-	url := startServer(t)
+	echoesOverEachTransport(t, startBrowser(t), startServer(t))
+}
+
+// Over TLS, by HTTP/2 and by HTTP/1.1.
+func TestPageEchoesOverEachTransportByTLS(t *testing.T) {
+	for name, flags := range map[string][]chromedp.ExecAllocatorOption{
+		"HTTP/2":   nil,
+		"HTTP/1.1": {chromedp.Flag("disable-http2", true)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			browser := startBrowser(t, append(flags, chromedp.Flag("ignore-certificate-errors", true))...)
+			dir := t.TempDir()
+			writeCertificate(t, dir)
+			echoesOverEachTransport(t, browser, strings.TrimSuffix(startSecure(t, dir, "").url, "/"))
+		})
+	}
+}
+
+func echoesOverEachTransport(t *testing.T, browser context.Context, url string) {
 	for _, transport := range []string{
 		"websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling",
 		"iframe-eventsource", "iframe-htmlfile", "iframe-xhr-polling",
@@ -128,7 +145,7 @@ const (
 
 // startBrowser starts a Chromium with a profile of its own, and ends it with
 // the test. It skips the test where there is no Chromium or no client.
-func startBrowser(t *testing.T) context.Context {
+func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("not run with -short: the page in a browser")
@@ -139,10 +156,10 @@ func startBrowser(t *testing.T) context.Context {
 	}
 	bounded, cancel := context.WithTimeout(context.Background(), browserTimeout)
 	t.Cleanup(cancel)
-	allocator, cancelAllocator := chromedp.NewExecAllocator(bounded,
+	allocator, cancelAllocator := chromedp.NewExecAllocator(bounded, append(flags,
 		chromedp.ExecPath(program), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))...)
 	t.Cleanup(cancelAllocator)
 	browser, cancelBrowser := chromedp.NewContext(allocator)
 	t.Cleanup(cancelBrowser)

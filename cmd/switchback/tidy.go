@@ -16,6 +16,7 @@ const (
 	tidyEvery   = 2 * time.Second
 	quietAllocs = 512 << 10 // bytes in that time
 	leastSpare  = 1 << 20   // bytes
+	heartbeat   = 1280      // bytes that a session's may leave behind
 	turnover    = 16        // sessions have settled while their number varies by no more than one in so many
 
 	// ballastSize is memory that is never touched, and so takes none. It counts
@@ -59,7 +60,7 @@ func tidy(ctx context.Context, sessions func() int64) {
 			percent = p
 		}
 		if due {
-			giveBack(len(ballast))
+			giveBack(len(ballast), t.most)
 		}
 	}
 }
@@ -85,18 +86,29 @@ type tidier struct {
 // look returns what was made since the last tick, and whether memory is to be given
 // back. While sessions come and go, half as much as is live is spared. Once they have
 // settled as much as is live is: their next heartbeats take up what the last ones left.
+// Where sessions are large, as over TLS, less is, by spareOf: their handshakes have left a
+// multiple of what heartbeats take up.
 func (t *tidier) look(h heap, sessions int64) (made uint64, due bool) {
 	made, t.allocated = h.allocated-t.allocated, h.allocated
 	t.least, t.most = min(t.least, sessions), max(t.most, sessions)
-	free, spare := h.free+h.garbage, h.live
+	free, spare := h.free+h.garbage, spareOf(h.live, h.live, 2*sessions)
 	if t.most-t.least > t.most/turnover {
 		gone := h.live * uint64(t.most-sessions) / uint64(t.most)
 		free, spare = free+gone, (h.live-gone)/2
+		if gone == 0 {
+			spare = spareOf(h.live/2, h.live, sessions)
+		}
 	}
 	if due = made < quietAllocs && free > spare+leastSpare; due {
 		t.least, t.most = sessions, sessions
 	}
 	return made, due
+}
+
+// spareOf is what may stay free: what so many heartbeats leave, but no more than most,
+// and no less than an eighth of what is live.
+func spareOf(most, live uint64, heartbeats int64) uint64 {
+	return min(most, max(live/8, heartbeat*uint64(heartbeats)))
 }
 
 // pace is the percentage (GOGC) with which the collector runs once a second, if the
@@ -111,11 +123,10 @@ func pace(made uint64, h heap) int {
 }
 
 // giveBack collects garbage, and gives the memory back if it is much. For that it
-// collects a second time, after which pools have let go, too. Half as much as is
-// live may stay.
-func giveBack(ballast int) {
+// collects a second time, after which pools have let go, too.
+func giveBack(ballast int, sessions int64) {
 	runtime.GC()
-	if h := readHeap(ballast); h.free > h.live/2+leastSpare {
+	if h := readHeap(ballast); h.free > spareOf(h.live/2, h.live, sessions)+leastSpare {
 		debug.FreeOSMemory()
 	}
 }

@@ -51,7 +51,7 @@ func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
 		"free after a burst":    {[]tick{{9 * mb, 18 * mb, 0, 9000}, {0, 18 * mb, 0, 9000}, {0, 0, 0, 9000}}, []int{1}},
 		"some of both":          {[]tick{{0, 6 * mb, 6 * mb, 9000}, {0, 0, 0, 9000}}, []int{0}},
 		"heartbeats":            {[]tick{{0, 0, 12 * mb, 9000}, {9 * mb, 0, 9 * mb, 9000}, {0, 2 * mb, 18 * mb, 9000}, {0, 20 * mb, 0, 8500}}, []int{0}},
-		"no sessions":           {[]tick{{0, 18 * mb, 0, 0}, {0, 22 * mb, 0, 0}}, []int{1}},
+		"no sessions":           {[]tick{{0, 3 * mb, 0, 0}, {0, 4 * mb, 0, 0}}, []int{1}},
 		"more than heartbeats":  {[]tick{{0, 0, 12 * mb, 9000}, {0, 12 * mb, 10 * mb, 9000}}, []int{0, 1}},
 		"and sessions come":     {[]tick{{0, 0, 12 * mb, 9000}, {0, 9 * mb, 3 * mb, 9500}, {0, 9 * mb, 3 * mb, 9700}}, []int{0, 2}},
 		"or go":                 {[]tick{{0, 0, 12 * mb, 9000}, {0, 9 * mb, 3 * mb, 8500}, {0, 9 * mb, 3 * mb, 8400}}, []int{0, 2}},
@@ -62,7 +62,8 @@ func TestTimesAtWhichMemoryIsGivenBack(t *testing.T) {
 		"a little more":         {[]tick{{0, 10 * mb, 5 * mb / 4, 9000}}, []int{0}},
 		"and later, those left": {[]tick{{0, 0, 0, 40000}, {0, 0, 0, 20000}, {0, 0, 0, 20000}, {0, 0, 0, 0}, {0, 0, 0, 0}}, []int{1, 3}},
 		"sessions come and go":  {[]tick{{9 * mb, 0, 9 * mb, 9000}, {9 * mb, 9 * mb, 0, 18000}, {0, 9 * mb, 0, 15000}, {0, 0, 0, 15000}}, []int{2}},
-		"less than is worth it": {[]tick{{0, 5 * mb, 3 * mb, 2000}, {0, 5 * mb, 3 * mb, 1800}}, nil},
+		"less than is worth it": {[]tick{{0, 5 * mb, 3 * mb, 9000}, {0, 5 * mb, 3 * mb, 8900}}, nil},
+		"after handshakes":      {[]tick{{9 * mb, 4 * mb, 0, 2000}, {0, 3 * mb, 1 * mb, 2000}, {0, 4 * mb, 1 * mb, 2000}, {0, 5 * mb, 1 * mb, 2000}}, []int{1, 3}},
 		"what is free stays so": {[]tick{{0, 22 * mb, 0, 9000}, {0, 22 * mb, 0, 9000}}, []int{0, 1}},
 	} {
 		var due []int
@@ -103,7 +104,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		burst[i] = make([]byte, mb)
 	}
 	clear(burst)
-	giveBack(0)
+	giveBack(0, 0)
 	if h := readHeap(0); h.free > 16*mb { // processors keep some
 		t.Errorf("%d of %d MiB are free and not given back", h.free/mb, len(burst))
 	}
