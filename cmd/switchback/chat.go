@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"switchback/handler/chat"
 	"switchback/handler/history"
+	"switchback/handler/stomp"
 	"switchback/session"
 )
 
@@ -61,17 +63,39 @@ func openChat(e *endpointConfig, from parts) (session.Opener, error) {
 	return c, nil
 }
 
+// checkRooms tells of chats whose rooms are destinations of STOMP, too: what is sent there would
+// be kept as said in the room, by whoever may send.
+func (c *config) checkRooms(b *stomp.Broker) error {
+	var errs []error
+	speaks := false
+	for _, e := range c.allEndpoints() {
+		speaks = speaks || e.handler == "stomp"
+		if e.handler == chatHandler && b.Sends(roomOf(&e, "room")) {
+			errs = append(errs, fmt.Errorf("%s: the rooms at %s are destinations of STOMP, too; choose another path, or other prefixes of stomp", e.where, e.path))
+		}
+	}
+	if !speaks {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// roomOf is the topic of a room of a chat, or a pattern for all of them.
+func roomOf(e *endpointConfig, room string) string {
+	if e.chat.Protocol == chat.Text { // which has one
+		return e.path
+	}
+	return prefixOf(e.path) + "/" + room
+}
+
 // keepChats has the history keep what is said in chats that no policy names.
 func (c *config) keepChats() {
 	for _, e := range c.allEndpoints() {
 		if e.handler != chatHandler {
 			continue
 		}
-		rooms := prefixOf(e.path) + "/*"
-		switch {
-		case e.chat.Protocol == chat.Text:
-			rooms = e.path
-		case c.stomp.options.Separator == ".": // of which a name may have some
+		rooms := roomOf(&e, "*")
+		if e.chat.Protocol == chat.JSON && c.stomp.options.Separator == "." { // of which a name may have some
 			rooms += ".**"
 		}
 		c.history.options.Policies = append(c.history.options.Policies, history.Policy{Topics: rooms})

@@ -177,17 +177,20 @@ func TestChatOutlivesTheProcess(t *testing.T) {
 
 func TestChatThatCannotBe(t *testing.T) {
 	for text, want := range map[string]string{
-		"endpoints: [{path: /chat, handler: chat, implementation: igm}]":         "implementation igm does not know its users",
-		"endpoints: [{path: /chat, handler: chat, chat: {name_limit: 250}}]":     "NameLimit and IdentifierLimit are 250 and 64; together they must be at most 254",
-		"endpoints: [{path: /a/b, handler: chat}, {path: /a, handler: chat}]":    "the path /a and that of the chat /a/b are one below the other",
-		"endpoints: [{path: /chat, handler: chat, auth: required}]":              "nothing says whose tokens are accepted",
-		"endpoints: [{path: /chat, handler: broadcast, chat: {protocol: text}}]": "endpoints[0].chat is of the handler chat, and not of broadcast",
+		"endpoints: [{path: /chat, handler: chat, implementation: igm}]":                                  "implementation igm does not know its users",
+		"endpoints: [{path: /chat, handler: chat, chat: {name_limit: 250}}]":                              "NameLimit and IdentifierLimit are 250 and 64; together they must be at most 254",
+		"endpoints: [{path: /a/b, handler: chat}, {path: /a, handler: chat}]":                             "the path /a and that of the chat /a/b are one below the other",
+		"endpoints: [{path: /topic, handler: chat}, {path: /s, handler: stomp}]":                          "endpoints[0]: the rooms at /topic are destinations of STOMP, too",
+		"stomp: {topics: [/]}\nendpoints: [{path: /chat, handler: chat}, {path: /s, handler: stomp}]":     "the rooms at /chat are destinations of STOMP, too",
+		"endpoints: [{path: /s, handler: stomp}, {path: /queues, handler: chat, chat: {protocol: text}}]": "the rooms at /queues are destinations of STOMP, too",
+		"endpoints: [{path: /chat, handler: chat, auth: required}]":                                       "nothing says whose tokens are accepted",
+		"endpoints: [{path: /chat, handler: broadcast, chat: {protocol: text}}]":                          "endpoints[0].chat is of the handler chat, and not of broadcast",
 	} {
 		if status, _, stderr := finish(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", text)); status != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("%s: %d %s", text, status, stderr)
 		}
 	}
-	for _, text := range []string{"stomp: {separator: .}\nendpoints: [{path: /chat, handler: chat}]", "endpoints: [{path: /, handler: chat}]\npage: false"} {
+	for _, text := range []string{"stomp: {separator: .}\nendpoints: [{path: /chat, handler: chat}]", "endpoints: [{path: /, handler: chat}]\npage: false", "endpoints: [{path: /topic, handler: chat}]"} {
 		if status, _, stderr := finish(t, "config", "check", writeFile(t, "conf.yaml", text)); status != 0 {
 			t.Errorf("%s: %d %s", text, status, stderr)
 		}

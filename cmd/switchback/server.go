@@ -86,6 +86,9 @@ func (s *server) open(conf config) (err error) {
 	if s.broker, err = conf.stomp.broker(s.hub, s.rules, slogOf(s.log)); err != nil {
 		return err
 	}
+	if err := conf.checkRooms(s.broker); err != nil {
+		return err
+	}
 	routes := &router{rest: http.NotFoundHandler()}
 	if err := s.addEndpoints(routes, conf); err != nil {
 		return err
