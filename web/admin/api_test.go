@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/handler/history"
 	"switchback/session"
 	"switchback/session/memory"
 	"switchback/transport"
@@ -613,5 +614,12 @@ func TestForeignNamesAreNotThisListeners(t *testing.T) {
 				t.Errorf("%s of %q: %d, want %d", path, host, w.Code, want)
 			}
 		}
+	}
+}
+
+// Offsets of a fast topic may have holes.
+func TestKeptTopicCountsWhatIsKept(t *testing.T) {
+	if got := keptTopic(history.Topic{Epoch: 1, First: 1, Last: 5, Count: 3}).Count; got != 3 {
+		t.Errorf("%d are kept", got)
 	}
 }

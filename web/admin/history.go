@@ -98,7 +98,7 @@ func offset(topic history.Topic, text string) (uint64, *client.Error) {
 
 func keptTopic(t history.Topic) client.KeptTopic {
 	at := func(offset uint64) string { return history.Position{Epoch: t.Epoch, Offset: offset}.String() }
-	return client.KeptTopic{Topic: t.Name, First: at(t.First), Last: at(t.Last), Count: int64(t.Last + 1 - t.First), Bytes: t.Bytes}
+	return client.KeptTopic{Topic: t.Name, First: at(t.First), Last: at(t.Last), Count: t.Count, Bytes: t.Bytes}
 }
 
 func entry(epoch uint64, e history.Entry) client.Entry {
