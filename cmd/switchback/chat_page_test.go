@@ -217,7 +217,8 @@ endpoints:
 			p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
 			window := func() *chatPage {
 				w := &chatPage{openPage(t, browser, p.url+"blog/talk.html")}
-				w.tells("state", "open over "+c.transport)
+				// A browser that is slow may poll in the iframe: the client does not wait for long.
+				w.do("wait for "+c.transport, chromedp.WaitReady(chromedp.Search(`//*[@id="state"][starts-with(., "open over")][contains(., "`+c.transport+`")]`)))
 				return w
 			}
 			says := func(w *chatPage, text string) {
