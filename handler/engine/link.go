@@ -190,6 +190,7 @@ func (l *link) ask() {
 	r := &round{mark: rand.Uint64(), waiting: make(map[uint64]struct{}), done: make(chan struct{})}
 	l.mu.Lock()
 	for _, m := range l.members {
+		m.resent = time.Time{}
 		if !m.silent {
 			r.waiting[m.node] = struct{}{}
 		}

@@ -23,8 +23,9 @@ type member struct {
 	heard       time.Time
 	seen        time.Time // its last announcement
 
-	unsure bool // something may be missing after received
-	silent bool // it does not answer: nobody waits for it until it is heard
+	resent time.Time // the last of what it sends again
+	unsure bool      // something may be missing after received
+	silent bool      // it does not answer: nobody waits for it until it is heard
 }
 
 // A round is a question to all nodes that are known.
@@ -54,6 +55,7 @@ func (e *Engine) receive(channel string, data []byte) {
 	case ask:
 		e.mu.Lock()
 		e.hear(e.members[p.node])
+		e.answers = slices.DeleteFunc(e.answers, func(a packet) bool { return a.node == p.node }) // it asks again
 		e.answers = append(e.answers, p)
 		e.mu.Unlock()
 		signal(e.wake)
@@ -109,7 +111,11 @@ func (e *Engine) receivePublication(p packet, again bool) {
 // of that the front may be missing.
 func (e *Engine) receiveResent(p packet) {
 	e.mu.Lock()
-	asked := e.round != nil && e.round.mark == p.mark && e.members[p.node] != nil && e.members[p.node].unsure
+	m := e.members[p.node]
+	asked := e.round != nil && e.round.mark == p.mark && m != nil && m.unsure
+	if asked {
+		m.resent = time.Now()
+	}
 	e.mu.Unlock()
 	inner, err := decode(p.data)
 	switch {
@@ -280,7 +286,7 @@ func (e *Engine) begin() {
 	now := time.Now()
 	e.incarnation++
 	for _, m := range e.members {
-		m.heard, m.seen, m.silent = now, now, false
+		m.heard, m.seen, m.silent, m.resent = now, now, false, time.Time{}
 		e.doubt(m)
 	}
 	for topic := range e.wanted {
@@ -302,11 +308,12 @@ func (e *Engine) announce() packet {
 	return p
 }
 
-// question returns the ask of the round. e.mu is held.
+// question returns the ask of the round: a node from which something comes is not asked again
+// for it. e.mu is held.
 func (e *Engine) question() packet {
 	p := packet{kind: ask, node: e.node, mark: e.round.mark}
 	for _, node := range slices.Sorted(maps.Keys(e.members)) {
-		if m := e.members[node]; m.unsure {
+		if m := e.members[node]; m.unsure && time.Since(m.resent) > answerWithin/2 {
 			p.positions = append(p.positions, position{node, m.received})
 		}
 	}

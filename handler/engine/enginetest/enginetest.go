@@ -89,14 +89,55 @@ func start(t *testing.T, c *Cluster, i, outbox int) *node {
 	return n
 }
 
-// nodes starts several at once.
+// nodes starts several at once, and waits until they know each other.
 func nodes(t *testing.T, c *Cluster, count, outbox int) []*node {
+	t.Helper()
 	all := make([]*node, count)
 	var started sync.WaitGroup
 	for i := range all {
 		started.Go(func() { all[i] = start(t, c, i, outbox) })
 	}
 	started.Wait()
+	const greeting = "greeting"
+	for _, n := range all {
+		n.subscribe(greeting)
+	}
+	for i, n := range all {
+		for j, other := range all {
+			text := fmt.Sprint(i)
+			n.await(func() bool {
+				n.publish(greeting, text)
+				other.mu.Lock()
+				defer other.mu.Unlock()
+				return i == j || slices.Contains(other.got, greeting+" "+text)
+			})
+		}
+	}
+	for _, n := range all {
+		n.Unsubscribe(t.Context(), greeting)
+	}
+	for _, n := range all {
+		n.subscribe("the end of it")
+	}
+	for i, n := range all {
+		n.publish("the end of it", fmt.Sprint(i))
+	}
+	for i, n := range all {
+		n.await(func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			for j := range all {
+				if j != i && !slices.Contains(n.got, "the end of it "+fmt.Sprint(j)) {
+					return false
+				}
+			}
+			return true
+		})
+		n.Unsubscribe(t.Context(), "the end of it")
+		n.mu.Lock()
+		n.got = nil
+		n.mu.Unlock()
+	}
 	return all
 }
 
