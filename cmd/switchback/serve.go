@@ -33,7 +33,7 @@ type serveCommand struct {
 func (*serveCommand) Help() string {
 	return `A flag goes before the environment, that before the configuration, that before the default.
 
-SIGINT or SIGTERM stops the server: it closes every session, lets polling clients fetch what is left for them, and then exits. A second one ends it at once.`
+SIGINT or SIGTERM stops the server: it closes every session, lets polling clients fetch what is left for them, and then exits. A second one ends it at once. With tls, SIGHUP has it read the certificate again.`
 }
 
 // Run serves until a signal comes.
