@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -356,14 +357,16 @@ func (notYet) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 
 // Shutdown does not wait for handshakes.
 func TestShutdownEndsHandshakes(t *testing.T) {
-	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: time.Hour})
 	s := securerOf(h)
 	s.limit(1, time.Hour)
 	for range 2 {
 		io.WriteString(h.dial(t).Conn, "\x16")
 	}
 	eventually(t, "both are there", func() bool { begun, waiting := s.handshakes(); return begun+waiting == 2 })
-	if err := Shutdown(t.Context(), h.Server); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := Shutdown(ctx, h.Server); err != nil {
 		t.Error(err)
 	}
 }
