@@ -18,6 +18,7 @@ func (c *Chat) onlyRoom() string { return c.o.Path }
 type listener struct {
 	chat   *Chat
 	s      session.Session
+	user   string // empty: nobody that is known, or of a name that none may have here
 	cursor history.Cursor
 	talks  rules.Verdict
 }
@@ -39,6 +40,9 @@ func (l *listener) OnOpen(s session.Session) error {
 		from.Last = l.chat.o.HistoryLast
 	}
 	l.s = s
+	if user := s.Peer().User(); l.chat.usable(user) {
+		l.user = user
+	}
 	l.chat.stats.Joined.Add(1)
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
@@ -74,7 +78,7 @@ func (l *listener) OnMessage(s session.Session, text []byte) error {
 		l.chat.stats.TooLong.Add(1)
 		return &session.CloseError{Code: session.CodeTooBig, Reason: "Message is too big"}
 	}
-	_, _, err := l.chat.log.Publish(s.Context(), topic, &handler.Publication{User: s.Peer().User(), Payload: &uttered{text, l}}, topic)
+	_, _, err := l.chat.log.Publish(s.Context(), topic, &handler.Publication{User: l.user, Payload: &uttered{text, l}}, topic)
 	if err != nil {
 		l.chat.stats.Unavailable.Add(1)
 		return tryLater(err)

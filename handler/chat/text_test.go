@@ -47,6 +47,21 @@ func TestTextsGoToTheOthers(t *testing.T) {
 	})
 }
 
+// A token may name users as no chat does: their texts are nobody's.
+func TestTextsOfUnusableUsers(t *testing.T) {
+	in(t, Options{Protocol: Text}, func(w *world) {
+		a := w.comes("")
+		for _, user := range []string{strings.Repeat("x", 300), "\xff", "a\nb"} {
+			w.comes(user).says("hello")
+			a.gets("hello")
+		}
+		entries, err := w.store.Read(t.Context(), "/chat", history.Range{Limit: 10})
+		if err != nil || len(entries) != 3 || entries[0].User+entries[1].User+entries[2].User != "" {
+			t.Errorf("kept %+v, %v", entries, err)
+		}
+	})
+}
+
 func TestRulesDecideOverTexts(t *testing.T) {
 	may := func(on rules.Action, users ...string) rules.Rule {
 		return rules.Rule{On: []rules.Action{on}, To: []string{"/chat"}, Allow: true, Who: rules.Who{Users: users}}
