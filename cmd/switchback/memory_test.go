@@ -79,9 +79,16 @@ func (p *process) usage(admin string, sessions int) (u usage) {
 	return u
 }
 
-// nearly holds that what a server takes is near what it took before a load.
-func nearly(t *testing.T, before, after usage) {
+// restsAt holds that what a server takes after a load is near what it took before. It gives
+// memory back once it is quiet: see tidy.
+func (p *process) restsAt(before usage, admin string, sessions int) {
+	t := p.t
 	t.Helper()
+	after := p.usage(admin, sessions)
+	most := before.resident + before.resident/2 + 16<<20
+	for begun := time.Now(); after.resident > most && time.Since(begun) < patience; time.Sleep(100 * time.Millisecond) {
+		after.resident, _ = rss(t, p.cmd.Process.Pid)
+	}
 	t.Logf("goroutines %d and then %d; heap %d KiB and then %d KiB; RSS %d MiB and then %d MiB",
 		before.goroutines, after.goroutines, before.heap>>10, after.heap>>10, before.resident>>20, after.resident>>20)
 	if after.goroutines > before.goroutines+10 {
@@ -90,7 +97,7 @@ func nearly(t *testing.T, before, after usage) {
 	if after.heap > before.heap+before.heap/2+1<<20 {
 		t.Errorf("a heap of %d KiB, %d before", after.heap>>10, before.heap>>10)
 	}
-	if after.resident > before.resident+before.resident/2+16<<20 {
+	if after.resident > most {
 		t.Errorf("resident memory is %d MiB, %d before", after.resident>>20, before.resident>>20)
 	}
 }
