@@ -83,6 +83,9 @@ func NewHub(engine Engine) (*Hub, error) {
 	return h, engine.Start(h.receive)
 }
 
+// Alone tells whether there are no other nodes, nor can be.
+func (h *Hub) Alone() bool { return h.alone }
+
 // Close closes the engine.
 func (h *Hub) Close() error { return h.engine.Close() }
 
@@ -146,10 +149,10 @@ func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) e
 		return err
 	}
 	defer r.Release()
-	if err := h.carry(ctx, p, topics); err != nil {
+	if err := h.Carry(ctx, p, topics...); err != nil {
 		return err
 	}
-	h.deliverAll(p, topics)
+	h.DeliverHere(p, topics...)
 	return nil
 }
 
@@ -173,12 +176,13 @@ func (r Reservation) Release() { memory.Add(-r.size) }
 // to those of this node in any case. It is for what is kept already. An error is the
 // engine's: then others have to find p where it is kept.
 func (h *Hub) Deliver(ctx context.Context, p *Publication, topics ...string) error {
-	err := h.carry(ctx, p, topics)
-	h.deliverAll(p, topics)
+	err := h.Carry(ctx, p, topics...)
+	h.DeliverHere(p, topics...)
 	return err
 }
 
-func (h *Hub) deliverAll(p *Publication, topics []string) {
+// DeliverHere gives p, for which there is room, to those of this node alone.
+func (h *Hub) DeliverHere(p *Publication, topics ...string) {
 	for _, name := range topics {
 		h.deliver(name, p)
 	}
@@ -195,9 +199,9 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxPooled is the size over which such memory is left to the collector.
 const maxPooled = 64 << 10
 
-// carry stamps a publication and gives it to the engine. The lock has stamps rise in the
-// order in which the engine has them.
-func (h *Hub) carry(ctx context.Context, p *Publication, topics []string) error {
+// Carry stamps a publication and gives it to the engine, for the other nodes alone. DeliverHere
+// comes after it. The lock has stamps rise in the order in which the engine has them.
+func (h *Hub) Carry(ctx context.Context, p *Publication, topics ...string) error {
 	p.prepared, p.watch, p.Origin = nil, session.Stopwatch{}, h.origin
 	if h.alone {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"switchback/session"
@@ -73,6 +74,14 @@ func (p *Publication) appendText(dst []byte) []byte {
 		return p.Payload.Append(dst)
 	}
 	return append(dst, p.Text...)
+}
+
+// Clone returns a copy that may be kept. Of a Payload it has the text.
+func (p *Publication) Clone() *Publication {
+	return &Publication{
+		Origin: p.Origin, Counter: p.Counter, ID: strings.Clone(p.ID), User: strings.Clone(p.User),
+		Epoch: p.Epoch, Offset: p.Offset, At: p.At, Text: p.appendText(nil),
+	}
 }
 
 // Sending says that s is about to be sent p, whose delivery may be timed: see

@@ -220,7 +220,7 @@ func (l *Log) took(b *batch, all []*Append) {
 		l.late, l.flush = nil, false
 	}
 	for _, it := range b.queue {
-		it.topic.take(it)
+		it.topic.take(it, l.shared)
 		l.grow(it)
 	}
 	for _, it := range b.late {

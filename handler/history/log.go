@@ -35,6 +35,11 @@ type Options struct {
 	// is 16 MiB.
 	PendingLimit int `default:"16MiB" unit:"bytes"`
 
+	// HeldLimit is how many bytes of publications of other nodes may wait for those before
+	// them. What comes beyond it is read from the store when it is its turn. The default is
+	// 16 MiB.
+	HeldLimit int `default:"16MiB" unit:"bytes"`
+
 	// TopicLimit is how many topics may have something on its way at once, and are
 	// remembered. The default is 100,000.
 	TopicLimit int `default:"100000"`
@@ -72,6 +77,9 @@ type Log struct {
 	log     *slog.Logger
 	stats   Stats
 	wake    chan struct{} // of the goroutine that stores
+	shared  bool          // there may be other nodes, which store and deliver, too
+	holes   chan struct{} // wakes the goroutine that fills them
+	stopped <-chan struct{}
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 
@@ -91,6 +99,12 @@ type Log struct {
 	closed   bool
 	lost     int            // that Close could not store
 	calls    sync.WaitGroup // to the store, by others than the log's own goroutines
+
+	followers map[string]*follower // by topic: of those that have subscribers here
+
+	reports sync.Mutex  // guards the rest
+	holed   []*follower // that have holes, and are new to who fills them
+	missed  bool        // publications of other nodes may be
 }
 
 // New returns a Log over a store, which it owns from then on, and which it closes if there is
@@ -101,15 +115,22 @@ func New(store Store, hub *handler.Hub, o Options) (*Log, error) {
 	l := &Log{
 		store: store, hub: hub, options: o, log: o.Logger,
 		wake: make(chan struct{}, 1), written: make(chan struct{}),
+		holes: make(chan struct{}, 1), followers: make(map[string]*follower),
 		topics: make(map[string]*topic), doubtful: make(map[*topic]struct{}), grown: make(map[*topic]struct{}),
 	}
 	if err := l.options.check(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	l.shared = !hub.Alone()
 	var ctx context.Context
 	ctx, l.stop = context.WithCancel(context.Background())
-	l.tasks.Go(l.commits) // both end with Close
+	l.stopped = ctx.Done()
+	l.tasks.Go(l.commits) // all end with Close
 	l.tasks.Go(func() { l.keep(ctx) })
+	if l.shared {
+		hub.OnLoss(func(error) { l.miss() })
+		l.tasks.Go(func() { l.mend(ctx) })
+	}
 	return l, nil
 }
 

@@ -297,6 +297,7 @@ func (s *fakeStore) stored(name string) []string {
 // A reader is a subscriber of a topic.
 type reader struct {
 	cursor *Cursor // nil: it takes all
+	pause  func()  // of each; or nil
 
 	mu  sync.Mutex // guards got
 	got []string
@@ -312,7 +313,10 @@ func (r *reader) Receive(p *handler.Publication) {
 	}
 	text := p.Text
 	if text == nil && p.Payload != nil {
-		text = p.Payload.Append(nil)
+		text = append(p.Payload.Append(nil), " as it is"...)
+	}
+	if r.pause != nil {
+		r.pause()
 	}
 	r.add(gap, p.Offset, text)
 }

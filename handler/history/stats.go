@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// Stats are a Log's counters. All but the first two, which are of now, only rise.
+// Stats are a Log's counters. All but the first three, which are of now, only rise.
 type Stats struct {
 	Pending atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes of publications that wait for the store
 	Topics  atomic.Int64 `metric:"gauge"`              // topics that the log knows at the moment
+	Held    atomic.Int64 `metric:"gauge" unit:"bytes"` // bytes of publications that wait for those before them, of other nodes
 
 	Stored     atomic.Int64 // publications that the store has taken
 	Batches    atomic.Int64 // calls to the store that took them
@@ -19,6 +20,10 @@ type Stats struct {
 	CatchUps   atomic.Int64 // subscribers that were brought up to the present
 	CaughtUp   atomic.Int64 // publications that those were given
 	Gaps       atomic.Int64 // of those subscribers: told that they have missed something
+
+	Holes     atomic.Int64 // times that a publication came before one of another node that has the offset before
+	Fetched   atomic.Int64 // publications that were read from the store, since they had not come from their node
+	Abandoned atomic.Int64 // holes that could not be filled, since the store failed or had nothing: who follows is told of a gap
 
 	Outages     atomic.Int64 // of the store: from its first error until it takes publications again
 	Errors      atomic.Int64 // calls to the store that failed

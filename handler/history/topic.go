@@ -141,11 +141,18 @@ func (t *topic) enqueue(it *item) {
 }
 
 // take places what the store has taken, or had already, among what is to be delivered. The
-// log's lock is held.
-func (t *topic) take(it *item) {
+// log's lock is held. Beside other nodes one that is there already is delivered again: the
+// node that has stored it may have ended before it could.
+func (t *topic) take(it *item, shared bool) {
 	a := &it.append
 	if a.Epoch != t.epoch { // it was removed, and made again
 		t.epoch, t.last = a.Epoch, a.Entry.Offset-1
+	}
+	if shared && a.Duplicate {
+		it.p, it.after, it.hole = nil, a.Entry.Offset-1, true
+		t.last = max(t.last, a.Entry.Offset)
+		t.enqueue(it)
+		return
 	}
 	if a.Entry.Offset <= t.last {
 		it.ready <- struct{}{} // delivered already
@@ -176,13 +183,18 @@ func (l *Log) deliver(ctx context.Context, it *item) {
 		return
 	}
 	it.p.Epoch, it.p.Offset, it.p.At = it.append.Epoch, it.append.Entry.Offset, it.append.Entry.At
-	l.carry(ctx, it.p, it.to)
+	l.carry(ctx, it.topic, it.p, it.to)
 }
 
-func (l *Log) carry(ctx context.Context, p *handler.Publication, to []string) {
-	if err := l.hub.Deliver(ctx, p, to...); err != nil {
+// carry has a publication delivered: on other nodes, and when it is its turn here.
+func (l *Log) carry(ctx context.Context, t *topic, p *handler.Publication, to []string) {
+	if err := l.hub.Carry(ctx, p, to...); err != nil {
 		l.stats.Uncarried.Add(1)
 	}
+	if f := l.follower(t.name); f != nil {
+		f.await(p)
+	}
+	l.hub.DeliverHere(p, to...)
 }
 
 func (l *Log) pass(t *topic) {
@@ -221,20 +233,20 @@ func (l *Log) fill(ctx context.Context, it *item) {
 		}
 		for i := range entries {
 			r.After = entries[i].Offset
-			if l.fillWith(ctx, entries[i].Publication(a.Epoch), it.to) != nil {
+			if l.fillWith(ctx, it.topic, entries[i].Publication(a.Epoch), it.to) != nil {
 				return
 			}
 		}
 	}
 }
 
-func (l *Log) fillWith(ctx context.Context, p *handler.Publication, to []string) error {
+func (l *Log) fillWith(ctx context.Context, t *topic, p *handler.Publication, to []string) error {
 	room, err := l.hub.Reserve(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer room.Release()
-	l.carry(ctx, p, to)
+	l.carry(ctx, t, p, to)
 	l.stats.Filled.Add(1)
 	return nil
 }
