@@ -446,21 +446,22 @@ func TestClusterConfigurations(t *testing.T) {
 func TestEngineThatCannotBe(t *testing.T) {
 	secret := writeFile(t, "secret", clusterSecret)
 	for text, want := range map[string]string{
-		"engine: {nats: embedded}":                                                      "set cluster.secret_file or SWITCHBACK_CLUSTER_SECRET",
-		"engine: {nats: \"nats://a:1\", redis: \"redis://a:1\"}":                        "leave one of them out",
-		"engine: {on_loss: close}":                                                      "neither nats nor redis",
-		"engine: {nats: \"nats://a:1\", routes: {listen: \"a:1\"}}":                     "are of the embedded server",
-		"engine: {nats: \"nats://a:1\"}\nstomp: {queues: [/work]}":                      "stomp.queues live on one node",
-		"engine: {redis: \"redis://a:1\"}\nhistory: {store: \"memory:\"}":               "keep it in PostgreSQL",
-		"engine: {redis: \"redis://a:1\"}\nhistory: {topics: [{topics: \"/topic/*\"}]}": "keep it in PostgreSQL",
-		"engine: {redis: \"redis://a:1\"}\nendpoints: [{path: /c, handler: chat}]":      "that of chat too",
-		"engine: {nats: \"http://a\"}":                                                  "must be embedded, or a URL such as nats://host:4222",
-		"engine: {redis: \"redis://kim:sesame@a/x\"}":                                   "must be a URL such as redis://host:6379",
-		"cluster: {secret_file: nowhere}":                                               "no such file",
-		"cluster: {name: a b}":                                                          "must be a name of letters",
-		"engine: {routes: {seeds: [\"a:1\"]}}":                                          "engine.routes.listen is missing",
-		"engine: {on_loss: maybe}":                                                      "must be keep or close",
-		"cluster: {secret_file: " + secret + "}\nengine: {nats: embedded, outbox: 0}":   "must be a number of bytes",
+		"engine: {nats: embedded}":                                                                                             "set cluster.secret_file or SWITCHBACK_CLUSTER_SECRET",
+		"engine: {nats: \"nats://a:1\", redis: \"redis://a:1\"}":                                                               "leave one of them out",
+		"engine: {on_loss: close}":                                                                                             "neither nats nor redis",
+		"engine: {nats: \"nats://a:1\", routes: {listen: \"a:1\"}}":                                                            "are of the embedded server",
+		"engine: {nats: \"nats://a:1\"}\nstomp: {queues: [/work]}":                                                             "stomp.queues live on one node",
+		"engine: {redis: \"redis://a:1\"}\nhistory: {store: \"memory:\"}":                                                      "keep it in PostgreSQL",
+		"engine: {redis: \"redis://a:1\"}\nhistory: {topics: [{topics: \"/topic/*\"}]}":                                        "keep it in PostgreSQL",
+		"engine: {redis: \"redis://a:1\"}\nendpoints: [{path: /c, handler: chat}]":                                             "that of chat too",
+		"engine: {redis: \"redis://a:1\"}\nhistory: {store: \"postgres://a/b\", topics: [{topics: \"/topic/*\", mode: fast}]}": "mode: fast in history.topics is of one node",
+		"engine: {nats: \"http://a\"}":                                                                                         "must be embedded, or a URL such as nats://host:4222",
+		"engine: {redis: \"redis://kim:sesame@a/x\"}":                                                                          "must be a URL such as redis://host:6379",
+		"cluster: {secret_file: nowhere}":                                                                                      "no such file",
+		"cluster: {name: a b}":                                                                                                 "must be a name of letters",
+		"engine: {routes: {seeds: [\"a:1\"]}}":                                                                                 "engine.routes.listen is missing",
+		"engine: {on_loss: maybe}":                                                                                             "must be keep or close",
+		"cluster: {secret_file: " + secret + "}\nengine: {nats: embedded, outbox: 0}":                                          "must be a number of bytes",
 	} {
 		if !strings.Contains(text, "endpoints") {
 			text += "\nendpoints: [{path: /e, handler: echo}]"

@@ -20,6 +20,7 @@ import (
 	"switchback/handler/engine/nats"
 	"switchback/handler/engine/natsserver"
 	"switchback/handler/engine/redis"
+	"switchback/handler/history"
 	"switchback/session"
 	"switchback/transport"
 )
@@ -163,6 +164,10 @@ func (c *config) checkEngine() error {
 	chats := slices.ContainsFunc(c.allEndpoints(), func(e endpointConfig) bool { return e.handler == "chat" })
 	if kept := chats || c.history.store.kind != "" || len(c.history.options.Policies) > 0; e.given() && kept && c.history.store.kind != "postgres" {
 		errs = append(errs, errors.New("history in memory or in a file, that of chat too, is of one node: beside an engine each would have its own; keep it in PostgreSQL, or leave engine out"))
+	}
+	fast := slices.ContainsFunc(c.history.options.Policies, func(p history.Policy) bool { return p.Fast })
+	if e.given() && fast {
+		errs = append(errs, errors.New("mode: fast in history.topics is of one node, which numbers the messages itself: beside an engine leave it out, or leave engine out"))
 	}
 	return errors.Join(errs...)
 }

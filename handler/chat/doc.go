@@ -47,6 +47,12 @@
 // sends again what was not acknowledged, with the same ids: it then has every message once,
 // in order. Where "gap" says that there is a hole, it asks for history.
 //
+// Where several nodes serve a chat, over an engine and one store, a room is the same on all of
+// them: every client of every node gets its messages in one order, each once, hears who types,
+// and is told of what is unread as it is read on any. Who is there, is on this node: joined,
+// members and presence name no others. A message that another node stores just before one's own
+// may hold up its ack, by 200 ms at most while the store answers.
+//
 // A room is open, or for its members alone: to others it is unknown. Whoever joins an open room
 // is one of its members from then on, which means that what is said there while they are
 // away is unread; as long as there are no more of them than may be. A room that does not exist is

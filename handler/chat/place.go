@@ -68,7 +68,7 @@ func (c *client) add(room string, most int) (*place, error) {
 
 // forget is the end of a place, which no other goroutine has any more but by the Hub.
 func (p *place) forget(ctx context.Context) {
-	p.c.chat.hub.Unsubscribe(ctx, p.topic, p)
+	p.c.chat.log.Unsubscribe(ctx, p.topic, p.topic, p)
 	p.uncount()
 	memory.Kept.Give(p.size())
 }
@@ -151,7 +151,7 @@ func (c *client) begin(p *place, r *room, from history.From) error {
 	p.hold()
 	cursor := new(history.Cursor)
 	p.cursor.Store(cursor)
-	if err := c.chat.hub.Subscribe(ctx, p.topic, p); err != nil {
+	if err := c.chat.log.Subscribe(ctx, p.topic, p.topic, p); err != nil {
 		return err
 	}
 	if err := c.chat.hub.Subscribe(ctx, eventsOf(p.topic), (*company)(p)); err != nil {

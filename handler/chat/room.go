@@ -117,7 +117,8 @@ const (
 	typingOf = "typing " // and the session that is
 )
 
-// changed tells those in a room that somebody has come or gone.
+// changed tells those in a room on this node that somebody has come or gone: as presence has
+// it, which is the node's.
 func (c *Chat) changed(change presence.Change) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -126,5 +127,8 @@ func (c *Chat) changed(change presence.Change) {
 		p.ID = cameID
 	}
 	p.Text = encode(online{"presence", c.room(change.Topic), change.User, change.Online})
-	c.hub.PublishTo(ctx, p, eventsOf(change.Topic))
+	if room, err := c.hub.Reserve(ctx, p); err == nil {
+		c.hub.DeliverHere(p, eventsOf(change.Topic))
+		room.Release()
+	}
 }

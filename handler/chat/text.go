@@ -46,7 +46,7 @@ func (l *listener) OnOpen(s session.Session) error {
 	l.chat.stats.Joined.Add(1)
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	if err := l.chat.hub.Subscribe(ctx, topic, l); err != nil {
+	if err := l.chat.log.Subscribe(ctx, topic, topic, l); err != nil {
 		return tryLater(err)
 	}
 	_, err = l.chat.log.CatchUp(s.Context(), topic, &l.cursor, from, func(_ history.Caught, entries []history.Entry) error {
@@ -95,7 +95,7 @@ func (l *listener) OnClose(session.Session, error) {
 	l.chat.stats.Joined.Add(-1)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	l.chat.hub.Unsubscribe(ctx, l.chat.onlyRoom(), l)
+	l.chat.log.Unsubscribe(ctx, l.chat.onlyRoom(), l.chat.onlyRoom(), l)
 }
 
 // An uttered is a text of a session of this node.

@@ -168,7 +168,7 @@ func (c *client) watch(rooms []string) ([]*place, []history.Unread, error) {
 			continue
 		}
 		p.counts()
-		if err := c.chat.hub.Subscribe(ctx, p.topic, p); err != nil {
+		if err := c.chat.log.Subscribe(ctx, p.topic, p.topic, p); err != nil {
 			return nil, nil, err
 		}
 		places[i] = p

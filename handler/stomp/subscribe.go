@@ -169,7 +169,7 @@ func (c *conn) joinTopic(s *subscription, k destinationOf) error {
 		}
 		t, err = c.broker.topics.joinPattern(ctx, keyPattern{kind: k.kind, pattern: p}, s)
 	} else {
-		t, err = c.broker.topics.join(ctx, k.key(), s)
+		t, err = c.broker.topics.join(ctx, k, s)
 	}
 	if err != nil {
 		return notAvailable(err)

@@ -23,6 +23,7 @@ import (
 type topic struct {
 	broker *Broker
 	key    string
+	kept   string      // its name in Options.History; empty: it is not kept
 	match  *keyPattern // nil: the key alone
 	turn   turn        // to subscribe to the Hub; nil in a pattern
 
@@ -64,9 +65,9 @@ func (t *topic) deliver(p *publication, from *handler.Publication) {
 // anew.
 type turn chan struct{}
 
-// subscribe waits no longer than ctx for its turn, but the call to the Hub is for
-// all who share s: the end of one client does not cancel it.
-func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s handler.Subscriber) error {
+// subscribe waits no longer than ctx for its turn, but the call to the Hub, or to the history
+// over it, is for all who share what subscribes: the end of one client does not cancel it.
+func (t turn) subscribe(ctx context.Context, subscribe func(context.Context) error) error {
 	select {
 	case t <- struct{}{}:
 	default: // only who has to wait asks the context, which takes memory then
@@ -77,7 +78,7 @@ func (t turn) subscribe(ctx context.Context, hub *handler.Hub, key string, s han
 		}
 	}
 	defer func() { <-t }()
-	return hub.Subscribe(context.WithoutCancel(ctx), key, s)
+	return subscribe(context.WithoutCancel(ctx))
 }
 
 // topics are those of this node that have subscriptions.
@@ -91,17 +92,34 @@ type topics struct {
 
 func (g *topics) init(b *Broker) { g.broker, g.keys = b, make(map[string]*topic) }
 
+// subscribe has the topic of a key get what is published on it.
+func (t *topic) subscribe(ctx context.Context) error {
+	if t.kept != "" {
+		return t.broker.options.History.Subscribe(ctx, t.kept, t.key, t)
+	}
+	return t.broker.hub.Subscribe(ctx, t.key, t)
+}
+
+func (t *topic) unsubscribe() {
+	if t.kept != "" {
+		t.broker.options.History.Unsubscribe(context.Background(), t.kept, t.key, t)
+	} else {
+		t.broker.hub.Unsubscribe(context.Background(), t.key, t)
+	}
+}
+
 // join has s get what is published on a key from now on.
-func (g *topics) join(ctx context.Context, key string, s *subscription) (*topic, error) {
+func (g *topics) join(ctx context.Context, to destinationOf, s *subscription) (*topic, error) {
+	key := to.key()
 	g.mu.Lock()
 	t := g.keys[key]
 	if t == nil {
-		t = &topic{broker: g.broker, key: key, turn: make(turn, 1), subscriptions: make(map[*subscription]struct{})}
+		t = &topic{broker: g.broker, key: key, kept: g.broker.keptName(to), turn: make(turn, 1), subscriptions: make(map[*subscription]struct{})}
 		g.keys[key] = t
 	}
 	t.add(s)
 	g.mu.Unlock()
-	err := t.turn.subscribe(ctx, g.broker.hub, key, t)
+	err := t.turn.subscribe(ctx, t.subscribe)
 	if err != nil {
 		g.leave(t, s)
 	}
@@ -118,7 +136,9 @@ func (g *topics) joinPattern(ctx context.Context, match keyPattern, s *subscript
 	t := all.topic(match)
 	t.add(s)
 	g.mu.Unlock()
-	err := all.turn.subscribe(ctx, g.broker.hub, handler.Everything, all)
+	err := all.turn.subscribe(ctx, func(ctx context.Context) error {
+		return g.broker.hub.Subscribe(ctx, handler.Everything, all)
+	})
 	if err != nil {
 		g.leave(t, s)
 	}
@@ -143,7 +163,7 @@ func (g *topics) leave(t *topic, s *subscription) {
 	switch {
 	case !last:
 	case t.match == nil:
-		g.broker.hub.Unsubscribe(context.Background(), t.key, t)
+		t.unsubscribe()
 	default:
 		g.broker.hub.Unsubscribe(context.Background(), handler.Everything, all)
 	}
