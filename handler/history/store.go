@@ -60,8 +60,9 @@ type Store interface {
 	MarkRead(ctx context.Context, topic, user string, offset uint64) (uint64, error)
 
 	// Unread counts, for each of the topics and in their order, what the user has not
-	// read, up to limit. Of a topic that is not there nothing is unread. What it costs
-	// grows with limit and with the user's own entries that the user has not read.
+	// read, up to limit. Of a topic that is not there nothing is unread. It looks at 100 times
+	// limit entries at most: what others published behind so many of the user's own is counted
+	// once the user has read on.
 	Unread(ctx context.Context, user string, topics []string, limit int) ([]Unread, error)
 
 	// MakeRoom makes a room, and the topic where it is not there, or returns ErrExists. Its

@@ -472,8 +472,8 @@ func (s *Store) Unread(ctx context.Context, user string, topics []string, limit 
 			continue
 		}
 		u.Read, u.Last = t.read[user], t.Last
-		for _, e := range t.entries[t.search(u.Read+1):] {
-			if u.Count >= limit {
+		for n, e := range t.entries[t.search(u.Read+1):] {
+			if u.Count >= limit || n == 100*limit {
 				break
 			}
 			if e.User != user {

@@ -31,7 +31,8 @@ func (s *Store) MarkRead(ctx context.Context, name, user string, offset uint64) 
 }
 
 const unreadQuery = `select n.place, t.last, coalesce(m."offset", 0), (select count(*) from (
-		select 1 from entries e where e.topic = t.id and e."offset" > coalesce(m."offset", 0) and e."user" <> $2 limit $3) counted)
+		select 1 from (select "user" from entries e where e.topic = t.id and e."offset" > coalesce(m."offset", 0)
+		order by "offset" limit $3::bigint * 100) e where e."user" <> $2 limit $3::bigint) counted)
 	from unnest($1::bytea[]) with ordinality n(name, place) join topics t on t.name = n.name
 	left join marks m on m.topic = t.id and m."user" = $2`
 

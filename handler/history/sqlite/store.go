@@ -34,7 +34,8 @@ const (
 	newestQuery = entriesQuery + ` order by "offset" desc limit ?`
 
 	unreadQuery = `select t.last, coalesce(m."offset", 0), (select count(*) from (
-			select 1 from entries e where e.topic = t.id and e."offset" > coalesce(m."offset", 0) and e."user" <> ?2 limit ?3))
+			select 1 from (select "user" from entries e where e.topic = t.id and e."offset" > coalesce(m."offset", 0)
+			order by "offset" limit ?3 * 100) where "user" <> ?2 limit ?3))
 		from topics t left join marks m on m.topic = t.id and m."user" = ?2 where t.name = ?1`
 
 	membersQuery = `select "user" from members where topic = ? order by "user"`

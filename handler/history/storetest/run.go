@@ -565,6 +565,21 @@ func testUnread(t *testing.T, s *store) {
 	s.ok(err)
 	s.unread("kim", 10, "a 4 7 1")
 	s.unread("max", 10, "a 0 7 2")
+
+	// What is looked at is bounded.
+	var own []*history.Append
+	for range 100 {
+		e := of("max")
+		e.Topic = "c"
+		own = append(own, e)
+	}
+	s.append(own...)
+	s.fill("c", "x")
+	s.unread("max", 1, "c 0 101 0")
+	s.unread("max", 2, "c 0 101 1")
+	_, err = s.MarkRead(t.Context(), "c", "max", 1)
+	s.ok(err)
+	s.unread("max", 1, "c 1 101 1")
 }
 
 func (s *store) isRoom(want history.Room) {
