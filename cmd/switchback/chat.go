@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -63,19 +65,26 @@ func openChat(e *endpointConfig, from parts) (session.Opener, error) {
 	return c, nil
 }
 
-// checkRooms tells of chats whose rooms are destinations of STOMP, too: what is sent there would
-// be kept as said in the room, by whoever may send.
+// checkRooms tells of chats whose rooms are destinations of STOMP or topics of broadcasts, too:
+// what is sent there would be kept as said in the room, or what is said in the room be heard
+// there, whoever the room is for.
 func (c *config) checkRooms(b *stomp.Broker) error {
 	var errs []error
-	speaks := false
-	for _, e := range c.allEndpoints() {
-		speaks = speaks || e.handler == "stomp"
-		if e.handler == chatHandler && b.Sends(roomOf(&e, "room")) {
+	all := c.allEndpoints()
+	speaks := slices.ContainsFunc(all, func(e endpointConfig) bool { return e.handler == "stomp" })
+	for _, e := range all {
+		if e.handler != chatHandler {
+			continue
+		}
+		if speaks && b.Sends(roomOf(&e, "room")) {
 			errs = append(errs, fmt.Errorf("%s: the rooms at %s are destinations of STOMP, too; choose another path, or other prefixes of stomp", e.where, e.path))
 		}
-	}
-	if !speaks {
-		return nil
+		for _, other := range all {
+			_, room := path.Split(other.path)
+			if other.handler == "broadcast" && room != "" && other.path == roomOf(&e, room) {
+				errs = append(errs, fmt.Errorf("%s: the path %s is that of a room of the chat %s, too; choose another", other.where, other.path, e.path))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -183,6 +183,7 @@ func TestChatThatCannotBe(t *testing.T) {
 		"endpoints: [{path: /topic, handler: chat}, {path: /s, handler: stomp}]":                          "endpoints[0]: the rooms at /topic are destinations of STOMP, too",
 		"stomp: {topics: [/]}\nendpoints: [{path: /chat, handler: chat}, {path: /s, handler: stomp}]":     "the rooms at /chat are destinations of STOMP, too",
 		"endpoints: [{path: /s, handler: stomp}, {path: /queues, handler: chat, chat: {protocol: text}}]": "the rooms at /queues are destinations of STOMP, too",
+		"endpoints: [{path: /chat, handler: chat}, {path: /chat/x, handler: broadcast}]":                  "endpoints[1]: the path /chat/x is that of a room of the chat /chat, too",
 		"endpoints: [{path: /chat, handler: chat, auth: required}]":                                       "nothing says whose tokens are accepted",
 		"endpoints: [{path: /chat, handler: broadcast, chat: {protocol: text}}]":                          "endpoints[0].chat is of the handler chat, and not of broadcast",
 	} {
@@ -190,7 +191,7 @@ func TestChatThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %d %s", text, status, stderr)
 		}
 	}
-	for _, text := range []string{"stomp: {separator: .}\nendpoints: [{path: /chat, handler: chat}]", "endpoints: [{path: /, handler: chat}]\npage: false", "endpoints: [{path: /topic, handler: chat}]"} {
+	for _, text := range []string{"stomp: {separator: .}\nendpoints: [{path: /chat, handler: chat}]", "endpoints: [{path: /, handler: chat}]\npage: false", "endpoints: [{path: /topic, handler: chat}, {path: /topic/x/y, handler: broadcast}]"} {
 		if status, _, stderr := finish(t, "config", "check", writeFile(t, "conf.yaml", text)); status != 0 {
 			t.Errorf("%s: %d %s", text, status, stderr)
 		}
