@@ -68,7 +68,8 @@ type talker struct {
 	mu        sync.Mutex // guards the rest
 	said      int        // messages that are made up; their ids count from 1
 	texts     map[int]string
-	waiting   []int        // of them: to be sent in this session
+	joins     []int        // rooms that are to be joined again
+	waiting   []int        // of the messages: to be sent in this session
 	open      map[int]bool // sent in this session, and not answered
 	sent      map[int]bool // ever
 	retry     time.Time    // nothing is sent before, since the store is not available
@@ -253,17 +254,23 @@ func (k *talker) left(err error) {
 func (k *talker) enter() (joins []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.joined = 0
+	k.joined, k.joins = 0, nil
 	k.waiting = append(slices.Sorted(maps.Keys(k.open)), k.waiting...)
 	clear(k.open)
-	for _, room := range k.rooms {
-		join := fmt.Sprintf(`{"type":"join","room":%q,"limit":0}`, room)
-		if at, been := k.last[room]; been {
-			join = fmt.Sprintf(`{"type":"join","room":%q,"since":%q}`, room, at)
-		}
-		joins = append(joins, join)
+	for i := range k.rooms {
+		joins = append(joins, k.join(i))
 	}
 	return joins
+}
+
+// join is the request to be in the i-th room, after the last message that the talker has of it.
+// k.mu is held.
+func (k *talker) join(i int) string {
+	from := `"limit":0`
+	if at, been := k.last[k.rooms[i]]; been {
+		from = fmt.Sprintf(`"since":%q`, at)
+	}
+	return fmt.Sprintf(`{"type":"join","room":%q,"id":"join-%d",%s}`, k.rooms[i], i, from)
 }
 
 // talk says what is to be said, until the session has ended.
@@ -301,6 +308,10 @@ func (k *talker) requests() (requests []string, next time.Duration) {
 	if until := time.Until(k.retry); until > 0 {
 		return nil, max(until, time.Millisecond)
 	}
+	for _, i := range k.joins {
+		requests = append(requests, k.join(i))
+	}
+	k.joins = nil
 	for len(k.waiting) > 0 && len(k.open) < window {
 		n := k.waiting[0]
 		k.waiting = k.waiting[1:]
@@ -354,12 +365,17 @@ func (k *talker) hear(text []byte) {
 		}
 		k.acked[n] = r.Offset
 		k.answered(n)
-	case r.Type == "error" && r.Code == "unavailable" && r.ID != "":
-		n, _ := strconv.Atoi(r.ID)
+	case r.Type == "error" && r.Code == "unavailable":
 		k.refused++
 		k.retry = time.Now().Add(500 * time.Millisecond)
-		k.waiting = append(k.waiting, n)
-		k.answered(n)
+		if i, isJoin := strings.CutPrefix(r.ID, "join-"); isJoin {
+			n, _ := strconv.Atoi(i)
+			k.joins = append(k.joins, n)
+		} else if r.ID != "" { // else it is what is unread that is not told
+			n, _ := strconv.Atoi(r.ID)
+			k.waiting = append(k.waiting, n)
+			k.answered(n)
+		}
 	case r.Type == "error":
 		k.crowd.fail("%s: %.200s", k.user(), text)
 	}
