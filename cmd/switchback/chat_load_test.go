@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -45,7 +46,7 @@ type utterance struct {
 // lost, and says again what was not acknowledged.
 type crowd struct {
 	t       *testing.T
-	url     string
+	nodes   []string // their URLs; each talker is at one, and goes to the next where nobody answers
 	rooms   int
 	pace    time.Duration // between two messages of a talker
 	talkers []*talker
@@ -92,8 +93,8 @@ const window = 20
 const settleTime = 3 * time.Minute
 
 // gather has clients join their rooms, with nothing said yet.
-func gather(t *testing.T, url string, clients, rooms, rate int) *crowd {
-	c := &crowd{t: t, url: url, rooms: rooms, pace: time.Second * time.Duration(clients) / time.Duration(rate)}
+func gather(t *testing.T, nodes []string, clients, rooms, rate int) *crowd {
+	c := &crowd{t: t, nodes: nodes, rooms: rooms, pace: time.Second * time.Duration(clients) / time.Duration(rate)}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for i := range clients {
@@ -206,11 +207,15 @@ func (k *talker) isAnswered() bool {
 
 func (k *talker) user() string { return "user" + strconv.Itoa(k.number) }
 
+// home is the node at which the talker is, as long as it answers.
+func (k *talker) home() int { return k.number / 3 % len(k.crowd.nodes) }
+
 // run has one session after the other.
 func (k *talker) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		conn, err := client.Dial(ctx, k.crowd.url+"?user="+k.user(), client.Options{Transports: []string{k.transport}, OpenTimeout: patience})
+	for at := k.home(); ctx.Err() == nil; {
+		conn, err := client.Dial(ctx, k.crowd.nodes[at%len(k.crowd.nodes)]+"?user="+k.user(), client.Options{Transports: []string{k.transport}, OpenTimeout: patience})
 		if err != nil {
+			at++
 			select {
 			case <-ctx.Done():
 			case <-time.After(50*time.Millisecond + rand.N(100*time.Millisecond)):
@@ -612,7 +617,7 @@ func TestChatSurvivesKillsUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
+	c := gather(t, []string{p.url + "chat"}, size.clients, size.rooms, size.rate)
 	before := p.usage(admin, size.clients)
 	c.begin()
 	c.measure(size.quiet)
@@ -649,7 +654,7 @@ func TestChatSurvivesItsDatabaseUnderLoad(t *testing.T) {
 	size := crowdToday()
 	db := postgrestest.Start(t, "fsync=on")
 	p, admin := serveChat(t, "127.0.0.1:0", db.URL)
-	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
+	c := gather(t, []string{p.url + "chat"}, size.clients, size.rooms, size.rate)
 	before := p.usage(admin, size.clients)
 	c.begin()
 	c.measure(size.quiet)
@@ -673,6 +678,85 @@ func TestChatSurvivesItsDatabaseUnderLoad(t *testing.T) {
 	c.check(c.stored(postgres.Open(t.Context(), db.URL, postgres.Options{})))
 }
 
+// Of three nodes with one database one is killed while a crowd talks, and started again. The
+// talkers of the others notice nothing, its own come back on another or there, and all have
+// their rooms once and in the order of the store.
+func TestChatSurvivesTheEndOfANodeUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three nodes and a database")
+	}
+	size := crowdToday()
+	if soak {
+		size.clients, size.rate = 300, 1000
+	}
+	db := postgrestest.Start(t, "fsync=on")
+	file := writeFile(t, "cluster.yaml", "log_level: warn\nengine: {nats: embedded}\nendpoints: [{path: /chat, handler: chat}]")
+	const count, victim = 3, 2
+	var addrs, routes, urls []string
+	for range count {
+		addrs = append(addrs, strings.Replace(freeAddress(t), "127.0.0.1", "127.0.0.2", 1)) // see TestChatSurvivesKillsUnderLoad
+		routes = append(routes, freeAddress(t))
+	}
+	serve := func(i int) (p *process, admin string) {
+		cmd := command("serve", "--config", file, "--addr", addrs[i], "--admin-addr", "127.0.0.1:0", "--cluster-listen", routes[i],
+			"--node-seed", routes[0], "--node-seed", routes[1], "--node-seed", routes[2])
+		cmd.Env = append(cmd.Env, secretVariable+"="+clusterSecret, storeVariable+"="+db.URL, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
+		p = startCommand(t, cmd)
+		return p, regexp.MustCompile(`admin at (\S+)`).FindStringSubmatch(p.ready)[1]
+	}
+	var nodes [count]*process
+	var admins [count]string
+	for i := range nodes {
+		nodes[i], admins[i] = serve(i)
+		urls = append(urls, nodes[i].url+"chat")
+	}
+	c := gather(t, urls, size.clients, size.rooms, size.rate)
+	c.begin()
+	c.measure(size.quiet)
+	for range size.kills {
+		nodes[victim].cmd.Process.Kill()
+		nodes[victim].wait()
+		time.Sleep(size.quiet)
+		nodes[victim], admins[victim] = serve(victim)
+		time.Sleep(size.quiet)
+	}
+	c.end()
+	c.settle()
+	if sum := c.tally(); sum.refused > 0 {
+		t.Errorf("%d messages were refused", sum.refused)
+	}
+	var pause time.Duration // at the others
+	for _, k := range c.talkers {
+		k.mu.Lock()
+		if k.home() != victim {
+			pause = max(pause, k.pause)
+		}
+		if left := len(k.ends) > 0; left != (k.home() == victim) {
+			t.Errorf("%s of node %d: its sessions have ended with %q", k.user(), k.home(), k.ends)
+		}
+		k.mu.Unlock()
+	}
+	t.Logf("the worst pause of those whose node is not killed: %d ms", pause.Milliseconds())
+	for i, p := range nodes {
+		text := fetch(t, http.DefaultClient, admins[i]+"metrics")
+		count := func(name string) string {
+			_, rest, _ := strings.Cut(text, "\nswitchback_history_"+name+" ")
+			n, _, _ := strings.Cut(rest, "\n")
+			return n
+		}
+		t.Logf("node %d: %s holes, %s messages read from the database", i, count("holes_total"), count("fetched_total"))
+		if count("abandoned_total") != "0" || count("held_bytes") != "0" {
+			t.Errorf("node %d: %s holes are given up, %s bytes held", i, count("abandoned_total"), count("held_bytes"))
+		}
+		c.check(c.exported(admins[i]))
+		p.end()
+		if log := p.stderr.String(); strings.Contains(log, "DATA RACE") {
+			t.Error(log)
+		}
+	}
+	c.check(c.stored(postgres.Open(t.Context(), db.URL, postgres.Options{})))
+}
+
 // How long a message takes from who says it to who is told, where rooms are of two and all is
 // durable: a figure.
 func TestChatDelayUnderLoad(t *testing.T) {
@@ -681,7 +765,7 @@ func TestChatDelayUnderLoad(t *testing.T) {
 	}
 	size := crowdToday()
 	p, _ := serveChat(t, "127.0.0.1:0", "sqlite:"+filepath.Join(t.TempDir(), "chat.db"))
-	c := gather(t, p.url+"chat", size.clients, size.clients, size.rate)
+	c := gather(t, []string{p.url + "chat"}, size.clients, size.clients, size.rate)
 	c.begin()
 	c.measure(size.quiet)
 	c.end()
