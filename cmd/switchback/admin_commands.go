@@ -106,33 +106,45 @@ func (c *sessionsCommand) Run(app *kong.Kong) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(app.Stdout, 0, 0, 2, ' ', 0)
-	tell := func(s client.Session) error {
+	filter := client.Filter{Endpoint: c.Endpoint, User: c.User, Transport: c.Transport}
+	page := func(after string) ([]client.Session, string, error) {
+		p, err := from.Sessions(context.Background(), filter, 0, after)
+		return p.Sessions, p.Next, err
+	}
+	return writeList(app.Stdout, c.JSON, "ID\tENDPOINT\tTRANSPORT\tADDRESS\tUSER\tOPENED\tQUEUED", page, func(s client.Session) []string {
 		opened := "-"
 		if s.Opened != nil {
 			opened = s.Opened.Format(time.RFC3339)
 		}
-		_, err := fmt.Fprintln(table, strings.Join([]string{s.ID, s.Endpoint, s.Transport, s.Address, cell(s.User), opened, strconv.Itoa(s.Queued)}, "\t"))
+		return []string{s.ID, s.Endpoint, s.Transport, s.Address, cell(s.User), opened, strconv.Itoa(s.Queued)}
+	})
+}
+
+// writeList writes the items of all pages, as a table with a head or as a line of JSON each. A
+// page is what comes after another, by what that has for it.
+func writeList[T any](w io.Writer, asJSON bool, head string, page func(after string) (items []T, next string, err error), row func(T) []string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	tell := func(item T) error {
+		_, err := fmt.Fprintln(table, strings.Join(row(item), "\t"))
 		return err
 	}
-	if c.JSON {
-		encoder := json.NewEncoder(app.Stdout)
-		tell = func(s client.Session) error { return encoder.Encode(s) }
+	if asJSON {
+		encoder := json.NewEncoder(w)
+		tell = func(item T) error { return encoder.Encode(item) }
 	} else {
-		fmt.Fprintln(table, "ID\tENDPOINT\tTRANSPORT\tADDRESS\tUSER\tOPENED\tQUEUED")
+		fmt.Fprintln(table, head)
 	}
-	filter := client.Filter{Endpoint: c.Endpoint, User: c.User, Transport: c.Transport}
 	for after := ""; ; {
-		page, err := from.Sessions(context.Background(), filter, 0, after)
+		items, next, err := page(after)
 		if err != nil {
 			return err
 		}
-		for _, s := range page.Sessions {
-			if err := tell(s); err != nil {
+		for _, item := range items {
+			if err := tell(item); err != nil {
 				return err
 			}
 		}
-		if after = page.Next; after == "" {
+		if after = next; after == "" {
 			return table.Flush()
 		}
 	}

@@ -79,31 +79,13 @@ func (c *historyCommand) trim(ctx context.Context, at *client.Client, w io.Write
 
 // topics lists the topics.
 func (c *historyCommand) topics(ctx context.Context, from *client.Client, w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	tell := func(t client.KeptTopic) error {
-		_, err := fmt.Fprintln(table, strings.Join([]string{cell(t.Topic), strconv.FormatInt(t.Count, 10), strconv.FormatInt(t.Bytes, 10), t.Last}, "\t"))
-		return err
+	page := func(after string) ([]client.KeptTopic, string, error) {
+		p, err := from.KeptTopics(ctx, 0, after)
+		return p.Topics, p.Next, err
 	}
-	if c.JSON {
-		encoder := json.NewEncoder(w)
-		tell = func(t client.KeptTopic) error { return encoder.Encode(t) }
-	} else {
-		fmt.Fprintln(table, "TOPIC\tMESSAGES\tBYTES\tLAST")
-	}
-	for after := ""; ; {
-		page, err := from.KeptTopics(ctx, 0, after)
-		if err != nil {
-			return err
-		}
-		for _, t := range page.Topics {
-			if err := tell(t); err != nil {
-				return err
-			}
-		}
-		if after = page.Next; after == "" {
-			return table.Flush()
-		}
-	}
+	return writeList(w, c.JSON, "TOPIC\tMESSAGES\tBYTES\tLAST", page, func(t client.KeptTopic) []string {
+		return []string{cell(t.Topic), strconv.FormatInt(t.Count, 10), strconv.FormatInt(t.Bytes, 10), t.Last}
+	})
 }
 
 // export writes entries as lines of JSON: all that there are when it begins, and what comes
