@@ -2,12 +2,15 @@ package transport
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +147,49 @@ func TestDisabledTransportsAreNotThere(t *testing.T) {
 	}
 	if a := s.ask(t, "GET", "/info", ""); !strings.HasPrefix(a.body, `{"websocket":false,`) {
 		t.Errorf("got %s", a.body)
+	}
+}
+
+// A sender is there as long as a transport is that it serves.
+func TestSendersOfEachTransport(t *testing.T) {
+	for _, name := range Transports() {
+		sender := "xhr_send"
+		switch name {
+		case "websocket":
+			sender = ""
+		case "jsonp-polling":
+			sender = "jsonp_send"
+		}
+		routes := routesFor(slices.DeleteFunc(Transports(), func(n string) bool { return n == name }))
+		for _, path := range []string{"xhr_send", "jsonp_send"} {
+			if _, there := routes[sessionPath+path]; there != (path == sender) {
+				t.Errorf("of %s alone: %s is there: %v", name, path, there)
+			}
+		}
+	}
+}
+
+// The tables of the documents have what the URL table has.
+func TestDocumentsHaveEveryURL(t *testing.T) {
+	for file, row := range map[string]string{
+		"doc.go":       `(?m)^//\t%s +%s  `,
+		"../README.md": "(?m)^\\| %s \\| (` ` and )?`%s[`?]",
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rt := range urls {
+			path := cmp.Or(strings.Replace(rt.path, sessionPath, "/<server>/<session>/", 1), "/")
+			if !regexp.MustCompile(fmt.Sprintf(row, rt.method, regexp.QuoteMeta(path))).Match(text) {
+				t.Errorf("%s has no row of %s %s", file, rt.method, path)
+			}
+		}
+		for _, name := range Transports() {
+			if file != "doc.go" && !strings.Contains(string(text), ": `"+name+"` |") {
+				t.Errorf("%s does not name %s", file, name)
+			}
+		}
 	}
 }
 

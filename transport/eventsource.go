@@ -12,6 +12,7 @@ import (
 var eventSource = &carrier{
 	transport:   "eventsource",
 	method:      http.MethodGet,
+	sender:      "xhr_send",
 	contentType: []string{"text/event-stream"},
 	prelude:     func(string) []byte { return []byte("\r\n") },
 	before:      "data: ",

@@ -14,6 +14,7 @@ import (
 var htmlFile = &carrier{
 	transport:   "htmlfile",
 	method:      http.MethodGet,
+	sender:      "xhr_send",
 	contentType: []string{"text/html; charset=UTF-8"},
 	loaded:      guard.ByElement,
 	callback:    true,

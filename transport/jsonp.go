@@ -12,6 +12,7 @@ import (
 var jsonpPolling = &carrier{
 	transport:   "jsonp-polling",
 	method:      http.MethodGet,
+	sender:      "jsonp_send",
 	contentType: javascript,
 	loaded:      guard.ByElement,
 	callback:    true,

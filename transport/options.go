@@ -42,9 +42,9 @@ type Options struct {
 	// default is 128 KiB.
 	ResponseLimit int `default:"128KiB" unit:"bytes"`
 
-	// DisabledTransports are not served: "websocket" (native WebSocket
-	// included), "xhr-streaming", "xhr-polling", "eventsource", "htmlfile",
-	// "jsonp-polling". The default is none.
+	// DisabledTransports are the transports that are not served, by their names, such
+	// as "xhr-polling"; without "websocket" there is no native WebSocket, either.
+	// [Transports] has all names. The default is none.
 	DisabledTransports []string
 
 	// RawWebSocket serves native WebSocket on the base URL itself, too, which a

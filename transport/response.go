@@ -15,6 +15,7 @@ import (
 type carrier struct {
 	transport   string // as sockjs-client names it
 	method      string
+	sender      string // the last part of the path by which messages come
 	contentType []string
 	loaded      guard.Request
 	callback    bool // the request names a function that is given the frames

@@ -32,34 +32,52 @@ const (
 // sessionPath begins the paths of sessions: /<server>/<session>/<name>.
 const sessionPath = "/*/*/"
 
-// xhrSenders are the transports whose messages come by xhr_send.
-var xhrSenders = []string{"xhr-streaming", "xhr-polling", "eventsource", "htmlfile"}
-
-// urls is the URL table.
-var urls = []route{
+// urls is the URL table: these, and a row for each of httpTransports.
+var urls = append([]route{
 	{"GET", "", static, guard.ByScript, nil, (*Endpoint).greet},
 	{"GET", "/", static, guard.ByScript, nil, (*Endpoint).greet},
 	{"GET", "/info", shared, guard.ByScript, nil, (*Endpoint).info},
 	{"GET", iframePath, static, guard.ByElement, nil, (*Endpoint).iframePage},
 	{"GET", "/websocket", upgrading, guard.ByScript, []string{"websocket"}, (*Endpoint).rawWebSocket},
 	{"GET", sessionPath + "websocket", upgrading, guard.ByScript, []string{"websocket"}, (*Endpoint).websocket},
-	receiving("xhr", xhrPolling),
-	receiving("xhr_streaming", xhrStreaming),
-	receiving("eventsource", eventSource),
-	receiving("htmlfile", htmlFile),
-	receiving("jsonp", jsonpPolling),
-	{"POST", sessionPath + "xhr_send", carrying, guard.ByScript, xhrSenders, (*Endpoint).xhrSend},
-	{"POST", sessionPath + "jsonp_send", carrying, guard.ByScript, []string{"jsonp-polling"}, (*Endpoint).jsonpSend},
+	{"POST", sessionPath + "xhr_send", carrying, guard.ByScript, sendingBy("xhr_send"), (*Endpoint).xhrSend},
+	{"POST", sessionPath + "jsonp_send", carrying, guard.ByScript, sendingBy("jsonp_send"), (*Endpoint).jsonpSend},
+}, receiving()...)
+
+// httpTransports are the transports that receive in HTTP responses, with the last part
+// of their path.
+var httpTransports = []struct {
+	name    string
+	carrier *carrier
+}{
+	{"xhr", xhrPolling},
+	{"xhr_streaming", xhrStreaming},
+	{"eventsource", eventSource},
+	{"htmlfile", htmlFile},
+	{"jsonp", jsonpPolling},
+}
+
+// receiving are the rows of the HTTP transports.
+func receiving() (rows []route) {
+	for _, t := range httpTransports {
+		serve := func(e *Endpoint, w http.ResponseWriter, r *http.Request, key string) { e.respond(w, r, key, t.carrier) }
+		rows = append(rows, route{t.carrier.method, sessionPath + t.name, carrying, t.carrier.loaded, []string{t.carrier.transport}, serve})
+	}
+	return rows
+}
+
+// sendingBy are the HTTP transports whose messages come by a sender.
+func sendingBy(sender string) (transports []string) {
+	for _, t := range httpTransports {
+		if t.carrier.sender == sender {
+			transports = append(transports, t.carrier.transport)
+		}
+	}
+	return transports
 }
 
 // iframePath stands for all that isIframe tells.
 const iframePath = "/iframe*.html"
-
-// receiving is the row of an HTTP transport.
-func receiving(name string, c *carrier) route {
-	serve := func(e *Endpoint, w http.ResponseWriter, r *http.Request, key string) { e.respond(w, r, key, c) }
-	return route{c.method, sessionPath + name, carrying, c.loaded, []string{c.transport}, serve}
-}
 
 // routesFor are the rows that an endpoint has, by their path.
 func routesFor(disabled []string) map[string]*route {

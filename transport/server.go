@@ -42,8 +42,8 @@ func Listen(addr string) (net.Listener, error) { return netpoll.Listen(addr) }
 // ServeTLS. Where l is of [Listen], a connection that waits for its first request costs
 // no goroutine and hardly any memory, and opening a session costs less: a plain request
 // for a session is served without http.Server, from the first one on a connection. It is
-// told by the end of its path: websocket, xhr, xhr_streaming, xhr_send, eventsource,
-// htmlfile, jsonp or jsonp_send. Handlers see what http.Server would give them, and its
+// told by its method and the end of its path, such as websocket or xhr_send, which are those
+// of the package's table of URLs. Handlers see what http.Server would give them, and its
 // timeouts and limits hold, but:
 //
 //   - There are no interim responses, no trailers and no write deadlines.

@@ -143,8 +143,11 @@ func TestEveryTransportIsServedAtOnce(t *testing.T) {
 		}
 	}
 	mu.Lock()
+	if len(paths) < 8 {
+		t.Errorf("only %v", paths)
+	}
 	for _, path := range paths {
-		if len(paths) != 8 || by[path] == "" || by[path] == "*http.response" {
+		if by[path] == "" || by[path] == "*http.response" {
 			t.Errorf("%s is served by %q", path, by[path])
 		}
 	}

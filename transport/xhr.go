@@ -9,6 +9,7 @@ import (
 var xhrPolling = &carrier{
 	transport:   "xhr-polling",
 	method:      http.MethodPost,
+	sender:      "xhr_send",
 	contentType: javascript,
 	poll:        true,
 	after:       "\n",
@@ -20,6 +21,7 @@ var xhrPolling = &carrier{
 var xhrStreaming = &carrier{
 	transport:   "xhr-streaming",
 	method:      http.MethodPost,
+	sender:      "xhr_send",
 	contentType: javascript,
 	prelude:     func(string) []byte { return xhrPrelude },
 	after:       "\n",

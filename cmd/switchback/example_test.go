@@ -94,7 +94,7 @@ var exampleKeys = map[string][]exampleKey{
 
 // Values of options that have no default, or whose default is in code.
 var exampleValues = map[string]string{
-	"client_url": "/sockjs.min.js", "disabled_transports": "[htmlfile]", "allowed_origins": "[\"https://example.com\"]", "trusted_proxies": "[10.0.0.0/8]",
+	"client_url": "/sockjs.min.js", "disabled_transports": "[" + strings.Join(transport.Transports(), ", ") + "]", "allowed_origins": "[\"https://example.com\"]", "trusted_proxies": "[10.0.0.0/8]",
 	"hosts": "[chat.example.com]", "topics": "[/topic, /queue]", "queues": "[/work]", "apps": "[/app]",
 	"address_limit": "100", "user_limit": "10", "message_rate": "100", "message_burst": "200", "byte_rate": "64KiB", "byte_burst": "256KiB",
 	"publish_rate": "100", "publish_burst": "200", "heartbeat_send": "10s", "heartbeat_receive": "10s", "body_limit": "64KiB", "header_limit": "16KiB",
