@@ -90,6 +90,9 @@ func New(o Options) (*Broker, error) {
 	b.users.init(&b.stats.Clients)
 	b.topics.init(b)
 	b.queues.init(b)
+	if err := b.hearReads(); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -139,6 +142,7 @@ func (b *Broker) Close() error {
 	b.clock.stop()
 	b.calls.Wait()
 	b.queues.end()
+	b.unhearReads()
 	if b.ownsHub {
 		return b.hub.Close()
 	}

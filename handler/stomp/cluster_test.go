@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 
 	"switchback/handler"
+	"switchback/handler/history"
+	memorystore "switchback/handler/history/memory"
 	"switchback/session"
 )
 
@@ -219,5 +221,69 @@ func TestMessageThatIsRepeatedIsHadOnce(t *testing.T) {
 		n.carry()
 		a.wantBodies("x", "x", "y")
 		b.wantBodies("x", "x", "y")
+	})
+}
+
+// open is a store that the test closes, and not those who have it.
+type open struct{ history.Store }
+
+func (open) Close() error { return nil }
+
+// What is kept has one order on every node, though it comes in another; and what a user reads on
+// one is read on all.
+func TestHistoryOverNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, store := new(network), memorystore.New(memorystore.Options{})
+		defer store.Close()
+		var worlds []*world
+		for range 2 {
+			hub, err := handler.NewHub(&node{network: n, topics: make(map[string]bool)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, err := history.New(open{store}, hub, kept)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer log.Close()
+			b, err := New(Options{Hub: hub, History: log, Login: byHeaders})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &world{T: t, broker: b, registry: session.NewRegistry(b, config)}
+			defer w.end()
+			worlds = append(worlds, w)
+		}
+		var kims, senders []*client
+		for _, w := range worlds {
+			kim := w.connect("1.2", "login:kim")
+			kim.send("SUBSCRIBE\nid:0\ndestination:/topic/alarm/7\nreceipt:1\n\n\x00")
+			kim.wantKept(receiptWith("1", "unread:0"))
+			kims, senders = append(kims, kim), append(senders, w.connect("1.2", "login:sender"))
+		}
+		send := func(i int, body string) { senders[i].send("SEND\ndestination:/topic/alarm/7\n\n" + body + "\x00") }
+		m := func(body string, offset int, unread string) string {
+			return keptMessage("/topic/alarm/7", "0", body, offset, "unread:"+unread)
+		}
+		send(0, "1") // which the other node does not hear of in time
+		send(1, "2")
+		kims[0].wantKept(m("1", 1, "1"))
+		kims[1].wantKept(m("1", 1, "1"), m("2", 2, "2"))
+		n.carry()
+		synctest.Wait()
+		kims[0].wantKept(m("2", 2, "2"))
+		kims[1].wantKept()
+
+		kims[0].send("SEND\ndestination:/app/read\nreceipt:r\n\n" + `{"destination":"/topic/alarm/7","offset":"` + worlds[0].epoch("/topic/alarm/7") + `/1"}` + "\x00")
+		kims[0].wantKept(receiptWith("r", "unread:1"))
+		send(1, "3") // before the other node has heard of that
+		kims[1].wantKept(m("3", 3, "3"))
+		n.carry()
+		synctest.Wait()
+		send(1, "4")
+		n.carry()
+		synctest.Wait()
+		kims[0].wantKept(m("3", 3, "2"), m("4", 4, "3"))
+		kims[1].wantKept(m("4", 4, "3"))
 	})
 }

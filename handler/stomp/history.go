@@ -391,7 +391,7 @@ func (c *conn) countedName(destination string) (string, error) {
 var errEpoch = errors.New("stomp: the position is of another epoch")
 
 // storeRead stores that the client's user has read a topic up to a position, and tells all
-// the user's subscriptions on this node how much is unread then.
+// the user's subscriptions how much is unread then.
 func (c *conn) storeRead(name string, at history.Position) (unread int, err error) {
 	l, user := c.broker.options.History, c.client.User()
 	ctx := c.session.Context()
@@ -410,34 +410,44 @@ func (c *conn) storeRead(name string, at history.Position) (unread int, err erro
 		return 0, err
 	}
 	const often = 3 // where something is published meanwhile
+	var n history.Unread
 	for range often {
-		var n history.Unread
-		if n, err = unreadOf(ctx, l, user, name); err != nil || c.broker.tellUnread(user, n) {
-			return n.Count, err
+		if n, err = unreadOf(ctx, l, user, name); err != nil {
+			return 0, err
 		}
 		unread = n.Count
+		if c.broker.tellUnread(user, n) {
+			break
+		}
 	}
+	c.broker.tellNodes(ctx, user, n)
 	return unread, nil
 }
 
 // tellUnread tells all subscriptions of a user on this node, and whether none has come
 // further.
 func (b *Broker) tellUnread(user string, n history.Unread) bool {
+	taken := true
+	b.eachFeed(user, n.Topic, func(d *feed) { taken = d.set(n) && taken })
+	return taken
+}
+
+// eachFeed calls f for the subscriptions of a user on this node for which it is counted what is
+// unread of a topic.
+func (b *Broker) eachFeed(user, topic string, f func(d *feed)) {
 	b.users.mu.RLock()
 	all := slices.Clone(b.users.names[user])
 	b.users.mu.RUnlock()
-	taken := true
 	for _, c := range all {
 		c.mu.Lock()
 		list := slices.Clone(c.subscriptions)
 		c.mu.Unlock()
 		for _, s := range list {
-			if s.feed != nil && s.feed.counts && s.feed.name == n.Topic {
-				taken = s.feed.set(n) && taken
+			if s.feed != nil && s.feed.counts && s.feed.name == topic {
+				f(s.feed)
 			}
 		}
 	}
-	return taken
 }
 
 // userOf is the name under which what a session sends is kept.
