@@ -77,8 +77,8 @@ type talker struct {
 	acked     map[int]string
 	heard     map[string][]utterance
 	last      map[string]history.Position
-	joined    int      // rooms in which this session is
-	ends      []string // of sessions
+	joined    int     // rooms in which this session is
+	ends      []error // of sessions
 	resent    int
 	refused   int
 	delays    []time.Duration
@@ -246,13 +246,9 @@ func (k *talker) session(ctx context.Context, conn *client.Conn) {
 
 // left is told how a session has ended.
 func (k *talker) left(err error) {
-	how := err.Error()
-	if closed, ok := errors.AsType[*client.CloseError](err); ok {
-		how = fmt.Sprint(closed.Code, " ", closed.Reason)
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ends = append(k.ends, how)
+	k.ends = append(k.ends, err)
 }
 
 // enter begins a session: what is unanswered is to be said again, after the rooms are joined.
@@ -545,7 +541,11 @@ func (c *crowd) tally() (sum tally) {
 			sum.delivered += len(all)
 		}
 		sum.reconnections += len(k.ends)
-		for _, how := range k.ends {
+		for _, err := range k.ends {
+			how := err.Error()
+			if closed, ok := errors.AsType[*client.CloseError](err); ok {
+				how = fmt.Sprint(closed.Code, " ", closed.Reason)
+			}
 			ends[how]++
 		}
 		sum.resent += k.resent
@@ -666,8 +666,12 @@ func TestChatSurvivesItsDatabaseUnderLoad(t *testing.T) {
 	c.end()
 	c.settle()
 	sum := c.tally()
-	if sum.reconnections > 0 {
-		t.Errorf("%d sessions have ended", sum.reconnections)
+	for _, k := range c.talkers {
+		k.mu.Lock()
+		for _, err := range k.ends {
+			t.Errorf("a session of %s over %s has ended: %v", k.user(), k.transport, err)
+		}
+		k.mu.Unlock()
 	}
 	if sum.resent == 0 || sum.refused == 0 {
 		t.Errorf("%d messages were sent again, %d refused", sum.resent, sum.refused)
