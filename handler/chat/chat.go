@@ -58,6 +58,10 @@ type Options struct {
 	// JoinLimit is how many rooms a session may be in at once. The default is 100.
 	JoinLimit int `default:"100"`
 
+	// RoomLimit is how many rooms a user may be a member of and still make another. The
+	// default is 1,000.
+	RoomLimit int `default:"1000"`
+
 	// RoomUserLimit is how many users may be in a room at once. The default is 10,000.
 	RoomUserLimit int `default:"10000"`
 

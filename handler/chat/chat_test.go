@@ -387,6 +387,31 @@ func TestLimitsRefuse(t *testing.T) {
 	})
 }
 
+// Who is a member of as many rooms as may be makes none, but may be in those of others, where
+// the others' count as well.
+func TestUserMakesSoManyRooms(t *testing.T) {
+	const refused = `{'type':'error','code':'limited','text':'who is a member of 2 rooms makes no more'}`
+	in(t, Options{RoomLimit: 2}, func(w *world) {
+		kim, lee := w.comes("kim"), w.comes("lee")
+		kim.says(`{'type':'create','room':'a'}`)
+		lee.says(`{'type':'create','room':'b','members':['kim']}`, `{'type':'create','room':'c'}`)
+		synctest.Wait()
+		kim.read, lee.read = len(kim.s.Texts()), len(lee.s.Texts())
+		kim.says(`{'type':'create','room':'d'}`, `{'type':'join','room':'d'}`, `{'type':'create','members':['lee']}`)
+		kim.gets(refused, refused, refused)
+		lee.says(`{'type':'join','room':'d'}`)
+		lee.gets(refused)
+		if n := w.chat.Stats().Limited.Load(); n != 4 {
+			t.Errorf("counted %d", n)
+		}
+		kim.says(`{'type':'join','room':'c'}`)
+		synctest.Wait()
+		if last := kim.s.Texts()[len(kim.s.Texts())-1]; !strings.Contains(last, `"joined"`) {
+			t.Errorf("got %s", last)
+		}
+	})
+}
+
 func TestMemoryRefuses(t *testing.T) {
 	in(t, Options{}, func(w *world) {
 		kim := w.comes("kim")

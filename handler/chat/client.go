@@ -323,7 +323,7 @@ func (c *client) create(r *request) error {
 	if err == nil {
 		defer c.settle(p)
 	}
-	switch err := c.chat.make(c.s.Context(), name, made); {
+	switch err := c.make(name, made); {
 	case errors.Is(err, history.ErrExists) && r.Room != "":
 		return refuse(Exists, "there is a room of the name")
 	case err != nil && !errors.Is(err, history.ErrExists):
@@ -335,4 +335,20 @@ func (c *client) create(r *request) error {
 		places[0].set(snapshot{found[0].Count, found[0].Last}, false)
 	}
 	return nil
+}
+
+// make makes a room, or returns history.ErrExists.
+func (c *client) make(name string, r *room) error {
+	var have []string
+	err := c.chat.log.Ask(c.s.Context(), func(ctx context.Context, s history.Store) (err error) {
+		have, err = s.RoomsOf(ctx, c.user, "", c.chat.o.RoomLimit)
+		return err
+	})
+	if err == nil && len(have) >= c.chat.o.RoomLimit {
+		err = refuse(Limited, "who is a member of %d rooms makes no more", c.chat.o.RoomLimit)
+	}
+	if err != nil {
+		return err
+	}
+	return c.chat.make(c.s.Context(), name, r)
 }

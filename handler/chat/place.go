@@ -137,8 +137,8 @@ func (c *client) enter(name string) (*room, error) {
 		return r, err
 	}
 	r = &room{attributes{Open: true}, []string{c.user}}
-	if c.chat.make(ctx, name, r) == nil {
-		return r, nil
+	if err := c.make(name, r); err == nil || is(err, Limited) {
+		return r, err
 	}
 	return c.chat.find(ctx, name, c.user) // it is there, for others or for all; or the error is that again
 }
