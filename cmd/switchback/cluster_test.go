@@ -111,7 +111,7 @@ func (c *carrier) nodes(t *testing.T, count int, more string) []*clusterNode {
 log_level: warn
 cluster: {name: test}
 engine: {%s}
-endpoints: [{path: /ws, handler: stomp}, {path: /chat, handler: broadcast}]
+endpoints: [{path: /ws, handler: stomp}, {path: /chat, handler: broadcast}, {path: /echo, handler: echo}]
 stomp: {logins: [{login: ann, passcode: ann}, {login: bob, passcode: bob}]}
 %s`, c.engine, more))
 	all := make([]*clusterNode, count)
@@ -576,9 +576,14 @@ func TestLossClosesSessions(t *testing.T) {
 	nodes := c.nodes(t, 3, "")
 	s := nodes[0].stomp(t, "ann")
 	s.subscribe("/topic/a")
+	alone, err := client.Dial(t.Context(), nodes[0].url+"echo", client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
 	nodes[2].cmd.Process.Kill()
 	nodes[2].cmd.Wait()
-	_, err := s.within(2 * patience)
+	_, err = s.within(2 * patience)
 	var end *client.CloseError
 	if !errors.As(err, &end) || end.Code != 1013 {
 		t.Errorf("got %v", err)
@@ -587,4 +592,9 @@ func TestLossClosesSessions(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	nodes[0].logs("may be lost")
+	nodes[0].logs("sessions are closed")
+	alone.Send([]byte("hi"))
+	if text, err := alone.Recv(t.Context()); err != nil || string(text) != "hi" {
+		t.Errorf("who hears nobody: %q, %v", text, err)
+	}
 }

@@ -65,7 +65,7 @@
 //
 //	endpoints:
 //	  - path: /chat               # or several, which are one: [/chat, /v1/chat]
-//	    handler: broadcast        # or echo, chat, stomp, close, amplify
+//	    handler: broadcast        # or echo, chat, stomp; config example has all
 //	    implementation: igm       # default: switchback
 //	    allowed_origins: ["https://example.com", "https://*.example.com:[8080,8081]"]
 //	    trusted_proxies: [10.0.0.0/8]

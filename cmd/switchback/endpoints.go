@@ -110,25 +110,32 @@ var handlerKind = kind[string]{
 // clientURL is the endpoint's own or, if it has none, the common one.
 func (e endpointConfig) clientURL(common string) string { return cmp.Or(e.options.ClientURL, common) }
 
-// handlers are what serves the sessions of an endpoint, by name.
-var handlers = map[string]func(e *endpointConfig, from parts) (session.Opener, error){
-	"echo":    shared(handler.Echo{}),
-	"close":   shared(handler.Close{}),
-	"amplify": shared(handler.Amplify{}),
-
-	// A broadcast is a topic that has the endpoint's path as its name.
-	"broadcast": func(e *endpointConfig, from parts) (session.Opener, error) {
-		return session.Shared(handler.Broadcast{Hub: from.hub, Topic: e.path}), nil
-	},
-	chatHandler: openChat,
-	"stomp": func(e *endpointConfig, from parts) (session.Opener, error) {
-		e.options = from.stomp.endpoint(e.options)
-		return from.broker, nil
-	},
+// A handlerOf is a row of handlers.
+type handlerOf struct {
+	open  func(e *endpointConfig, from parts) (session.Opener, error)
+	alone bool // a session gets nothing of others, and so misses nothing of other nodes
 }
 
-func shared(h session.Handler) func(*endpointConfig, parts) (session.Opener, error) {
-	return func(*endpointConfig, parts) (session.Opener, error) { return session.Shared(h), nil }
+// handlers are what serves the sessions of an endpoint, by name.
+var handlers = map[string]handlerOf{
+	"echo":    alone(handler.Echo{}),
+	"close":   alone(handler.Close{}),
+	"amplify": alone(handler.Amplify{}),
+
+	// A broadcast is a topic that has the endpoint's path as its name.
+	"broadcast": {open: func(e *endpointConfig, from parts) (session.Opener, error) {
+		return session.Shared(handler.Broadcast{Hub: from.hub, Topic: e.path}), nil
+	}},
+	chatHandler: {open: openChat},
+	"stomp": {open: func(e *endpointConfig, from parts) (session.Opener, error) {
+		e.options = from.stomp.endpoint(e.options)
+		return from.broker, nil
+	}},
+}
+
+func alone(h session.Handler) handlerOf {
+	open := func(*endpointConfig, parts) (session.Opener, error) { return session.Shared(h), nil }
+	return handlerOf{open: open, alone: true}
 }
 
 // parts are what the handlers of endpoints share.
@@ -157,7 +164,7 @@ var implementations = map[string]func(prefix string, o session.Opener, options t
 func (e endpointConfig) open(from parts, clientURL string, log *slog.Logger) (endpoint, error) {
 	e.options.ClientURL = e.clientURL(clientURL)
 	e.options.Logger = log
-	opener, err := handlers[e.handler](&e, from)
+	opener, err := handlers[e.handler].open(&e, from)
 	if err != nil {
 		return nil, err
 	}

@@ -228,7 +228,7 @@ func (s *server) heedLosses(conf config) {
 			closed := 0
 			for i, c := range all {
 				e, ok := s.endpoints[i].(*transport.Endpoint)
-				if ok && c.handler != "echo" && c.handler != "close" && c.handler != "amplify" {
+				if ok && !handlers[c.handler].alone {
 					n, _ := e.CloseIf(func(session.Session) bool { return true }, session.CodeTryLater, "Messages may have been lost")
 					closed += n
 				}

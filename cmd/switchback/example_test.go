@@ -85,7 +85,7 @@ var exampleKeys = map[string][]exampleKey{
 	},
 	"endpoints": {
 		{"path", "/chat", "Where it is; required."},
-		{"handler", "broadcast", "What it serves: echo, broadcast, chat, stomp, close or amplify; required."},
+		{"handler", "broadcast", "What it serves: " + nameIn(handlers).want + "; required."},
 		{"#chat", "{protocol: json, text_limit: 4KiB, member_limit: 1000}", "Of the handler chat, instead of broadcast: what it speaks, json or text, and its limits."},
 		{"#auth", "optional", "required, optional or off. The default is auth.required."},
 		{"implementation", "switchback", "What carries its sessions: switchback or igm."},
