@@ -81,11 +81,11 @@ type Options struct {
 	HistoryLast int `default:"50"`
 
 	// TypingInterval is how often a session may have others told that its user types, in a
-	// room. The default is a second. More is dropped.
+	// room. The default is 1 second. More is dropped.
 	TypingInterval time.Duration `default:"1s"`
 
 	// UnreadInterval is how often a session is told that more is unread in a room; that
-	// less is it is told at once. The default is half a second.
+	// less is it is told at once. The default is 500 milliseconds.
 	UnreadInterval time.Duration `default:"500ms"`
 }
 
