@@ -160,7 +160,7 @@ func (h *Hub) PublishTo(ctx context.Context, p *Publication, topics ...string) e
 type Reservation struct{ size int }
 
 // Reserve waits as PublishTo does until there is room for p, for who does the rest of it in
-// steps: Deliver, and Release after it.
+// steps: Deliver, or Carry and DeliverHere, and Release after them.
 func (h *Hub) Reserve(ctx context.Context, p *Publication) (Reservation, error) {
 	if len(p.ID) > MaxID || len(p.User) > MaxID {
 		return Reservation{}, errLong

@@ -22,7 +22,7 @@
 // # For handlers
 //
 //   - [Session]: the conversation, as handlers have it; [Prepare] encodes a [Prepared]
-//     text once for many of them.
+//     text once for many of them. Optional: [Expirer].
 //   - [Handler]: what gets its events; [Nop] is embedded by those that listen to some
 //     of them only. Optional: [BinaryHandler], [Drainer], [Identified].
 //   - [Opener]: chooses the handler of a new session, or refuses it with a
@@ -40,7 +40,8 @@
 //   - [Registry], made with a [Config]: the sessions of one endpoint. It opens them and
 //     finds them by the id in their URL, keeps the time for all of them in one timing
 //     wheel, and holds them to their limits, of which [Stats] tell. It also lists them,
-//     finds them by the ID that handlers know, and closes those that a function chooses.
+//     finds them by the ID that handlers know, and closes those that a function chooses. [Traffic] is what has passed over them, by
+//     transport, [Counts] over one.
 //   - [Local]: one of these sessions.
 //   - [Receiver]: what a transport attaches to it; it takes one [Frame] after another.
 //   - [Histogram]: how long what is timed took, in the Stats. A [Stopwatch] is for those

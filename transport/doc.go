@@ -22,9 +22,12 @@
 // for the carrier. It never waits for one client on behalf of another.
 //
 // From a [Server] down: server.go serves and ends, endpoint.go has what an endpoint is,
-// routes.go the URL table; response.go is the receiver of the HTTP transports, each of
-// which has a file, with parked.go and served.go for how its bytes are written;
-// websocket.go is the receiver of WebSockets, rfc6455.go and hixie76.go their framing;
-// send.go takes messages; pump.go moves frames from sessions to wires; fallbacks.go guesses
-// which transports do not reach clients.
+// options.go what it is told, register.go puts it into a mux; routes.go is the URL table,
+// static.go what is of no session, headers.go what answers have in common. response.go is
+// the receiver of the HTTP transports, each of which has a file, with parked.go and served.go
+// for how its bytes are written; websocket.go, with websocket_write.go, is the receiver of
+// WebSockets, which handshake.go begins, rfc6455.go and hixie76.go frame, and framing.go has
+// the forms of. send.go takes messages, body.go counts their bytes and pace.go how fast they
+// come; pump.go moves frames from sessions to wires; fallbacks.go guesses which transports do
+// not reach clients.
 package transport

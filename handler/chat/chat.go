@@ -21,7 +21,11 @@ type Protocol uint8
 
 const (
 	JSON Protocol = iota // see the package
-	Text                 // texts as they are: see text.go
+
+	// Text is one room of texts as they are, whose topic is Options.Path. A client is first
+	// sent the last HistoryLast of them; what it sends is stored, and goes to the others.
+	// Who it is need not be known, and nothing is counted as unread.
+	Text
 )
 
 // Options are the settings of a Chat. A zero number or duration stands for its default.

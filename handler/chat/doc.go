@@ -64,7 +64,7 @@
 // the messages of joined) of the path, / and the room; and connect of a session. Messages that come
 // live are what join is for.
 //
-// With [Text] there is one room, whose messages are texts as they are: see there.
+// With [Text] there is one room, whose messages are texts as they are.
 //
 // chat.go has the endpoint, client.go a session, request.go and reply.go what is said
 // between them; room.go has rooms, place.go a room as a session has it, unread.go its count;

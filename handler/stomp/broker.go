@@ -16,10 +16,10 @@ import (
 )
 
 // Headers are the headers of a frame.
-type (
-	Headers = frame.Headers
-	Header  = frame.Header
-)
+type Headers = frame.Headers
+
+// A Header is one of them.
+type Header = frame.Header
 
 // A Broker serves STOMP. It is the Opener of any number of endpoints, whose
 // clients then reach each other. Its methods may be called from any goroutine.

@@ -21,7 +21,8 @@
 //
 // From a Conn down:
 //
-//	Conn        open, message and close frames; what is received and not taken
-//	transport   websocket.go; http.go, with xhr.go or eventsource.go to read
-//	            the frames and send.go to send
+//	Conn        dial.go opens it, with info.go; conn.go has what is received and not
+//	            taken, frames.go open, message and close frames, buffer.go its memory
+//	transport   websocket.go, with handshake.go; http.go, with xhr.go or eventsource.go
+//	            to read the frames, lines.go their lines, and send.go to send
 package client

@@ -18,6 +18,7 @@
 // of its own, which the public does not reach. Package client speaks to it.
 //
 // server.go has the listener and who may ask what; api.go reads requests and answers
-// them, publish.go and sessions.go do what they say; metrics.go makes metrics of the
+// them, publish.go, sessions.go, history.go, cluster.go and
+// tickets.go do what they say; metrics.go makes metrics of the
 // counters of other packages; profiles.go has the profiles.
 package admin
