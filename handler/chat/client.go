@@ -159,7 +159,6 @@ func (c *client) permit(on rules.Action, topic string) error {
 // message stores what the client says. Who is in the room gets it before the client has
 // the answer.
 func (c *client) message(r *request) error {
-	topic := c.chat.topic(r.Room)
 	switch {
 	case r.ID == "":
 		return refuse(BadRequest, "a message has an id that its client gives it")
@@ -168,10 +167,8 @@ func (c *client) message(r *request) error {
 	case len(r.Text) > c.chat.o.TextLimit:
 		return refuse(TooLong, "a text has at most %d bytes", c.chat.o.TextLimit)
 	}
-	if err := c.permit(rules.Send, topic); err != nil {
-		return err
-	}
-	if err := c.belongs(r.Room); err != nil {
+	topic, err := c.reach(rules.Send, r.Room)
+	if err != nil {
 		return err
 	}
 	p := &handler.Publication{ID: stored(r.ID, c.user), User: c.user, Text: []byte(r.Text)}
@@ -200,11 +197,8 @@ func (c *client) history(r *request) error {
 			return err
 		}
 	}
-	topic := c.chat.topic(r.Room)
-	if err := c.permit(rules.Read, topic); err != nil {
-		return err
-	}
-	if err := c.belongs(r.Room); err != nil {
+	topic, err := c.reach(rules.Read, r.Room)
+	if err != nil {
 		return err
 	}
 	var found history.Topic

@@ -73,13 +73,17 @@ func (p *place) forget(ctx context.Context) {
 	memory.Kept.Give(p.size())
 }
 
-// belongs tells whether a room is there for the client.
-func (c *client) belongs(room string) error {
-	if c.place(room) != nil {
-		return nil
+// reach returns the topic of a room where the client may do something, and which is there for
+// it.
+func (c *client) reach(on rules.Action, room string) (topic string, err error) {
+	topic = c.chat.topic(room)
+	if err := c.permit(on, topic); err != nil {
+		return "", err
 	}
-	_, err := c.chat.find(c.s.Context(), room, c.user)
-	return err
+	if c.place(room) == nil {
+		_, err = c.chat.find(c.s.Context(), room, c.user)
+	}
+	return topic, err
 }
 
 // join has the session be in a room.

@@ -255,11 +255,8 @@ func (c *client) read(r *request) error {
 	if err != nil {
 		return err
 	}
-	topic := c.chat.topic(r.Room)
-	if err := c.permit(rules.Read, topic); err != nil {
-		return err
-	}
-	if err := c.belongs(r.Room); err != nil {
+	topic, err := c.reach(rules.Read, r.Room)
+	if err != nil {
 		return err
 	}
 	err = c.chat.log.Ask(c.s.Context(), func(ctx context.Context, s history.Store) error {
