@@ -20,13 +20,16 @@ import (
 	"switchback/handler/engine/redis"
 )
 
-// A client of a cluster has a goroutine that ends a second later.
+// A client of a cluster has goroutines that end by themselves: one a second later, one that
+// closes what a failover replaced five seconds later.
 func TestMain(m *testing.M) {
 	if err := goleak.Find(); err != nil {
 		panic(fmt.Sprint("linking starts a goroutine: ", err))
 	}
 
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }
 
 // A server is Debian's redis-server, as a process.

@@ -185,14 +185,16 @@ func onlyHTTP1() *http.Protocols {
 
 // A response that http.Server has begun is taken from it, and its connection comes back.
 func TestTLSConnectionIsTakenFromHTTPServer(t *testing.T) {
-	var h *host
-	h = serveSecure(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	takers := make(chan *Taker, 2)
+	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/back" {
 			tellTLS(w, r)
 			return
 		}
-		answer(t, h.taker, w, r, "taken")
+		answer(t, <-takers, w, r, "taken")
 	})})
+	takers <- h.taker
+	takers <- h.taker
 	c, _ := h.dialTLS(t, 0)
 	for range 2 {
 		if got := c.ask(t, "GET /back HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.Contains(got, "taken") {
