@@ -27,7 +27,7 @@ var imports = map[string][]string{
 	"handler/history":            {"handler", "session/memory", "session/option", "handler/stomp/antpath"},
 	"handler/chat":               {"session", "session/memory", "session/option", "handler", "handler/history", "handler/presence", "handler/rules"},
 	"handler/presence":           {"session/memory", "session/option"},
-	"handler/engine":             {"session/option", "handler"},
+	"handler/engine":             {"session/memory", "session/option", "handler"},
 	"handler/engine/enginetest":  {"handler"},
 	"handler/engine/nats":        {"handler/engine", "github.com/nats-io/nats.go"},
 	"handler/engine/natsserver":  {"handler/engine/nats", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2/server"},

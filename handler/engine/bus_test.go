@@ -14,6 +14,7 @@ type bus struct {
 	mu      sync.Mutex // guards the rest
 	conns   []*busConn
 	down    bool
+	refuses bool  // what is published, by ending the connection
 	refused *node // cannot connect
 	maxSize int
 }
@@ -26,7 +27,7 @@ func (b *bus) dial(n *node, deliver func(channel string, data []byte)) (Conn, er
 	if b.down || n != nil && b.refused == n {
 		return nil, errAway
 	}
-	c := &busConn{bus: b, node: n, channels: make(map[string]bool), broken: make(chan struct{}), wake: make(chan struct{}, 1)}
+	c := &busConn{bus: b, node: n, maxSize: cmp.Or(b.maxSize, math.MaxInt32), channels: make(map[string]bool), broken: make(chan struct{}), wake: make(chan struct{}, 1)}
 	b.conns = append(b.conns, c)
 	c.ended.Go(func() { c.run(deliver) }) // ends with broken
 	return c, nil
@@ -55,6 +56,18 @@ func (b *bus) refuse(n *node) {
 	}
 }
 
+func (b *bus) setRefuses(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuses = on
+}
+
+func (b *bus) setMaxSize(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.maxSize = bytes
+}
+
 func (b *bus) set(down bool) {
 	b.mu.Lock()
 	b.down = down
@@ -81,11 +94,12 @@ func (b *bus) pass(from *busConn, m Message) {
 }
 
 type busConn struct {
-	bus    *bus
-	node   *node
-	broken chan struct{}
-	wake   chan struct{}
-	ended  sync.WaitGroup
+	bus     *bus
+	node    *node
+	maxSize int
+	broken  chan struct{}
+	wake    chan struct{}
+	ended   sync.WaitGroup
 
 	// Guarded by bus.mu.
 	channels map[string]bool
@@ -145,10 +159,17 @@ func (c *busConn) Unsubscribe(channels []string) error { return c.set(channels, 
 func (c *busConn) Publish(messages []Message) error {
 	c.bus.mu.Lock()
 	defer c.bus.mu.Unlock()
+	if c.bus.refuses {
+		c.end()
+	}
 	if c.alive() != nil {
 		return errAway
 	}
 	for _, m := range messages {
+		if len(m.Data) > c.MaxSize() {
+			c.end()
+			return errAway
+		}
 		c.bus.pass(c, m)
 	}
 	return nil
@@ -156,7 +177,7 @@ func (c *busConn) Publish(messages []Message) error {
 
 func (c *busConn) Broken() <-chan struct{} { return c.broken }
 func (c *busConn) Err() error              { return errAway }
-func (c *busConn) MaxSize() int            { return cmp.Or(c.bus.maxSize, math.MaxInt32) }
+func (c *busConn) MaxSize() int            { return c.maxSize }
 
 func (c *busConn) Close() {
 	c.bus.mu.Lock()

@@ -61,7 +61,8 @@ type Options struct {
 	// Outbox is how many bytes of publications are kept for other nodes that have not
 	// confirmed them. While the server is connected what has been sent makes room for more;
 	// while it is not, and in the first two seconds after, nothing is dropped, and Publish
-	// returns ErrFull. The default is 8 MiB.
+	// returns ErrFull. They count as held by the process, see package memory. The default is
+	// 8 MiB.
 	Outbox int `default:"8MiB" unit:"bytes"`
 
 	// Logger gets what happens: warn for an outage and for a loss, each once, info for
@@ -82,7 +83,8 @@ const (
 	startWithin   = 3 * time.Second        // Start waits so long for the server
 	drainWithin   = 2 * time.Second        // Close waits so long for the outbox
 	redialFirst   = 50 * time.Millisecond  // then twice as long each time
-	redialLast    = 200 * time.Millisecond // and as much again by chance
+	redialLast    = 100 * time.Millisecond // and as much again by chance
+	redialRefused = 5 * time.Second        // the same, where connections are made and do not last
 )
 
 // An Engine is a handler.Engine over a Wire.
@@ -227,6 +229,7 @@ const resentSize = headSize
 func (e *Engine) Close() error {
 	e.close()
 	e.ended.Wait()
+	e.outbox.close()
 	return nil
 }
 

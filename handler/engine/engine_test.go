@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/engine/enginetest"
+	"switchback/session/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -375,6 +377,147 @@ func TestHoleIsTold(t *testing.T) {
 			t.Errorf("told of %v", n.told())
 		}
 		n.Close()
+	})
+}
+
+// Who asks for the same many times in one packet gets it once, and who has not announced
+// itself nothing: else few bytes would have a node send and hold very many.
+func TestAskIsAnsweredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		n := open(t, b, Options{})
+		say := func(p packet) {
+			b.foreign(nodesChannel, p.append(nil))
+			synctest.Wait()
+		}
+		say(packet{kind: announcement, node: 7, number: 1, incarnation: 1})
+		n.publish(t, "a", "1")
+		synctest.Wait()
+		say(packet{kind: ask, node: 7, mark: 1, positions: slices.Repeat([]position{{n.node, 0}}, 100)})
+		if got := n.Stats().Resent.Load(); got != 1 {
+			t.Errorf("sent %d times", got)
+		}
+		say(packet{kind: ask, node: 8, mark: 1, positions: []position{{n.node, 0}}})
+		if got := n.Stats().Resent.Load(); got != 1 {
+			t.Errorf("sent %d times, once to nobody that is known", got)
+		}
+		n.Close()
+	})
+}
+
+// However many announce themselves, few are known, by a name that is no longer than a node's.
+func TestManyNodesAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		b := new(bus)
+		n := open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		say := func(node uint64, name string, positions int) {
+			p := packet{kind: announcement, node: node, number: 1, incarnation: 1, text: []byte(name), positions: make([]position, positions)}
+			b.foreign(nodesChannel, p.append(nil))
+			synctest.Wait()
+		}
+		say(1, strings.Repeat("x", handler.MaxID+1), 0)
+		say(2, "", maxNodes+2)
+		if s := n.Stats(); s.Broken.Load() != 2 || s.Nodes.Load() != 0 {
+			t.Errorf("%d broken, %d nodes", s.Broken.Load(), s.Nodes.Load())
+		}
+		for node := range uint64(maxNodes + 10) {
+			say(3+node, "one of many", 0)
+		}
+		s := n.Stats()
+		if s.Nodes.Load() != maxNodes || s.Crowded.Load() != 10 || strings.Count(log.String(), "more nodes than may be") != 1 {
+			t.Errorf("%d nodes, %d more", s.Nodes.Load(), s.Crowded.Load())
+		}
+		if time.Sleep(2 * forgetAfter); s.Nodes.Load() != 0 {
+			t.Errorf("%d nodes are left", s.Nodes.Load())
+		}
+		n.Close()
+	})
+}
+
+// A server that takes connections and ends them, since something is not allowed, is not tried
+// as often as one that is away.
+func TestConnectionsThatDoNotLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		b := new(bus)
+		n := open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		b.setRefuses(true)
+		time.Sleep(time.Minute)
+		if got := n.Stats().Connections.Load(); got < 8 || got > 30 {
+			t.Errorf("%d connections in a minute", got)
+		}
+		if got := strings.Count(log.String(), "\n"); got > 60 {
+			t.Errorf("%d lines in a minute", got)
+		}
+		b.setRefuses(false)
+		if time.Sleep(2*redialRefused + time.Second); n.Stats().Connected.Load() != 1 {
+			t.Error("it is not connected")
+		}
+		b.set(true)
+		time.Sleep(time.Minute)
+		b.set(false)
+		if time.Sleep(2 * redialLast); n.Stats().Connected.Load() != 1 {
+			t.Error("it is not connected as soon as the server is back")
+		}
+		n.Close()
+	})
+}
+
+// What was taken before the server, or the next one, took less is dropped and told. All else
+// goes on: the server would end each connection on which it comes.
+func TestServerThatTakesLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second := open(t, b, Options{}), open(t, b, Options{})
+		second.subscribe(t, "a")
+		first.publish(t, "a", "1")
+		time.Sleep(time.Second)
+		b.set(true)
+		for _, text := range []string{"2", strings.Repeat("x", 2000), "3"} {
+			first.publish(t, "a", text)
+		}
+		b.setMaxSize(1000)
+		b.set(false)
+		time.Sleep(3 * time.Second)
+		first.publish(t, "a", "4")
+		time.Sleep(time.Second)
+		if got := second.take(); !slices.Equal(got, []string{"a 1", "a 2", "a 3", "a 4"}) {
+			t.Errorf("got %.200q", got)
+		}
+		if s := first.Stats(); s.Refused.Load() != 1 || s.Unconfirmed.Load() != 0 || s.Outbox.Load() != 0 || len(second.told()) == 0 {
+			t.Errorf("%d refused, %d unconfirmed, losses %v", s.Refused.Load(), s.Unconfirmed.Load(), second.told())
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
+// What the outbox keeps counts as held by the process, until it is confirmed or the engine
+// closes.
+func TestOutboxIsInTheMemoryLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := memory.Used()
+		b := new(bus)
+		first, second := open(t, b, Options{}), open(t, b, Options{})
+		time.Sleep(time.Second)
+		b.set(true)
+		first.publish(t, "a", strings.Repeat("x", 1<<20))
+		if held := memory.Used() - before; held < 1<<20 || held != first.Stats().Outbox.Load() {
+			t.Errorf("%d bytes are held", held)
+		}
+		b.set(false)
+		time.Sleep(3 * time.Second)
+		if held := memory.Used() - before; held != 0 {
+			t.Errorf("%d bytes are held when all is confirmed", held)
+		}
+		b.set(true)
+		first.publish(t, "a", "1")
+		first.Close()
+		second.Close()
+		if err := first.Publish(t.Context(), "a", []byte("2")); !errors.Is(err, ErrFull) || memory.Used() != before {
+			t.Errorf("%d bytes are held by nobody; %v", memory.Used()-before, err)
+		}
 	})
 }
 

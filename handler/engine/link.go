@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -11,13 +12,20 @@ import (
 func (e *Engine) run(met chan struct{}) {
 	wait, told := redialFirst, false
 	for e.ctx.Err() == nil {
+		most := redialLast
 		conn, err := e.dial()
 		if err == nil {
 			e.log.Info("engine: connected", "node", nodeName(e.node))
+			begun := time.Now()
 			if err = e.serve(conn, met); errors.Is(err, ErrMissed) {
 				e.lose("", err.Error())
 			}
-			wait, told = redialFirst, false
+			told = false
+			if time.Since(begun) > announceEvery {
+				wait = redialFirst
+			} else {
+				most = redialRefused
+			}
 		}
 		if e.ctx.Err() != nil {
 			return
@@ -30,7 +38,7 @@ func (e *Engine) run(met chan struct{}) {
 		case <-time.After(wait + rand.N(wait)):
 		case <-e.ctx.Done():
 		}
-		wait = min(2*wait, redialLast)
+		wait = min(2*wait, most)
 	}
 }
 
@@ -203,17 +211,20 @@ func (l *link) ask() {
 	l.mu.Unlock()
 	signal(l.wake)
 	inTime := l.await(r)
+	var silent []*member
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.round = nil
-	if inTime {
-		return
-	}
 	for node := range r.waiting {
-		m := l.members[node]
-		m.silent = true
-		l.doubt(m)
-		l.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(node), "name", m.name)
+		if !inTime {
+			m := l.members[node]
+			m.silent = true
+			l.doubt(m)
+			silent = append(silent, m)
+		}
+	}
+	l.mu.Unlock()
+	for _, m := range silent {
+		l.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(m.node), "name", m.name)
 	}
 }
 
@@ -258,7 +269,7 @@ func (l *link) send(stop chan struct{}) {
 		}
 		if batch = l.gather(batch[:0], due); len(batch) > 0 {
 			due = false
-			if l.err = l.conn.Publish(batch); l.err != nil {
+			if l.err = l.publish(batch); l.err != nil {
 				close(l.failed)
 				return
 			}
@@ -276,13 +287,23 @@ func (l *link) send(stop chan struct{}) {
 	}
 }
 
+// publish has no message wait until all others are there.
+func (l *link) publish(batch []Message) error {
+	for some := range slices.Chunk(batch, maxBatch) {
+		if err := l.conn.Publish(some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // leave sends what is left when the engine closes, and says goodbye.
 func (l *link) leave(batch []Message) {
 	if l.ctx.Err() == nil {
 		return
 	}
 	for end := time.Now().Add(drainWithin); !l.outbox.empty() && time.Now().Before(end); {
-		if batch = l.outbox.take(batch[:0]); l.conn.Publish(batch) != nil {
+		if batch = l.take(batch[:0]); l.conn.Publish(batch) != nil {
 			return
 		}
 	}
@@ -290,8 +311,23 @@ func (l *link) leave(batch []Message) {
 	l.conn.Publish([]Message{{nodesChannel, p.append(nil)}})
 }
 
-// gather appends what is to be sent now: an announcement where one is due, questions, answers,
-// and publications.
+// take appends publications. Others are told of those that this server does not take as of
+// any that do not come: by a hole in the announcements.
+func (l *link) take(batch []Message) []Message {
+	batch, skipped := l.outbox.take(batch, int(l.most.Load()))
+	if skipped {
+		l.mu.Lock()
+		l.announced++
+		l.announcing = true
+		l.mu.Unlock()
+		signal(l.wake)
+		l.log.Error("engine: publications are dropped, which are larger than this server takes", "most", int(l.most.Load()))
+	}
+	return batch
+}
+
+// gather appends what is to be sent now: an announcement where one is due, questions, an
+// answer, which may be long, and publications.
 func (l *link) gather(batch []Message, due bool) []Message {
 	full := l.outbox.asks()
 	l.mu.Lock()
@@ -307,12 +343,14 @@ func (l *link) gather(batch []Message, due bool) []Message {
 		batch = append(batch, Message{nodesChannel, p.append(nil)})
 	}
 	l.asking, l.announcing = false, false
-	answers := l.answers
-	l.answers = nil
+	var asked *packet
+	if len(l.answers) > 0 {
+		asked, l.answers = &l.answers[0], l.answers[1:]
+	}
 	a := packet{kind: answer, node: l.node, incarnation: l.incarnation, number: l.announced}
 	l.mu.Unlock()
-	for _, asked := range answers {
-		batch = l.appendAnswer(batch, asked, a)
+	if asked != nil {
+		batch = l.appendAnswer(batch, *asked, a, int(l.most.Load()))
 	}
-	return l.outbox.take(batch)
+	return l.take(batch)
 }

@@ -53,12 +53,7 @@ func (e *Engine) receive(channel string, data []byte) {
 	case announcement:
 		e.receiveAnnouncement(p)
 	case ask:
-		e.mu.Lock()
-		e.hear(e.members[p.node])
-		e.answers = slices.DeleteFunc(e.answers, func(a packet) bool { return a.node == p.node }) // it asks again
-		e.answers = append(e.answers, p)
-		e.mu.Unlock()
-		signal(e.wake)
+		e.receiveAsk(p)
 	case answer:
 		e.receiveAnswer(p)
 	case goodbye:
@@ -70,6 +65,13 @@ func (e *Engine) receive(channel string, data []byte) {
 func (e *Engine) broken(err error) {
 	if e.stats.Broken.Add(1) == 1 {
 		e.log.Error("engine: a message is left out, as are others like it", "error", err)
+	}
+}
+
+// crowd counts what a node has announced for which there is no room. The first is logged.
+func (e *Engine) crowd() {
+	if e.stats.Crowded.Add(1) == 1 {
+		e.log.Error("engine: there are more nodes than may be; those that came last are not waited for, and may miss publications", "most", maxNodes)
 	}
 }
 
@@ -130,14 +132,19 @@ func (e *Engine) receiveResent(p packet) {
 func (e *Engine) receiveAnnouncement(p packet) {
 	e.mu.Lock()
 	m := e.members[p.node]
-	if m == nil {
+	met := m == nil
+	if met && len(e.members) == maxNodes {
+		e.mu.Unlock()
+		e.crowd()
+		return
+	}
+	if met {
 		m = &member{
 			node: p.node, name: string(p.text), incarnation: p.incarnation, announced: p.number - 1,
 			received: p.sent, confirmed: e.outbox.last(),
 		}
 		e.members[p.node] = m
 		e.announcing = true // so it meets us
-		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
 	}
 	if p.incarnation < m.incarnation {
 		e.mu.Unlock()
@@ -162,6 +169,9 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	e.countMembers()
 	e.mu.Unlock()
 	signal(e.wake)
+	if met {
+		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
+	}
 	if holed {
 		e.lose(m.name, "messages of it have not come")
 	}
@@ -189,6 +199,20 @@ func (e *Engine) countMembers() {
 	e.everything.Store(int32(everything))
 	e.stats.Nodes.Store(int64(len(e.members)))
 	e.outbox.confirm(confirmed)
+}
+
+// receiveAsk notes that a node waits for an answer, which has announced itself before.
+func (e *Engine) receiveAsk(p packet) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := e.members[p.node]
+	if m == nil {
+		return
+	}
+	e.hear(m)
+	e.answers = slices.DeleteFunc(e.answers, func(a packet) bool { return a.node == p.node }) // it asks again
+	e.answers = append(e.answers, p)
+	signal(e.wake)
 }
 
 // receiveAnswer takes one who was asked off the list.
@@ -321,16 +345,13 @@ func (e *Engine) question() packet {
 }
 
 // appendAnswer appends the answer to an ask, after what it asks for. a has what all answers
-// say.
-func (e *Engine) appendAnswer(batch []Message, asked, a packet) []Message {
+// say, most is what the server takes.
+func (e *Engine) appendAnswer(batch []Message, asked, a packet, most int) []Message {
 	a.mark, a.sent = asked.mark, e.outbox.last()
 	to := ownChannel(asked.node)
-	for _, p := range asked.positions {
-		if p.node != e.node {
-			continue
-		}
+	if i := slices.IndexFunc(asked.positions, func(p position) bool { return p.node == e.node }); i >= 0 {
 		a.flags = resentFlag
-		messages, whole := e.outbox.since(p.at)
+		messages, whole := e.outbox.since(asked.positions[i].at, most)
 		if !whole {
 			a.flags |= holedFlag
 		}

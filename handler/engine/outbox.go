@@ -3,8 +3,9 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 	"sync"
+
+	"switchback/session/memory"
 )
 
 // ErrFull is the error of a publication for which the outbox has no room: the server is away,
@@ -23,13 +24,13 @@ const messageSize = 64
 // An outbox has what this node has published and not every other has confirmed. It numbers
 // that from 1. What has been sent makes room for more where that is short, once a connection
 // has been there for long enough for all to ask for what they miss: else nothing is dropped,
-// and more is refused.
+// and more is refused. Its bytes are those of package memory, too.
 type outbox struct {
 	limit int // bytes
 	stats *Stats
 
 	mu    sync.Mutex // guards the rest
-	kept  []Message  // those with the numbers from first on
+	kept  []Message  // those with the numbers from first on; without data where no server takes it
 	first uint64
 	sent  uint64 // the last that was given to a connection
 	bytes int
@@ -54,9 +55,25 @@ func (o *outbox) add(m Message) error {
 	}
 	binary.BigEndian.PutUint64(m.Data[numberAt:], o.first+uint64(len(o.kept)))
 	o.kept = append(o.kept, m)
-	o.bytes += m.size()
+	o.hold(m.size())
 	o.count()
 	return nil
+}
+
+// hold counts bytes that are kept, or no more. o.mu is held.
+func (o *outbox) hold(bytes int) {
+	o.bytes += bytes
+	memory.Add(bytes)
+}
+
+// close forgets all, and takes no more.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop(len(o.kept))
+	o.sent = o.first - 1
+	o.limit = 0
+	o.count()
 }
 
 // setDrops says whether what has been sent makes room.
@@ -68,10 +85,12 @@ func (o *outbox) setDrops(on bool) {
 
 // drop forgets the first n. o.mu is held.
 func (o *outbox) drop(n int) {
+	bytes := 0
 	for i := range n {
-		o.bytes -= o.kept[i].size()
+		bytes += o.kept[i].size()
 		o.kept[i] = Message{}
 	}
+	o.hold(-bytes)
 	o.kept = o.kept[n:]
 	o.first += uint64(n)
 }
@@ -84,17 +103,34 @@ func (o *outbox) count() {
 // maxBatch is how many messages a connection is given at once.
 const maxBatch = 256
 
-// take appends what is to be sent next.
-func (o *outbox) take(batch []Message) []Message {
+// take appends what is to be sent next. What is larger than most, since this server takes
+// less than the one before, is dropped: skipped tells so.
+func (o *outbox) take(batch []Message, most int) (_ []Message, skipped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	from := int(o.sent + 1 - o.first)
 	to := min(from+maxBatch, len(o.kept))
 	o.sent += uint64(to - from)
 	for i := range o.kept[from:to] {
-		o.quiet += o.kept[from+i].size()
+		if m := &o.kept[from+i]; o.fits(m, most) {
+			o.quiet += m.size()
+			batch = append(batch, *m)
+		} else {
+			skipped = true
+		}
 	}
-	return append(batch, o.kept[from:to]...)
+	return batch, skipped
+}
+
+// fits tells whether the server takes a message that is kept, when it is sent again, too. It
+// drops one that it does not. o.mu is held.
+func (o *outbox) fits(m *Message, most int) bool {
+	if m.Data != nil && len(m.Data)+resentSize > most {
+		o.hold(-len(m.Data))
+		m.Data = nil
+		o.stats.Refused.Add(1)
+	}
+	return m.Data != nil
 }
 
 // asks tells whether others are to be asked to confirm, so that there is room.
@@ -115,15 +151,20 @@ func (o *outbox) last() uint64 {
 	return o.sent
 }
 
-// since returns what was sent after a number, and whether that is all of it.
-func (o *outbox) since(number uint64) (messages []Message, whole bool) {
+// since returns what was sent after a number and is no larger than most, and whether that is
+// all of it.
+func (o *outbox) since(number uint64, most int) (messages []Message, whole bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	from := max(number+1, o.first)
-	if from <= o.sent {
-		messages = slices.Clone(o.kept[from-o.first : o.sent+1-o.first])
+	whole = number >= o.first-1
+	for n := max(number, o.first-1); n < o.sent; n++ {
+		if m := &o.kept[n+1-o.first]; o.fits(m, most) {
+			messages = append(messages, *m)
+		} else {
+			whole = false
+		}
 	}
-	return messages, number+1 >= o.first
+	return messages, whole
 }
 
 // confirm forgets what was sent up to a number.

@@ -3,6 +3,8 @@ package engine
 import (
 	"encoding/binary"
 	"errors"
+
+	"switchback/handler"
 )
 
 // What nodes send is a packet: a letter for its kind, the number of the node that sends it, in
@@ -43,6 +45,9 @@ const (
 	numberAt = 9
 	headSize = 17 // of a publication: what is before the topic
 )
+
+// maxNodes is how many others may be known, and so how many positions a packet may have.
+const maxNodes = 256
 
 // A position is how far a node is.
 type position struct{ node, at uint64 }
@@ -144,6 +149,10 @@ func (r *reader) number() uint64 {
 
 func (r *reader) positions() (all []position) {
 	for len(r.rest) > 0 {
+		if len(all) > maxNodes {
+			r.bad = true
+			return nil
+		}
 		all = append(all, position{r.fixed(), r.number()})
 	}
 	return all
@@ -167,6 +176,7 @@ func decode(b []byte) (packet, error) {
 	case announcement:
 		p.flags, p.incarnation, p.number, p.sent = r.number(), r.number(), r.number(), r.number()
 		p.text = r.take(r.number())
+		r.bad = r.bad || len(p.text) > handler.MaxID
 		p.positions = r.positions()
 	case ask:
 		p.mark = r.fixed()

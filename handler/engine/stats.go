@@ -18,5 +18,6 @@ type Stats struct {
 	Resyncs     atomic.Int64 // times that another node was asked for what may have been missed
 	Late        atomic.Int64 // publications left out that had come before, or that are asked for
 	Broken      atomic.Int64 // messages of others that are no packets of a node, or of a newer one
+	Crowded     atomic.Int64 // announcements of nodes over the 256 that may be known
 	Losses      atomic.Int64 // times that publications may have been missed for good
 }
