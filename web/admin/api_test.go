@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -585,6 +586,20 @@ func TestProfiles(t *testing.T) {
 		if status, body := s.ask("GET", path, ""); !strings.HasPrefix(fmt.Sprint(status, " ", body), want) {
 			t.Errorf("%s: %d %.80q", path, status, body)
 		}
+	}
+}
+
+// The profile of the heap is as of the last collection, which gc=1 asks for.
+func TestHeapProfileCollects(t *testing.T) {
+	s := open(t, nil)
+	forced := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumForcedGC
+	}
+	before := forced()
+	if status, _ := s.ask("GET", "/debug/pprof/heap?gc=1", ""); status != http.StatusOK || forced() == before {
+		t.Errorf("status %d, and garbage was collected %d times", status, forced()-before)
 	}
 }
 

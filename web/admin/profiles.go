@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
 	"strconv"
@@ -20,7 +21,8 @@ const profiles = "/debug/pprof/"
 const maxProfile = 5 * time.Minute
 
 // serveProfile serves a profile as net/http/pprof does: profile and trace of some seconds
-// (30 and 1), and the others as they are, with debug=1 or 2 as text.
+// (30 and 1), and the others as they are, with debug=1 or 2 as text; that of the heap after
+// a collection, with gc=1.
 func serveProfile(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, profiles)
 	switch p := pprof.Lookup(name); {
@@ -38,6 +40,9 @@ func serveProfile(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "There is no such profile; "+profiles+" lists them.", http.StatusNotFound)
 	default:
 		debug, _ := strconv.Atoi(r.FormValue("debug"))
+		if gc, _ := strconv.Atoi(r.FormValue("gc")); name == "heap" && gc > 0 {
+			runtime.GC()
+		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		if debug > 0 {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
