@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,9 +17,21 @@ import (
 // fewer goroutines and less memory than the http.Server alone would, and ends both in
 // the right order. Its methods may be called from any goroutine.
 type Server struct {
+	// HandshakeLimit is how many TLS handshakes of parked connections are under way at a
+	// time; further clients wait their turn. It must not change after Serve. The default is
+	// 1,024.
+	HandshakeLimit int
+
 	http     *http.Server
 	services []Service
+	tls      TLSStats
 }
+
+// TLSStats are the counters of TLS connections that wait without a goroutine, which are
+// their server's to change: Handshakes that were made, are UnderWay, wait (Waiting) at
+// HandshakeLimit, or Failed; of these, those that GaveWay to others; and clients that could
+// not begin theirs in time (Late).
+type TLSStats = http1.TLSStats
 
 // A Service is an [Endpoint], or something else that has sessions. Shutdown ends them
 // while the server goes on accepting connections, and returns when that is done, or
@@ -32,6 +45,9 @@ type Service interface {
 func NewServer(s *http.Server, services ...Service) *Server {
 	return &Server{http: s, services: services}
 }
+
+// TLSStats are the Server's counters of TLS.
+func (s *Server) TLSStats() *TLSStats { return &s.tls }
 
 // Listen listens at addr, a host and a port, as net.Listen does, for
 // [Server.Serve]. On Linux its connections are not of type *net.TCPConn, and have
@@ -54,13 +70,24 @@ func Listen(addr string) (net.Listener, error) { return netpoll.Listen(addr) }
 //
 // Over TLS that is so for HTTP/1.1; HTTP/2 is the http.Server's. A handshake takes a
 // goroutine, for ReadHeaderTimeout or ReadTimeout at most, or 10 seconds where neither is
-// set. At most 1,024 are under way; further clients wait, and from then on one that has
-// taken 5 seconds gives way to each that comes. This rests on more of crypto/tls than is
+// set. At HandshakeLimit further clients wait, as long as that, and from then on a handshake
+// that has taken 5 seconds gives way to each that comes. This rests on more of crypto/tls than is
 // documented, which this module's tests look at with each release of Go. The http.Server's
 // own ServeTLS does without, at 20 to 50 KiB an idle session; Shutdown ends that, too.
 func (s *Server) Serve(l net.Listener) error {
-	return http1.Serve(s.http, l, hasCertificate(s.http.TLSConfig), servesAtOnce)
+	if s.HandshakeLimit < 0 {
+		l.Close()
+		return errors.New("transport: HandshakeLimit: must not be negative")
+	}
+	var handshakes *http1.Handshakes
+	if hasCertificate(s.http.TLSConfig) {
+		handshakes = &http1.Handshakes{Limit: cmp.Or(s.HandshakeLimit, handshakeLimit), Stats: &s.tls}
+	}
+	return http1.Serve(s.http, l, handshakes, servesAtOnce)
 }
+
+// handshakeLimit is the default of HandshakeLimit.
+const handshakeLimit = 1024
 
 // hasCertificate tells whether ServeTLS needs no file for one.
 func hasCertificate(c *tls.Config) bool {

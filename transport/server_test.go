@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -158,6 +159,36 @@ func TestEveryTransportIsServedAtOnce(t *testing.T) {
 	<-ended
 }
 
+// So many clients make their handshake at a time: of two, the second waits for the first.
+func TestServersHandshakeLimit(t *testing.T) {
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(&http.Server{TLSConfig: &tls.Config{Certificates: testCertificates()}, ErrorLog: log.New(io.Discard, "", 0)})
+	s.HandshakeLimit = 1
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	first, second := dialRaw(t, l.Addr().String()), dialRaw(t, l.Addr().String())
+	for _, l := range []*line{first, second} {
+		io.WriteString(l.Conn, "\x16")
+	}
+	eventually(t, "one waits", func() bool { return s.TLSStats().UnderWay.Load() == 1 && s.TLSStats().Waiting.Load() == 1 })
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != http.ErrServerClosed {
+		t.Errorf("Serve returned %v", err)
+	}
+	if n := s.TLSStats().UnderWay.Load() + s.TLSStats().Waiting.Load(); n != 0 {
+		t.Errorf("%d are left over", n)
+	}
+	s.HandshakeLimit = -1
+	if err := s.Serve(l); err == nil || !strings.Contains(err.Error(), "HandshakeLimit") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A Server with a certificate speaks TLS.
 func TestServerWithACertificate(t *testing.T) {
 	lender := httptest.NewTLSServer(nil)
@@ -174,6 +205,9 @@ func TestServerWithACertificate(t *testing.T) {
 	client.CloseIdleConnections()
 	if res.StatusCode != http.StatusOK || res.TLS == nil {
 		t.Errorf("got %+v", res)
+	}
+	if n := s.TLSStats().Handshakes.Load(); n != 1 {
+		t.Errorf("%d handshakes are counted", n)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)

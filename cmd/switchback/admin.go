@@ -85,6 +85,9 @@ func (s *server) newAdmin(conf config) (*admin.Server, error) {
 		return nil, nil
 	}
 	o := admin.Options{Token: conf.admin.token, Hub: s.hub, Engine: s.cluster.engine, History: s.history, Chats: s.chats, Guards: s.guards, Endpoints: make(map[string]*transport.Endpoint), Logger: slogOf(s.log)}
+	if s.certificate != nil && s.certificate.parked {
+		o.TLS = s.server.TLSStats()
+	}
 	if conf.auth.given {
 		o.Tickets, o.Verifier = s.auth.access.Tickets, s.auth.access.Verifier
 	}

@@ -21,6 +21,7 @@ const certificateEvery = 10 * time.Second
 type certificate struct {
 	cert, key string
 	parked    bool // TLS connections wait without a goroutine
+	limit     int  // of handshakes that are under way, or 0: the default
 	current   atomic.Pointer[tls.Certificate]
 	read      [2]fileState // of the files when they were last read; the watcher's
 	seen      [2]fileState // and when they were last looked at
@@ -35,9 +36,10 @@ type fileState struct {
 // setting is a certificate in a file in dir, to which the names of its files are relative.
 func (c *certificate) setting(dst **certificate, dir string) setting {
 	names := mapping(map[string]setting{
-		"cert":   required(scalar(&c.cert, fileKind)),
-		"key":    required(scalar(&c.key, fileKind)),
-		"parked": scalar(&c.parked, boolKind),
+		"cert":            required(scalar(&c.cert, fileKind)),
+		"key":             required(scalar(&c.key, fileKind)),
+		"parked":          scalar(&c.parked, boolKind),
+		"handshake_limit": scalar(&c.limit, countKind),
 	})
 	return setting{want: names.want, keys: names.keys, read: func(s *source, at string, n ast.Node) {
 		names.read(s, at, n)

@@ -62,6 +62,7 @@
 //	  cert: cert.pem              # relative to the file's folder; read again when it changes,
 //	  key: key.pem                # and at SIGHUP, while connections keep what they have
 //	  parked: true                # default; false leaves TLS to net/http, at 20 to 50 KiB a session
+//	  handshake_limit: 1024       # default: handshakes under way; further clients wait their turn
 //
 //	endpoints:
 //	  - path: /chat               # or several, which are one: [/chat, /v1/chat]

@@ -51,6 +51,7 @@ var exampleKeys = map[string][]exampleKey{
 		{"#cert", "cert.pem", "The certificate, with its chain."},
 		{"#key", "key.pem", "Its key. Both are read again when they change, and at SIGHUP."},
 		{"#parked", "true", "false leaves TLS to Go's net/http, where an idle session costs 20 to 50 KiB."},
+		{"#handshake_limit", "1024", "Handshakes that are under way; further clients wait their turn, and who has taken 5s gives way."},
 	},
 	"admin": {
 		{"#addr", "127.0.0.1:8082", "Where it listens."},

@@ -101,16 +101,17 @@ func (s *server) open(conf config) (err error) {
 		return err
 	}
 	s.heedLosses(conf)
-	if s.admin, err = s.newAdmin(conf); err != nil {
-		return err
-	}
 	s.http = httpServer(conf, routes, s.log)
 	var services []transport.Service
 	for _, e := range s.endpoints {
 		services = append(services, e)
 	}
 	s.server = transport.NewServer(s.http, services...)
-	return nil
+	if s.certificate != nil {
+		s.server.HandshakeLimit = s.certificate.limit
+	}
+	s.admin, err = s.newAdmin(conf)
+	return err
 }
 
 // httpServer has no limit on the time of a whole request or answer: a stream

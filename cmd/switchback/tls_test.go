@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,29 @@ func TestTLSOfHTTPServer(t *testing.T) {
 	p.signal(os.Interrupt)
 	if status, _ := p.wait(); status != 0 {
 		t.Errorf("ended with %d\n%s", status, p.stderr.String())
+	}
+}
+
+// The limit of handshakes is the file's, and their counters are metrics.
+func TestHandshakeLimitOfTheFile(t *testing.T) {
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	conf := defaultConfig()
+	if err := readYAML("f", []byte("{admin: {addr: '127.0.0.1:0'}, tls: {cert: cert.pem, key: key.pem, handshake_limit: 7}}"), conf.settings(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServer(conf, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.shutdown()
+	if n := s.server.HandshakeLimit; n != 7 {
+		t.Errorf("it is %d", n)
+	}
+	w := httptest.NewRecorder()
+	s.admin.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(w.Body.String(), "\nswitchback_tls_gave_way_total 0\n") {
+		t.Error("they are no metrics")
 	}
 }
 

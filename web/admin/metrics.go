@@ -45,6 +45,9 @@ func (s *Server) register() error {
 	if b := s.options.Broker; b != nil {
 		all = append(all, statsMetrics{b.Stats(), metricsOf[stomp.Stats]("switchback_stomp_")})
 	}
+	if t := s.options.TLS; t != nil {
+		all = append(all, statsMetrics{t, metricsOf[transport.TLSStats]("switchback_tls_")})
+	}
 	if t := s.options.Tickets; t != nil {
 		all = append(all, statsMetrics{t.Stats(), metricsOf[auth.TicketStats]("switchback_tickets_")})
 	}

@@ -35,17 +35,18 @@ var update = flag.Bool("update", false, "rewrite help.txt with the comments of t
 
 // counters are the structs of counters, and where they are declared.
 var counters = map[string]reflect.Type{
-	"../../session/registry.go":      reflect.TypeFor[session.Stats](),
-	"../../session/traffic.go":       reflect.TypeFor[session.Traffic](),
-	"../../transport/endpoint.go":    reflect.TypeFor[transport.Stats](),
-	"../../handler/stomp/stats.go":   reflect.TypeFor[stomp.Stats](),
-	"../../handler/chat/chat.go":     reflect.TypeFor[chat.Stats](),
-	"../../handler/engine/stats.go":  reflect.TypeFor[engine.Stats](),
-	"../../handler/rules/opener.go":  reflect.TypeFor[rules.Stats](),
-	"../../handler/history/stats.go": reflect.TypeFor[history.Stats](),
-	"../../session/auth/ticket.go":   reflect.TypeFor[auth.TicketStats](),
-	"../../session/auth/verifier.go": reflect.TypeFor[auth.Stats](),
-	"../../session/auth/fetch.go":    reflect.TypeFor[auth.KeyStats](),
+	"../../session/registry.go":                reflect.TypeFor[session.Stats](),
+	"../../session/traffic.go":                 reflect.TypeFor[session.Traffic](),
+	"../../transport/endpoint.go":              reflect.TypeFor[transport.Stats](),
+	"../../transport/internal/http1/secure.go": reflect.TypeFor[transport.TLSStats](),
+	"../../handler/stomp/stats.go":             reflect.TypeFor[stomp.Stats](),
+	"../../handler/chat/chat.go":               reflect.TypeFor[chat.Stats](),
+	"../../handler/engine/stats.go":            reflect.TypeFor[engine.Stats](),
+	"../../handler/rules/opener.go":            reflect.TypeFor[rules.Stats](),
+	"../../handler/history/stats.go":           reflect.TypeFor[history.Stats](),
+	"../../session/auth/ticket.go":             reflect.TypeFor[auth.TicketStats](),
+	"../../session/auth/verifier.go":           reflect.TypeFor[auth.Stats](),
+	"../../session/auth/fetch.go":              reflect.TypeFor[auth.KeyStats](),
 }
 
 func TestHelpIsTheCommentOfEachField(t *testing.T) {
@@ -94,7 +95,7 @@ func sentence(field, comment string) string {
 
 // A counter is a metric as soon as there is one.
 func TestEachCounterIsAMetric(t *testing.T) {
-	s := open(t, func(o *Options) { o.Engine = engine.New(nil, engine.Options{}) })
+	s := open(t, func(o *Options) { o.Engine, o.TLS = engine.New(nil, engine.Options{}), new(transport.TLSStats) })
 	s.stomp("ann", "a")
 	_, text := s.ask("GET", "/metrics", "")
 	for _, of := range counters {

@@ -64,6 +64,9 @@ type Options struct {
 	// are metrics. The default is none.
 	Guards map[string]*rules.Guard
 
+	// TLS are the counters of a transport.Server, which are metrics. The default is none.
+	TLS *transport.TLSStats
+
 	// Tickets are those that endpoints accept, which the API exchanges tokens for that
 	// Verifier accepts. The default is none.
 	Tickets  *auth.Tickets

@@ -12,20 +12,21 @@ import (
 	"switchback/transport/internal/netpoll"
 )
 
-// Serve is s.Serve(l) or, with secure, s.ServeTLS(l, "", ""), but that connections of a
+// Serve is s.Serve(l) or, with handshakes, s.ServeTLS(l, "", ""), but that connections of a
 // netpoll.Listener wait parked for their first request, too, and that it is then served
 // on the spot where serves says so, as later ones are. That is so for servers without a
-// ConnState. As there, l is closed when Serve returns.
-func Serve(s *http.Server, l net.Listener, secure bool, serves func(method, path string) bool) error {
+// ConnState. As there, l is closed when Serve returns. The handshakes of an http.Server are
+// those of its first listener.
+func Serve(s *http.Server, l net.Listener, handshakes *Handshakes, serves func(method, path string) bool) error {
 	_, parks := l.(*netpoll.Listener)
 	switch parks = parks && s.ConnState == nil && (s.Protocols == nil || s.Protocols.HTTP1()); {
-	case !parks && secure:
+	case !parks && handshakes != nil:
 		return s.ServeTLS(l, "", "")
 	case !parks:
 		return s.Serve(l)
 	}
 	servers.Lock()
-	if secure {
+	if handshakes != nil {
 		offersHTTP2(s)
 	}
 	own := find(s, serves).listen(l, l.Addr())
@@ -33,8 +34,8 @@ func Serve(s *http.Server, l net.Listener, secure bool, serves func(method, path
 	var accepting sync.WaitGroup
 	defer accepting.Wait()
 	own.begin = sync.OnceFunc(func() {
-		if secure {
-			own.secured()
+		if handshakes != nil {
+			own.secured(handshakes)
 		}
 		accepting.Go(own.accept)
 	})

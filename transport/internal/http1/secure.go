@@ -2,6 +2,7 @@ package http1
 
 import (
 	"cmp"
+	"container/list"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,15 +10,12 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"switchback/session/memory"
 	"switchback/transport/internal/netpoll"
 )
-
-// maxHandshakes is how many TLS handshakes of a Server are under way: each takes a
-// goroutine and some 30 KiB. Further clients wait their turn, without either.
-const maxHandshakes = 1024
 
 const (
 	handshakeTimeout = 10 * time.Second // where http.Server has no limit
@@ -27,39 +25,56 @@ const (
 // errCrowded is the end of a handshake that gave way.
 var errCrowded = errors.New("it takes too long while others wait")
 
-// A securer is the Owner of connections until their TLS handshake is done.
+// Handshakes are the TLS handshakes of a server. Each that is under way takes a goroutine
+// and some 30 KiB; further clients wait their turn, without either.
+type Handshakes struct {
+	Limit int // of those that are under way
+	Stats *TLSStats
+}
+
+// TLSStats are the counters of TLS connections that wait without a goroutine.
+type TLSStats struct {
+	Handshakes atomic.Int64 // TLS handshakes that were made
+	UnderWay   atomic.Int64 `metric:"gauge"` // TLS handshakes that are under way
+	Waiting    atomic.Int64 `metric:"gauge"` // clients that wait to begin theirs, at HandshakeLimit
+	Failed     atomic.Int64 // TLS handshakes that failed
+	GaveWay    atomic.Int64 // of these, those that took long while others waited
+	Late       atomic.Int64 // clients closed because they could not begin theirs in time
+}
+
+// A securer is the Owner of connections until they begin their TLS handshake.
 type securer struct {
 	server   *Server
 	config   *tls.Config
 	timeout  time.Duration
-	most     int // handshakes that are under way
 	patience time.Duration
+	limit    int
+	stats    *TLSStats
 
-	mu      sync.Mutex  // guards the rest
-	begun   []*underWay // the oldest first
-	waiting []*netpoll.Conn
+	mu      sync.Mutex // guards the rest, and begun and waiting of handshakes
+	begun   list.List  // of handshakes that are under way, the oldest first
+	waiting list.List  // of those that are to come
 	closed  bool
 }
 
-// An underWay is a handshake that is under way.
-type underWay struct {
+// A turn is the Owner of a connection that is to make its handshake.
+type turn struct {
+	securer *securer
 	conn    *netpoll.Conn
-	since   time.Time
-	crowded bool // it has to give way; guarded by the securer's mu
+	since   time.Time // that it waits, or is under way
+	begun   *list.Element
+	waiting *list.Element
+	crowded bool // it has to give way
 }
 
 // secured has the Server's connections make a handshake first. http.Server is set up.
-func (s *Server) secured() {
+func (s *Server) secured(h *Handshakes) {
 	servers.Lock()
 	defer servers.Unlock()
 	if s.securer == nil {
-		s.securer = newSecurer(s)
+		timeout := cmp.Or(s.http.ReadHeaderTimeout, s.http.ReadTimeout, handshakeTimeout)
+		s.securer = &securer{server: s, config: offering(s.http), timeout: timeout, patience: patience, limit: h.Limit, stats: h.Stats}
 	}
-}
-
-func newSecurer(s *Server) *securer {
-	timeout := cmp.Or(s.http.ReadHeaderTimeout, s.http.ReadTimeout, handshakeTimeout)
-	return &securer{server: s, config: offering(s.http), timeout: timeout, most: maxHandshakes, patience: patience}
 }
 
 // offersHTTP2 has s set HTTP/2 up when it serves, as it would in ServeTLS, unless it is
@@ -90,16 +105,33 @@ func (s *securer) Ready(b *netpoll.Buffer) {
 		c.Close()
 		return
 	}
-	h := s.begin(c)
-	if h == nil {
-		b.Unread()
+	if t := s.begin(b); t != nil {
+		t.make(b)
+	}
+}
+
+func (*securer) Flushed() {}
+
+// Ready makes the handshake, whose turn has come; or the client has gone before.
+func (t *turn) Ready(b *netpoll.Buffer) {
+	if b == nil {
+		t.securer.leave(t)
 		return
 	}
-	err := s.secure(b)
-	if s.end(h) {
+	t.make(b)
+}
+
+func (*turn) Flushed() {}
+
+// make makes the handshake, and has the connection wait for its first request.
+func (t *turn) make(b *netpoll.Buffer) {
+	s, c := t.securer, t.conn
+	err := t.secure(b)
+	if s.end(t) {
 		err = errCrowded
 	}
 	if err != nil {
+		s.stats.Failed.Add(1)
 		s.server.logf("http: TLS handshake error from %s: %v", c.Peer(), err)
 		if plain := new(tls.RecordHeaderError); errors.As(err, plain) && isHTTP(plain.RecordHeader) {
 			c.End(&memory.Pieces{Bytes: []byte("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")})
@@ -107,6 +139,7 @@ func (s *securer) Ready(b *netpoll.Buffer) {
 		c.CloseFlushed()
 		return
 	}
+	s.stats.Handshakes.Add(1)
 	if p := c.TLS().NegotiatedProtocol; p != "" && p != "http/1.1" {
 		c.WriteThen(new(memory.Pieces), s.server.pass)
 		return
@@ -114,16 +147,17 @@ func (s *securer) Ready(b *netpoll.Buffer) {
 	c.Rest(s.server.fresh, s.server)
 }
 
-func (*securer) Flushed() {}
-
-// secure makes the handshake. The certificates may come from a function of others.
-func (s *securer) secure(b *netpoll.Buffer) (err error) {
+// secure is Conn.Secure. The certificates may come from a function of others.
+func (t *turn) secure(b *netpoll.Buffer) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 		}
 	}()
-	return b.Conn().Secure(b, s.config, time.Now().Add(s.timeout))
+	if _, err := b.Peek(1); err != nil {
+		return err
+	}
+	return t.conn.Secure(b, t.securer.config, time.Now().Add(t.securer.timeout))
 }
 
 // isHTTP tells requests of clients that do not know of TLS, as http.Server does.
@@ -135,49 +169,81 @@ func isHTTP(begin [5]byte) bool {
 	return false
 }
 
-// begin has a handshake begin, or a connection wait: then it returns nil. A handshake
-// that has had its time gives way to that, so that clients that say nothing do not keep
-// the others out.
-func (s *securer) begin(c *netpoll.Conn) *underWay {
+// begin has a handshake begin, or wait: then it returns nil. A handshake that has had its
+// time gives way to that, so that clients that say nothing do not keep the others out.
+func (s *securer) begin(b *netpoll.Buffer) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch h := (&underWay{conn: c, since: time.Now()}); {
+	t := &turn{securer: s, conn: b.Conn(), since: time.Now()}
+	switch {
 	case s.closed:
-		c.Close()
+		t.conn.Close()
 		return nil
-	case len(s.begun) < s.most:
-		s.begun = append(s.begun, h)
-		return h
+	case s.begun.Len() < s.limit:
+		s.enter(t)
+		return t
 	}
-	s.waiting = append(s.waiting, c)
-	for _, h := range s.begun {
-		if time.Since(h.since) < s.patience {
+	t.waiting = s.waiting.PushBack(t)
+	s.stats.Waiting.Add(1)
+	b.Unread()
+	t.conn.OwnAndWatch(t)
+	for e := s.begun.Front(); e != nil; e = e.Next() {
+		old := e.Value.(*turn)
+		if time.Since(old.since) < s.patience {
 			break
 		}
-		if !h.crowded {
-			h.crowded = true
-			h.conn.Close()
+		if !old.crowded {
+			old.crowded = true
+			s.stats.GaveWay.Add(1)
+			old.conn.Close()
 			break
 		}
 	}
 	return nil
 }
 
-// end has the next connection begin, and tells whether h had to give way.
-func (s *securer) end(h *underWay) (crowded bool) {
+// enter counts a handshake that begins. s.mu is held.
+func (s *securer) enter(t *turn) {
+	t.begun = s.begun.PushBack(t)
+	s.stats.UnderWay.Add(1)
+}
+
+// end has the next handshake begin, and tells whether t had to give way.
+func (s *securer) end(t *turn) (crowded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.begun, h)
-	s.begun = slices.Delete(s.begun, i, i+1)
-	if len(s.waiting) > 0 {
-		next := s.waiting[0]
-		s.waiting[0] = nil
-		if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
-			s.waiting = nil
+	s.begun.Remove(t.begun)
+	s.stats.UnderWay.Add(-1)
+	for e := s.waiting.Front(); e != nil && s.begun.Len() < s.limit; e = s.waiting.Front() {
+		next := e.Value.(*turn)
+		s.wait(next)
+		if time.Since(next.since) >= s.timeout {
+			s.stats.Late.Add(1)
+			next.conn.Close()
+			continue
 		}
-		next.RestOn()
+		next.since = time.Now()
+		s.enter(next)
+		next.conn.Arm()
 	}
-	return h.crowded
+	return t.crowded
+}
+
+// wait has a handshake wait no more. s.mu is held.
+func (s *securer) wait(t *turn) {
+	s.waiting.Remove(t.waiting)
+	t.waiting = nil
+	s.stats.Waiting.Add(-1)
+}
+
+// leave ends a handshake that waits.
+func (s *securer) leave(t *turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.waiting != nil {
+		s.wait(t)
+		t.conn.Close()
+	}
 }
 
 // close ends the handshakes, and those that wait for theirs.
@@ -185,11 +251,10 @@ func (s *securer) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for _, h := range s.begun {
-		h.conn.Close()
+	for e := s.begun.Front(); e != nil; e = e.Next() {
+		e.Value.(*turn).conn.Close()
 	}
-	for _, c := range s.waiting {
-		c.Close()
+	for e := s.waiting.Front(); e != nil; e = e.Next() {
+		e.Value.(*turn).conn.Close()
 	}
-	s.waiting = nil
 }

@@ -56,17 +56,15 @@ func securerOf(h *host) *securer {
 	return servers.of[h.Server].securer
 }
 
-func (s *securer) limit(most int, patience time.Duration) {
+func (s *securer) allow(limit int, patience time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.most, s.patience = most, patience
+	s.limit, s.patience = limit, patience
 }
 
 // handshakes is the number of those under way, and of the connections that wait for theirs.
 func (s *securer) handshakes() (begun, waiting int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.begun), len(s.waiting)
+	return int(s.stats.UnderWay.Load()), int(s.stats.Waiting.Load())
 }
 
 // dialTLS returns a connection whose handshake is yet to come.
@@ -316,7 +314,7 @@ func TestSlowHandshakes(t *testing.T) {
 func TestHandshakesAreLimited(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
 	s := securerOf(h)
-	s.limit(2, time.Hour)
+	s.allow(2, time.Hour)
 	before := runtime.NumGoroutine()
 	var slow []net.Conn
 	for i := range 10 {
@@ -331,7 +329,7 @@ func TestHandshakesAreLimited(t *testing.T) {
 	eventually(t, "no goroutine waits", func() bool { return runtime.NumGoroutine() <= before+2+4 })
 	slow[0].Close()
 	eventually(t, "another has its turn", func() bool { begun, waiting := s.handshakes(); return begun == 2 && waiting == 7 })
-	s.limit(2, 100*time.Millisecond)
+	s.allow(2, 100*time.Millisecond)
 	served := make(chan bool, 1)
 	go func() { // gives up after a while
 		ok := false
@@ -350,6 +348,54 @@ func TestHandshakesAreLimited(t *testing.T) {
 	if !<-served {
 		t.Error("slow clients keep others out")
 	}
+	if st := s.stats; st.GaveWay.Load() == 0 || st.Failed.Load() < st.GaveWay.Load() || st.Handshakes.Load() == 0 {
+		t.Errorf("%d gave way, %d failed, %d were made", st.GaveWay.Load(), st.Failed.Load(), st.Handshakes.Load())
+	}
+}
+
+// Clients that go while they wait are not kept until their turn.
+func TestClientsThatWaitForAHandshakeGo(t *testing.T) {
+	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
+	s := securerOf(h)
+	s.allow(1, time.Hour)
+	var conns []*net.TCPConn
+	for i := range 4 {
+		c := h.dial(t).Conn.(*net.TCPConn)
+		io.WriteString(c, "\x16")
+		conns = append(conns, c)
+		eventually(t, "it is there", func() bool { begun, waiting := s.handshakes(); return begun == 1 && waiting == i })
+	}
+	conns[1].SetLinger(0) // a reset
+	conns[1].Close()
+	conns[2].Close()
+	eventually(t, "two have gone", func() bool { _, waiting := s.handshakes(); return waiting == 1 && h.open() == 2 })
+	conns[0].Close()
+	eventually(t, "the last has its turn", func() bool { begun, waiting := s.handshakes(); return begun == 1 && waiting == 0 })
+	if n := s.stats.Late.Load(); n > 0 {
+		t.Errorf("%d are late", n)
+	}
+}
+
+// Who cannot begin its handshake in the time that one has is closed.
+func TestClientsThatWaitTooLongForAHandshake(t *testing.T) {
+	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 300 * time.Millisecond})
+	s := securerOf(h)
+	s.allow(1, time.Hour)
+	var conns []net.Conn
+	for range 10 {
+		c := h.dial(t)
+		io.WriteString(c.Conn, "\x16")
+		conns = append(conns, c.Conn)
+	}
+	for _, c := range conns {
+		if _, err := io.ReadAll(c); os.IsTimeout(err) {
+			t.Error("it is not closed")
+		}
+	}
+	eventually(t, "all are counted", func() bool {
+		failed, late := s.stats.Failed.Load(), s.stats.Late.Load()
+		return failed+late == 10 && late > 0 && h.open() == 0
+	})
 }
 
 // notYet is a connection whose reads fail, so that a client says its hello and goes on.
@@ -361,7 +407,7 @@ func (notYet) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 func TestShutdownEndsHandshakes(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: time.Hour})
 	s := securerOf(h)
-	s.limit(1, time.Hour)
+	s.allow(1, time.Hour)
 	for range 2 {
 		io.WriteString(h.dial(t).Conn, "\x16")
 	}

@@ -35,7 +35,7 @@ func serveParked(t *testing.T, s *http.Server) (h *host, l net.Listener, ended c
 		t.Fatal(err)
 	}
 	h, ended = &host{s, NewTaker(served), l.Addr().String()}, make(chan error, 2)
-	go func() { ended <- Serve(s, l, isSecure(s), served) }()
+	go func() { ended <- Serve(s, l, handshakesOf(s), served) }()
 	t.Cleanup(func() {
 		shutdown(t, h.taker)
 		s.Close()
@@ -590,7 +590,7 @@ func TestListenersEnd(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	ended <- err
-	if err := Serve(h.Server, l, false, served); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(h.Server, l, nil, served); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("again: got %v", err)
 	}
 }
@@ -615,7 +615,7 @@ func TestServersThatServeThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 		ended := make(chan error)
-		go func() { ended <- Serve(test.server, l, false, served) }()
+		go func() { ended <- Serve(test.server, l, nil, served) }()
 		defer func() { test.server.Close(); <-ended }()
 		h := &host{test.server, NewTaker(served), l.Addr().String()}
 		c := h.dial(t)
@@ -641,7 +641,7 @@ func TestOneListenerOfTwoEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- Serve(h.Server, l, false, served) }()
+	go func() { done <- Serve(h.Server, l, nil, served) }()
 	c := (&host{h.Server, h.taker, l.Addr().String()}).dial(t)
 	idle := h.dial(t)
 	c.ask(t, poll)
@@ -715,7 +715,7 @@ func TestServingRacesItsEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		by, ended := NewTaker(served), make(chan error)
-		go func() { ended <- Serve(s, l, isSecure(s), served) }()
+		go func() { ended <- Serve(s, l, handshakesOf(s), served) }()
 		var clients sync.WaitGroup
 		for i := range 10 {
 			clients.Go(func() {
@@ -809,4 +809,9 @@ func epollSets() (n int) {
 }
 
 // isSecure tells whether a server is to speak TLS.
-func isSecure(s *http.Server) bool { return s.TLSConfig != nil && len(s.TLSConfig.Certificates) > 0 }
+func handshakesOf(s *http.Server) *Handshakes {
+	if s.TLSConfig == nil || len(s.TLSConfig.Certificates) == 0 {
+		return nil
+	}
+	return &Handshakes{Limit: 1024, Stats: new(TLSStats)}
+}
