@@ -21,5 +21,8 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Set("test.parallel", "8") // the tests that are parallel wait for most of their time
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		os.RemoveAll(builtDir)
+		os.Exit(status)
+	}))
 }

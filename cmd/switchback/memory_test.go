@@ -125,15 +125,29 @@ func underLimit(t *testing.T, limit int64) *process {
 	return startCommand(t, cmd)
 }
 
-// binaryFile is the command built as users have it: the race detector takes memory.
+// binaryFile is the command built as users have it, once: the race detector takes memory.
 func binaryFile(t *testing.T) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "switchback")
-	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	name, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return name
 }
+
+// builtDir is where it is, until all tests have ended; empty before.
+var builtDir string
+
+var built = sync.OnceValues(func() (name string, err error) {
+	if builtDir, err = os.MkdirTemp("", "switchback"); err != nil {
+		return "", err
+	}
+	name = filepath.Join(builtDir, "switchback")
+	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v\n%s", err, out)
+	}
+	return name, nil
+})
 
 func (p *process) dial(t *testing.T, request string) (net.Conn, *bufio.Reader) {
 	t.Helper()

@@ -58,10 +58,10 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 // command is the test binary as the command itself, with nothing of the
-// environment that it reads.
+// environment that it reads. The race detector would have it sleep for a second at its end.
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = []string{asCommand + "=1"}
+	cmd.Env = []string{asCommand + "=1", "GORACE=atexit_sleep_ms=10"}
 	return cmd
 }
 

@@ -89,11 +89,11 @@ func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
 	}
 	ours := strings.NewReplacer(ports...)
 
-	dir, binary := t.TempDir(), binaryFile(t)
+	dir, programs := t.TempDir(), t.TempDir()
 	opened := filepath.Join(t.TempDir(), "opened")
 	for name, text := range map[string]string{
-		filepath.Join(dir, "try.yaml"):                  ours.Replace(file),
-		filepath.Join(filepath.Dir(binary), "xdg-open"): "#!/bin/sh\necho \"$1\" >" + opened + "\n",
+		filepath.Join(dir, "try.yaml"):      ours.Replace(file),
+		filepath.Join(programs, "xdg-open"): "#!/bin/sh\necho \"$1\" >" + opened + "\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
 		defer out.Close()
 		cmd := exec.Command("bash", "-e", "-c", script)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-		cmd.Env = []string{"PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH")}
+		cmd.Env = []string{"PATH=" + programs + ":" + filepath.Dir(binaryFile(t)) + ":" + os.Getenv("PATH")}
 		err = cmd.Run()
 		text, _ := os.ReadFile(out.Name())
 		if err != nil {
