@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,10 +38,13 @@ const (
 	pingEvery = 5 * time.Second
 	pings     = 2
 
-	dialWithin = 2 * time.Second
+	dialWithin  = 2 * time.Second
+	writeWithin = 5 * time.Second
 
 	// queueLength is how many messages may wait for the engine: over that, some are lost.
+	// Over queueBytes, which is looked at with each that is delivered, the connection ends.
 	queueLength = 1 << 16
+	queueBytes  = 64 << 20
 )
 
 // Dial is engine.Wire's.
@@ -50,7 +54,7 @@ func (w *Wire) Dial(_ context.Context, deliver func(channel string, data []byte)
 		queue: make(chan *nats.Msg, queueLength), broken: make(chan struct{}),
 	}
 	options := append([]nats.Option{
-		nats.Name("switchback"), nats.NoReconnect(), nats.NoEcho(), nats.Timeout(dialWithin),
+		nats.Name("switchback"), nats.NoReconnect(), nats.NoEcho(), nats.Timeout(dialWithin), nats.FlusherTimeout(writeWithin),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pings),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.fail(err) }),
 		nats.ClosedHandler(func(nc *nats.Conn) { c.fail(nc.LastError()) }),
@@ -108,13 +112,22 @@ func (c *conn) fail(err error) {
 	})
 }
 
+var errSlow = errors.New("nats: this node was too slow for what came")
+
 func (c *conn) read(deliver func(channel string, data []byte)) {
+	var delivered uint64 // bytes, or what was left out because nobody subscribes to it any more
 	for {
 		select {
 		case <-c.broken:
 			return
 		case m := <-c.queue:
 			deliver(strings.TrimPrefix(m.Subject, c.prefix), m.Data)
+			delivered += uint64(len(m.Data))
+			if in := atomic.LoadUint64(&c.nats.InBytes); len(c.queue) == 0 {
+				delivered = in
+			} else if int64(in-delivered) > queueBytes {
+				c.fail(errSlow)
+			}
 		}
 	}
 }

@@ -1,10 +1,14 @@
 package nats_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +108,96 @@ func TestThreeServers(t *testing.T) {
 		}
 		return &enginetest.Cluster{Open: open(func(i int) string { return servers[i%3].ClientURL() })}
 	})
+}
+
+// A server that takes no more, and says nothing, ends the connection, and who publishes and who
+// closes waits for it no longer.
+func TestServerThatHangs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a write may take seconds")
+	}
+	s := serve(t, 0, nil)
+	defer end(s)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() { // ends with the connection, which the test closes
+		near, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go func() { io.CopyN(far, near, 64<<10) }() // and no more
+		io.Copy(near, far)
+		near.Close()
+		far.Close()
+	}()
+	conn, err := nats.New("test", "nats://"+ln.Addr().String()).Dial(t.Context(), func(string, []byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for err == nil {
+		err = conn.Publish([]engine.Message{{Channel: "a", Data: make([]byte, 512<<10)}})
+	}
+	conn.Close()
+	if took := time.Since(begun); took > 30*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	<-conn.Broken()
+	s.Shutdown()
+}
+
+// What others publish faster than this node takes it is no more than some memory: then the
+// connection ends, and all that is missing comes after what was delivered.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	s := serve(t, 0, nil)
+	defer end(s)
+	var got atomic.Int64
+	first, more := make(chan struct{}), make(chan struct{})
+	slow, err := nats.New("test", s.ClientURL()).Dial(t.Context(), func(string, []byte) {
+		if got.Add(1) == 1 {
+			close(first)
+			<-more
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if err := slow.Subscribe([]string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := client.Connect(s.ClientURL(), client.NoEcho())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for s.NumSubscriptions() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	const count = 160
+	for range count {
+		nc.Publish("sb.test.a", make([]byte, 512<<10))
+		nc.Flush()
+	}
+	<-first
+	time.Sleep(100 * time.Millisecond) // for it to have come
+	close(more)
+	select {
+	case <-slow.Broken():
+		if err := slow.Err(); errors.Is(err, engine.ErrMissed) || !strings.Contains(err.Error(), "too slow") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("%d of %d wait", got.Load(), count)
+	}
 }
 
 func TestSecretsOfURLsAreNotTold(t *testing.T) {
