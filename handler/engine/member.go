@@ -155,6 +155,7 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	holed := missed && p.incarnation == m.incarnation && !m.unsure // what has come after the hole is taken
 	if missed || p.incarnation != m.incarnation {
 		e.doubt(m)
+		e.asking = e.asking || e.round != nil // it may not have been there when it was asked
 	}
 	e.announcing = e.announcing || p.flags&confirmFlag != 0
 	m.seen, m.incarnation, m.announced, m.everything = m.heard, p.incarnation, p.number, p.flags&everythingFlag != 0
