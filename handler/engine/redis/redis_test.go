@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,10 +37,11 @@ func TestMain(m *testing.M) {
 
 // A server is Debian's redis-server, as a process.
 type server struct {
-	port int
-	dir  string
-	args []string
-	cmd  *exec.Cmd
+	port  int
+	dir   string
+	first []string // before the usual arguments
+	args  []string // after them
+	cmd   *exec.Cmd
 }
 
 // freePort is one that nobody has, but for who takes it first.
@@ -70,9 +74,9 @@ func serve(t *testing.T, args ...string) *server {
 
 func (s *server) start(t *testing.T) {
 	t.Helper()
-	s.cmd = exec.Command("redis-server", append([]string{
+	s.cmd = exec.Command("redis-server", slices.Concat(s.first, []string{
 		"--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
-	}, s.args...)...)
+	}, s.args)...)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +162,111 @@ func TestCluster(t *testing.T) {
 	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
 		return &enginetest.Cluster{Open: open("redis://" + servers[0].address() + "?addr=" + servers[1].address())}
 	})
+}
+
+// watched is a server, one that replicates it, and Sentinel, which watches them. It returns the
+// URL.
+func watched(t *testing.T) (url string, first, sentinel *server) {
+	t.Helper()
+	first = serve(t)
+	second := serve(t, "--replicaof", "127.0.0.1", fmt.Sprint(first.port))
+	sentinel = &server{port: freePort(t), dir: t.TempDir()}
+	file := filepath.Join(sentinel.dir, "sentinel.conf")
+	text := fmt.Sprintf("sentinel monitor prime 127.0.0.1 %d 1\nsentinel down-after-milliseconds prime 500\nsentinel failover-timeout prime 2000\n", first.port)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel.first = []string{file, "--sentinel"}
+	sentinel.start(t)
+	t.Cleanup(sentinel.kill)
+	waitFor(t, "the replica is not in step", func() bool {
+		return strings.Contains(command(t, second, "INFO", "replication"), "master_link_status:up")
+	})
+	sentinel.knowsReplica(t)
+	return fmt.Sprintf("redis://%s?master_set=prime", sentinel.address()), first, sentinel
+}
+
+// knowsReplica waits until Sentinel could have another server take over.
+func (s *server) knowsReplica(t *testing.T) {
+	t.Helper()
+	waitFor(t, "Sentinel knows no replica that is there", func() bool {
+		text := command(t, s, "INFO", "sentinel")
+		return strings.Contains(text, "status=ok") && strings.Contains(text, "slaves=1")
+	})
+}
+
+func waitFor(t *testing.T, fault string, is func() bool) {
+	t.Helper()
+	for begun := time.Now(); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(begun) > 60*time.Second {
+			t.Fatal(fault)
+		}
+	}
+}
+
+func TestSentinel(t *testing.T) {
+	url, _, _ := watched(t)
+	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
+		return &enginetest.Cluster{Open: open(url)}
+	})
+}
+
+// Where the server is killed, or has to give way, the nodes meet at the one that takes over,
+// and nothing is lost: in order, and once.
+func TestSentinelHasAnotherTakeOver(t *testing.T) {
+	url, first, sentinel := watched(t)
+	var faults, got atomic.Int64
+	var engines []*engine.Engine
+	for i := range 2 {
+		e := open(url)(t, i, 0).(*engine.Engine)
+		defer e.Close()
+		e.Start(func(_ string, data []byte) error {
+			if want := fmt.Sprint(got.Load()); string(data) != want {
+				faults.Add(1)
+			}
+			got.Add(1)
+			return nil
+		})
+		engines = append(engines, e)
+	}
+	from, to := engines[0], engines[1]
+	if err := to.Subscribe(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	published := int64(0)
+	publish := func() {
+		if err := from.Publish(t.Context(), "a", []byte(fmt.Sprint(published))); err != nil {
+			t.Fatal(err)
+		}
+		published++
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, way := range []func(){
+		first.kill,
+		func() {
+			first.start(t) // it was the first, and replicates now
+			sentinel.knowsReplica(t)
+			waitFor(t, "Sentinel takes nobody", func() bool {
+				c := client(t, sentinel)
+				defer c.Close()
+				return c.Do(t.Context(), c.B().Arbitrary("SENTINEL", "FAILOVER", "prime").Build()).Error() == nil
+			})
+		},
+	} {
+		before := [2]int64{from.Stats().Connections.Load(), to.Stats().Connections.Load()}
+		way()
+		waitFor(t, "they are not connected again", func() bool {
+			publish()
+			return from.Stats().Connections.Load() > before[0] && to.Stats().Connections.Load() > before[1]
+		})
+		for range 100 {
+			publish()
+		}
+		waitFor(t, "it does not arrive", func() bool { return got.Load() == published })
+	}
+	if faults.Load() != 0 || from.Stats().Losses.Load() != 0 || to.Stats().Losses.Load() != 0 {
+		t.Errorf("%d of %d out of order, %d and %d losses", faults.Load(), published, from.Stats().Losses.Load(), to.Stats().Losses.Load())
+	}
 }
 
 // command has a server do something.
