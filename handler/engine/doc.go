@@ -14,6 +14,10 @@
 //   - Who has subscribed asks all others for a sign, and waits for it: their servers know of
 //     the subscription then. What they publish from there on comes.
 //
+// Who may publish on the server is believed as a node is: it can say anything to any client. So
+// the server is for the nodes alone, by its users and passwords or its network; what is said by
+// mistake, or by a node of another version, does no harm beyond that.
+//
 // So an outage costs nothing but time, up to what the outbox holds.
 //
 // engine.go is what a Hub sees, outbox.go what is kept, link.go one connection: what is

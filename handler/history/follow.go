@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/session/memory"
 )
 
 // holeWait is how long a publication that is missing may be on its way from another node before
@@ -248,6 +249,7 @@ func (f *follower) hold(p *handler.Publication) {
 		held.Add(-size)
 		return
 	}
+	memory.Add(int(size))
 	f.held[p.Offset] = kept
 }
 
@@ -257,6 +259,7 @@ func heldSize(p *handler.Publication) int { return len(p.Text) + itemCost }
 func (f *follower) drop(offset uint64) {
 	if p := f.held[offset]; p != nil {
 		f.log.stats.Held.Add(-int64(heldSize(p)))
+		memory.Add(-heldSize(p))
 		delete(f.held, offset)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"switchback/handler"
+	"switchback/session/memory"
 )
 
 // An ether joins the nodes of a test. It loses, delays and repeats as route says.
@@ -338,18 +339,19 @@ func TestHoles(t *testing.T) {
 			}
 		}},
 		{"the last leaves while something is held", anything, func(e *ether, s *fakeStore, a, b, c *world) {
+			before := memory.Used()
 			r := c.follow("x")
 			e.routes(never)
 			a.must("x", "1")
 			e.routes(now)
 			a.must("x", "2")
 			synctest.Wait()
-			if c.log.Stats().Held.Load() == 0 {
-				t.Error("nothing is held")
+			if n := c.log.Stats().Held.Load(); n == 0 || memory.Used() != before+n {
+				t.Errorf("%d bytes are held, %d by the process", n, memory.Used()-before)
 			}
 			c.log.Unsubscribe(context.Background(), "x", "x", r)
-			if n := c.log.Stats().Held.Load(); n != 0 {
-				t.Errorf("%d bytes are held", n)
+			if n := c.log.Stats().Held.Load(); n != 0 || memory.Used() != before {
+				t.Errorf("%d bytes are held, %d by the process", n, memory.Used()-before)
 			}
 			again := c.follow("x")
 			a.must("x", "3")
