@@ -197,7 +197,7 @@ func TestTimeoutsOfReturnedConnections(t *testing.T) {
 		next         string
 	}{
 		"idle":        {0, time.Second, ""},
-		"slow header": {200 * time.Millisecond, time.Minute, "GET /echo HTTP/1.1\r\nHost"},
+		"slow header": {time.Second, time.Minute, "GET /echo HTTP/1.1\r\nHost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
