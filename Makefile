@@ -108,9 +108,9 @@ testdata/apps/alarm/node_modules/.package-lock.json: testdata/apps/alarm/package
 	cd testdata/apps/alarm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
-# The programs that tests start: a browser, servers, databases. A test whose program is not
+# The programs that tests start: browsers, servers, databases. A test whose program is not
 # here says so and is skipped; with CI set, that is an error here.
-PROGRAMS := chromium haproxy nginx openssl postgresql prometheus redis-server
+PROGRAMS := chromium firefox-esr haproxy nginx openssl postgresql prometheus redis-server
 
 programs:
 	@command -v dpkg >/dev/null 2>&1 || { echo "not Debian: tests run with those of these that are here: $(PROGRAMS)"; exit 0; }; \

@@ -38,18 +38,27 @@ func TestPageEchoesOverEachTransportByTLS(t *testing.T) {
 	}
 }
 
+// pageTransports are those that the page offers.
+var pageTransports = []string{
+	"websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling",
+	"iframe-eventsource", "iframe-htmlfile", "iframe-xhr-polling",
+}
+
+// pageTexts are echoed over each.
+func pageTexts(transport string) []string {
+	return []string{"straight " + transport, "ünï © 한 😀 \"quoted\" <b>&amp; 100 % %41"}
+}
+
 func echoesOverEachTransport(t *testing.T, browser context.Context, url string) {
-	for _, transport := range []string{
-		"websocket", "xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling",
-		"iframe-eventsource", "iframe-htmlfile", "iframe-xhr-polling",
-	} {
+	for _, transport := range pageTransports {
 		t.Run(transport, func(t *testing.T) {
 			p := openPage(t, browser, url)
 			p.choose("/echo", transport)
 			p.connect()
 			p.inUse(transport)
-			p.echoes("straight " + transport)
-			p.echoes("ünï © 한 😀 \"quoted\" <b>&amp; 100 % %41")
+			for _, text := range pageTexts(transport) {
+				p.echoes(text)
+			}
 			p.disconnect()
 			p.quiet()
 		})
