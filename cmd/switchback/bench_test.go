@@ -83,7 +83,7 @@ func TestBenchHelpSaysWhatThereIs(t *testing.T) {
 	for command, flags := range map[string][]string{
 		"idle":   {"--sessions", "--hold", "--settle", "--heartbeat", "--stomp", "--destination", "/ws --stomp --transport xhr-streaming --pid PID"},
 		"echo":   {"--sessions", "--size", "--inflight", "--rate", "--time", "--warmup"},
-		"fanout": {"--sessions", "--size", "--rate", "--time", "--warmup"},
+		"fanout": {"--sessions", "--size", "--publish", "--rate", "--time", "--warmup"},
 		"open":   {"--time", "--warmup"},
 	} {
 		status, stdout, stderr := finish(t, "bench", command, "--help")

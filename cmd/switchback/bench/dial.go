@@ -24,7 +24,7 @@ const (
 // options are the settings of all sessions of a load. /info is not asked: a
 // session costs nothing but itself.
 func (f *flags) options() (client.Options, error) {
-	sources, err := f.target()
+	sources, err := f.target(f.URL)
 	if err != nil {
 		return client.Options{}, err
 	}
@@ -77,15 +77,15 @@ func dialFrom(sources int) func(ctx context.Context, network, address string) (n
 	}
 }
 
-// target checks that load may be put on the URL's host, and returns the number
+// target checks that load may be put on the host of a URL, and returns the number
 // of addresses to connect from, or 0 for what the system chooses.
-func (f *flags) target() (sources int, err error) {
-	u, err := url.Parse(f.URL)
+func (f *flags) target(text string) (sources int, err error) {
+	u, err := url.Parse(text)
 	if err != nil {
 		return 0, err
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return 0, fmt.Errorf("%q is no http or https URL; give one such as http://127.0.0.1:8081/echo", f.URL)
+		return 0, fmt.Errorf("%q is no http or https URL; give one such as http://127.0.0.1:8081/echo", text)
 	}
 	addresses, err := net.LookupIP(u.Hostname())
 	if err != nil {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type fanoutCommand struct {
 	Timing   timing  `embed:""`
 	Sessions int     `default:"1000" help:"Sessions that receive."`
 	Size     int     `default:"64" help:"Bytes of a message."`
+	Publish  string  `placeholder:"URL" help:"Where the publisher's session is, another node of a cluster for one. The default is where the others are."`
 	Rate     float64 `placeholder:"N" help:"Messages to publish per second. Without it, one is published when all have received the one before."`
 }
 
@@ -35,11 +37,16 @@ func (c *fanoutCommand) Validate() error {
 func (c *fanoutCommand) Run(app *kong.Kong) error { return c.Flags.run(app, c.run) }
 
 func (c *fanoutCommand) run(l *load) (*report, error) {
+	if c.Publish != "" {
+		if _, err := c.Flags.target(c.Publish); err != nil {
+			return nil, err
+		}
+	}
 	n, err := l.fit(c.Sessions, 150)
 	if err != nil {
 		return nil, err
 	}
-	f := &fanout{load: l, tag: rand.Uint32(), size: c.Size, closed: c.Rate == 0, probing: true, complete: make(chan struct{}, 1)}
+	f := &fanout{load: l, url: cmp.Or(c.Publish, c.Flags.URL), tag: rand.Uint32(), size: c.Size, closed: c.Rate == 0, probing: true, complete: make(chan struct{}, 1)}
 	if err := l.open(n, f); err != nil {
 		return nil, err
 	}
@@ -63,6 +70,7 @@ func (c *fanoutCommand) run(l *load) (*report, error) {
 // fanout is the role of sessions that one of them publishes to.
 type fanout struct {
 	*load
+	url    string // where the publisher's session is
 	tag    uint32 // of the messages; the probes before them have the next one
 	size   int
 	closed bool // a message is published when all have received the one before
@@ -122,10 +130,10 @@ func (f *fanout) openPublisher() error {
 	o.Transports = []string{"websocket"}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	p, err := f.dial(ctx, f.asked, o)
+	p, err := f.dial(ctx, f.url, f.asked, o)
 	if err != nil {
 		return fmt.Errorf("the publisher's session could not be opened: %s; is a SockJS endpoint served at %s, with websocket?",
-			cause(err), f.flags.URL)
+			cause(err), f.url)
 	}
 	f.publisher = p
 	f.asked++

@@ -3,6 +3,7 @@ package bench
 import (
 	"cmp"
 	"errors"
+	"math"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type idleCommand struct {
 // Help is the end of bench idle --help.
 func (*idleCommand) Help() string {
 	return `The memory of a session is what the server has more after --hold than before the first session, divided by their number. Start the server anew for each run: one that has served before has room for sessions already.
+
+What others send to the sessions meanwhile is counted: how many texts in all, and from how few to how many for a session.
 
 With --stomp, such as
 
@@ -75,7 +78,7 @@ func (c *idleCommand) run(l *load) (*report, error) {
 		return nil, err
 	}
 	r.Hold = newHold(time.Duration(l.now()-held), after.since(before), l.server != 0)
-	r.Heartbeats = quiet.heartbeats(l)
+	r.Heartbeats, r.Texts = quiet.heartbeats(l), l.texts()
 	return r, nil
 }
 
@@ -89,7 +92,8 @@ func (c *idleCommand) role(l *load, q *quiet) role {
 	return &subscriber{q, u.Hostname(), cmp.Or(c.Destination, "/topic/bench"), l.options.OpenTimeout}
 }
 
-// quiet is the role of sessions on which nothing is sent.
+// quiet is the role of sessions on which this load sends nothing: what others send to them is
+// counted.
 type quiet struct {
 	*meter
 	delay time.Duration
@@ -99,7 +103,10 @@ type quiet struct {
 	late *hdrhistogram.Histogram // in microseconds
 }
 
-func (q *quiet) receive(p *peer, _ []byte) { p.beat.Store(q.now()) }
+func (q *quiet) receive(p *peer, _ []byte) {
+	p.beat.Store(q.now())
+	p.texts.Add(1)
+}
 
 func (q *quiet) left(*peer) {}
 
@@ -116,6 +123,21 @@ func (q *quiet) record(silence time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.late.RecordValue(min(late, slowest).Microseconds())
+}
+
+// texts tells what has come. Where nothing has there is nothing to tell.
+func (l *load) texts() *texts {
+	t := &texts{Fewest: math.MaxInt64}
+	for _, p := range l.peers {
+		if !p.ended.Load() {
+			n := p.texts.Load()
+			t.Count, t.Fewest, t.Most = t.Count+n, min(t.Fewest, n), max(t.Most, n)
+		}
+	}
+	if t.Count == 0 {
+		return nil
+	}
+	return t
 }
 
 // heartbeats tells of those that came, and of those that have not though they

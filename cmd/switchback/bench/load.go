@@ -62,6 +62,7 @@ type peer struct {
 
 	ended atomic.Bool  // before close
 	beat  atomic.Int64 // when it last brought a frame, by the meter's clock
+	texts atomic.Int64 // that it has received, where nothing more is looked at
 	ready bool         // owned by receive: messages have begun to come
 	next  uint32       // owned by receive: the sequence number of the next one
 
@@ -159,7 +160,7 @@ func (l *load) open(n int, role role) error {
 
 // openFirst opens a session alone, to tell what is wrong with all of them.
 func (l *load) openFirst(ctx context.Context) error {
-	p, err := l.dial(ctx, 0, l.options)
+	p, err := l.dial(ctx, l.flags.URL, 0, l.options)
 	if err != nil {
 		return fmt.Errorf("no session could be opened: %s; is a %s endpoint served at %s, with %s?",
 			cause(err), cmp.Or(l.protocol, "SockJS"), l.flags.URL, l.flags.Transport)
@@ -180,7 +181,7 @@ func (l *load) openRest(ctx context.Context, n int) <-chan opened {
 	for range min(l.flags.Concurrency, n) {
 		go func() { // ends when all were tried, which is when ctx is done at the latest
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				p, err := l.dial(ctx, int(i), l.options)
+				p, err := l.dial(ctx, l.flags.URL, int(i), l.options)
 				results <- opened{p, err}
 			}
 		}()
@@ -188,13 +189,13 @@ func (l *load) openRest(ctx context.Context, n int) <-chan opened {
 	return results
 }
 
-func (l *load) dial(ctx context.Context, index int, o client.Options) (*peer, error) {
+func (l *load) dial(ctx context.Context, url string, index int, o client.Options) (*peer, error) {
 	p := &peer{index: index}
 	if r, ok := l.role.(heartbeater); ok {
 		o.Heartbeat = func() { r.heartbeat(p) }
 	}
 	var err error
-	p.conn, err = client.Dial(ctx, l.flags.URL, o)
+	p.conn, err = client.Dial(ctx, url, o)
 	p.beat.Store(l.now())
 	if r, ok := l.role.(connector); ok && err == nil {
 		if err = r.connect(ctx, p); err != nil {

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"switchback/transport"
+	"switchback/transport/client"
 )
 
 func TestEchoesAddUp(t *testing.T) {
@@ -83,6 +86,61 @@ func TestIdleSessionsSeeHeartbeats(t *testing.T) {
 				t.Errorf("%+v %+v", m, r.Hold)
 			}
 		})
+	}
+}
+
+// The publisher's session may be elsewhere, but on this machine.
+func TestPublisherIsElsewhere(t *testing.T) {
+	url := serve(t, transport.Options{})
+	for publish, want := range map[string]string{
+		url + "/broadcast":           "",
+		url + "/nowhere":             "is a SockJS endpoint served at " + url + "/nowhere",
+		"http://192.0.2.1/broadcast": "192.0.2.1 is not this machine",
+	} {
+		c := fanoutCommand{Flags: at(url+"/broadcast", "websocket"), Publish: publish, Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
+		l, err := newLoad(&c.Flags, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.run(l)
+		l.close()
+		switch {
+		case want == "" && err == nil:
+			wantNoLoss(t, r)
+		case want == "" || err == nil || !strings.Contains(err.Error(), want):
+			t.Errorf("%s: %v; want %q", publish, err, want)
+		}
+	}
+}
+
+func TestTextsOfIdleSessionsAreCounted(t *testing.T) {
+	url := serve(t, transport.Options{}) + "/broadcast"
+	c := idleCommand{Flags: at(url, "xhr-polling"), Sessions: 5, Hold: time.Second, Heartbeat: time.Minute}
+	l, err := newLoad(&c.Flags, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	told, over := make(chan error, 1), make(chan struct{})
+	go func() { // ends when all are there
+		for l.live.Load() < 5 {
+			time.Sleep(time.Millisecond)
+		}
+		conn, err := client.Dial(context.Background(), url, client.Options{Transports: []string{"websocket"}})
+		if err == nil {
+			err = errors.Join(conn.Send([]byte("1")), conn.Send([]byte("2")))
+		}
+		told <- err
+		<-over
+		conn.Close()
+	}()
+	r, err := c.run(l)
+	close(over)
+	if err := errors.Join(err, <-told); err != nil {
+		t.Fatal(err)
+	}
+	if x := r.Texts; x == nil || x.Count != 10 || x.Fewest != 2 || x.Most != 2 {
+		t.Errorf("got %+v", x)
 	}
 }
 

@@ -17,6 +17,7 @@ type report struct {
 	Memory     *memory        `json:"memory,omitempty"`
 	Hold       *hold          `json:"hold,omitempty"`
 	Heartbeats *heartbeats    `json:"heartbeats,omitempty"`
+	Texts      *texts         `json:"texts,omitempty"`
 	Flow       *flow          `json:"flow,omitempty"`
 	Failures   map[string]int `json:"failures,omitempty"` // by why
 	Notes      []string       `json:"notes,omitempty"`
@@ -51,6 +52,13 @@ type heartbeats struct {
 	Count   int64    `json:"count"`
 	Overdue int64    `json:"overdue"` // that have not come, though they are late
 	Late    *latency `json:"late_ms"`
+}
+
+// texts are what others have sent to sessions that have not ended.
+type texts struct {
+	Count  int64 `json:"count"`
+	Fewest int64 `json:"fewest"` // for a session
+	Most   int64 `json:"most"`
 }
 
 // flow is what was sent and what arrived. The counts are of the whole run, the

@@ -17,6 +17,7 @@ func everything() *report {
 		Memory:     &memory{Before: 1 << 20, After: 3 << 20, Peak: 4 << 20, PerSession: 2048, PeakPerSession: 3072},
 		Hold:       &hold{Seconds: 10, Server: &cpu{Percent: 1}, Client: &cpu{Percent: 2}},
 		Heartbeats: &heartbeats{Count: 6, Overdue: 1, Late: &latency{1, 2, 3, 4}},
+		Texts:      &texts{Count: 8, Fewest: 2, Most: 3},
 		Flow: &flow{Unit: "delivery", Published: 5, Sent: 20, Received: 18, Lost: 2, Wrong: 1, Unsent: 7,
 			Seconds: 2, Offered: 12, PerSecond: 9, Latency: &latency{1, 2, 3, 4},
 			Server: newCPU(time.Second, 2*time.Second, 100), Client: newCPU(time.Second, 2*time.Second, 50)},
@@ -35,6 +36,7 @@ server CPU  1.0 % of a core
 client CPU  2.0 % of a core
 heartbeats  6, 1 overdue
 late by     p50 1.00 ms, p95 2.00, p99 3.00, max 4.00
+texts       8, from 2 to 3 per session
 published   5 messages
 sent        20, 18 received, 2 lost, 1 wrong
 unsent      7 messages that were due
@@ -59,6 +61,7 @@ func TestReportIsOneJSONObject(t *testing.T) {
 		`"memory":{"before_bytes":1048576,"after_bytes":3145728,"peak_bytes":4194304,"per_session_bytes":2048,"peak_per_session_bytes":3072},` +
 		`"hold":{"seconds":10,"server_cpu":{"percent_of_core":1},"client_cpu":{"percent_of_core":2}},` +
 		`"heartbeats":{"count":6,"overdue":1,"late_ms":{"p50":1,"p95":2,"p99":3,"max":4}},` +
+		`"texts":{"count":8,"fewest":2,"most":3},` +
 		`"flow":{"unit":"delivery","published":5,"sent":20,"received":18,"lost":2,"wrong":1,"unsent":7,"seconds":2,` +
 		`"offered_per_second":12,"per_second":9,"latency_ms":{"p50":1,"p95":2,"p99":3,"max":4},` +
 		`"server_cpu":{"us_per_unit":10000,"percent_of_core":50},"client_cpu":{"us_per_unit":20000,"percent_of_core":50}},` +

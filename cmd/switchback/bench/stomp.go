@@ -77,7 +77,7 @@ func (s *subscriber) next(ctx context.Context, p *peer, d *frame.Decoder) (f fra
 		if err != nil {
 			return f, err
 		}
-		s.receive(p, text)
+		p.beat.Store(s.now())
 		d.FeedText(text)
 	}
 }

@@ -27,6 +27,7 @@ func (r *report) table(w io.Writer) error {
 	r.Memory.rows(t)
 	r.Hold.rows(t)
 	r.Heartbeats.rows(t)
+	r.Texts.row(t)
 	r.Flow.rows(t)
 	for _, why := range slices.Sorted(maps.Keys(r.Failures)) {
 		t.row("failed", "%d %s", r.Failures[why], why)
@@ -66,6 +67,12 @@ func (h *heartbeats) rows(t table) {
 	}
 	t.row("heartbeats", "%d, %d overdue", h.Count, h.Overdue)
 	h.Late.row(t, "late by")
+}
+
+func (x *texts) row(t table) {
+	if x != nil {
+		t.row("texts", "%d, from %d to %d per session", x.Count, x.Fewest, x.Most)
+	}
 }
 
 func (f *flow) rows(t table) {
