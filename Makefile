@@ -11,7 +11,7 @@ FUZZTIME    ?= 1m
 # The race detector needs a C compiler.
 RACE        := $(shell command -v cc >/dev/null 2>&1 && echo -race)
 
-.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients alarm-client programs clean
+.PHONY: all fmt vet lint vuln check build run short test soak race fuzz protocol bench bench-scale bench-node client stomp-clients alarm-client browser-clients programs clean
 
 all: fmt vet lint test
 
@@ -42,7 +42,7 @@ run: build
 short:
 	$(GO) test -short ./...
 
-test: client stomp-clients alarm-client programs
+test: client stomp-clients alarm-client browser-clients programs
 	$(GO) test $(RACE) -timeout 20m ./...
 
 # Attackers and outages at their full size, with what they took.
@@ -108,6 +108,15 @@ testdata/apps/alarm/node_modules/.package-lock.json: testdata/apps/alarm/package
 	cd testdata/apps/alarm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
+# The clients that a browser runs in front of nodes behind proxies.
+browser-clients:
+	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/browser/node_modules/.package-lock.json; \
+	else echo "npm is not here: old clients are not run in a browser"; fi
+
+testdata/browser/node_modules/.package-lock.json: testdata/browser/package-lock.json
+	cd testdata/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
 # The programs that tests start: browsers, servers, databases. A test whose program is not
 # here says so and is skipped; with CI set, that is an error here.
 PROGRAMS := chromium firefox-esr haproxy nginx openssl postgresql prometheus redis-server
@@ -122,4 +131,4 @@ programs:
 	else echo "not here, so that their tests are not run: "$$missing" (apt-get install)"; fi
 
 clean:
-	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules testdata/apps/alarm/node_modules
+	rm -rf bin web/node_modules web/client/sockjs.min.js testdata/bench/node_modules testdata/stomp/node_modules testdata/apps/alarm/node_modules testdata/browser/node_modules

@@ -105,15 +105,18 @@ const clusterSecret = "a-secret-of-the-tests-that-is-long-enough"
 
 // nodes starts some over a carrier, with /ws for STOMP and /chat, which broadcasts. Each user
 // of STOMP has the password that is its name.
-func (c *carrier) nodes(t *testing.T, count int, more string) []*clusterNode {
+func (c *carrier) nodes(t *testing.T, count int) []*clusterNode {
 	t.Helper()
-	file := writeFile(t, "cluster.yaml", fmt.Sprintf(`
-log_level: warn
-cluster: {name: test}
-engine: {%s}
+	return c.nodesOf(t, count, `
 endpoints: [{path: /ws, handler: stomp}, {path: /chat, handler: broadcast}, {path: /echo, handler: echo}]
 stomp: {logins: [{login: ann, passcode: ann}, {login: bob, passcode: bob}]}
-%s`, c.engine, more))
+`)
+}
+
+// nodesOf starts nodes of a configuration over a carrier.
+func (c *carrier) nodesOf(t *testing.T, count int, config string) []*clusterNode {
+	t.Helper()
+	file := writeFile(t, "cluster.yaml", fmt.Sprintf("log_level: warn\ncluster: {name: test}\nengine: {%s}\n%s", c.engine, config))
 	all := make([]*clusterNode, count)
 	var started sync.WaitGroup
 	for i := range all {
@@ -222,7 +225,7 @@ func TestEngineOutageUnderLoad(t *testing.T) {
 	for _, kind := range []string{"nats", "redis"} {
 		t.Run(kind, func(t *testing.T) {
 			c := carry(t, kind)
-			nodes := c.nodes(t, 3, "")
+			nodes := c.nodes(t, 3)
 			var received [3][3]atomic.Int64 // at a node, of a node
 			var faults atomic.Int64
 			var readers, publishers sync.WaitGroup
@@ -332,7 +335,7 @@ func TestPromptMessagesReachOtherNodesLoad(t *testing.T) {
 	}
 	for _, kind := range []string{"embedded", "nats", "redis"} {
 		t.Run(kind, func(t *testing.T) {
-			nodes := carry(t, kind).nodes(t, 3, "")
+			nodes := carry(t, kind).nodes(t, 3)
 			sessions := []*stompPeer{nodes[0].stomp(t, "ann"), nodes[1].stomp(t, "ann")}
 			senders := []*stompPeer{nodes[2].stomp(t, "bob"), nodes[1].stomp(t, "bob"), nodes[0].stomp(t, "bob")}
 			for i := range count {
@@ -512,7 +515,7 @@ func TestFullOutboxIsTold(t *testing.T) {
 	}
 	c := carry(t, "nats")
 	c.engine += ", outbox: 16KiB"
-	nodes := c.nodes(t, 2, "")
+	nodes := c.nodes(t, 2)
 	other, sender := nodes[1].stomp(t, "ann"), nodes[0].stomp(t, "bob")
 	other.subscribe("/topic/a")
 	sender.subscribe("/topic/a")
@@ -573,7 +576,7 @@ func TestLossClosesSessions(t *testing.T) {
 	t.Parallel()
 	c := carry(t, "embedded")
 	c.engine += ", on_loss: close"
-	nodes := c.nodes(t, 3, "")
+	nodes := c.nodes(t, 3)
 	s := nodes[0].stomp(t, "ann")
 	s.subscribe("/topic/a")
 	alone, err := client.Dial(t.Context(), nodes[0].url+"echo", client.Options{})
