@@ -94,20 +94,23 @@ func (p *process) usage(admin string, sessions int) (u usage) {
 func (p *process) restsAt(before usage, admin string, sessions int) {
 	t := p.t
 	t.Helper()
+	goroutines, heap, resident := before.goroutines+10, before.heap+before.heap/4+1<<20, before.resident+before.resident/2+16<<20
 	after := p.usage(admin, sessions)
-	most := before.resident + before.resident/2 + 16<<20
-	for begun := time.Now(); after.resident > most && time.Since(begun) < patience; time.Sleep(100 * time.Millisecond) {
-		after.resident, _ = rss(t, p.cmd.Process.Pid)
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(time.Second) {
+		if after.goroutines <= goroutines && after.heap <= heap && after.resident <= resident {
+			break
+		}
+		after = p.usage(admin, sessions)
 	}
 	t.Logf("goroutines %d and then %d; heap %d KiB and then %d KiB; RSS %d MiB and then %d MiB",
 		before.goroutines, after.goroutines, before.heap>>10, after.heap>>10, before.resident>>20, after.resident>>20)
-	if after.goroutines > before.goroutines+10 {
+	if after.goroutines > goroutines {
 		t.Errorf("%d goroutines, %d before", after.goroutines, before.goroutines)
 	}
-	if after.heap > before.heap+before.heap/4+1<<20 {
+	if after.heap > heap {
 		t.Errorf("a heap of %d KiB, %d before", after.heap>>10, before.heap>>10)
 	}
-	if after.resident > most {
+	if after.resident > resident {
 		t.Errorf("resident memory is %d MiB, %d before", after.resident>>20, before.resident>>20)
 	}
 }
