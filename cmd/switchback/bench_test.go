@@ -42,6 +42,36 @@ func TestBenchPrintsOneJSONObject(t *testing.T) {
 	}
 }
 
+// Each load over TLS, to a certificate that nobody has signed.
+func TestBenchOverTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	p := startSecure(t, dir, "")
+	for _, args := range []string{
+		"idle URL/echo --sessions 5 --hold 100ms --settle 0s",
+		"idle URL/echo --sessions 5 --hold 100ms --settle 0s --transport xhr-polling",
+		"echo URL/echo --sessions 5 --time 100ms --warmup 10ms",
+		"echo URL/echo --sessions 5 --time 100ms --warmup 10ms --transport xhr-streaming",
+		"open URL/echo --time 100ms --warmup 10ms",
+	} {
+		status, stdout, stderr := p.bench(args + " --insecure --json --pid PID")
+		var r struct {
+			Sessions struct{ Opened, Lost int }
+			Flow     *struct{ Sent, Lost, Wrong int }
+		}
+		if err := json.Unmarshal([]byte(stdout), &r); status != 0 || err != nil {
+			t.Fatalf("%s: %d %v\n%s%s", args, status, err, stdout, stderr)
+		}
+		if r.Sessions.Opened < 5 || r.Sessions.Lost > 0 || r.Flow != nil && (r.Flow.Sent == 0 || r.Flow.Lost+r.Flow.Wrong > 0) {
+			t.Errorf("%s: %s", args, stdout)
+		}
+	}
+	if status, _, stderr := p.bench("open URL/echo --time 100ms"); status != 1 || !strings.Contains(stderr, "certificate") {
+		t.Errorf("without --insecure: %d\n%s", status, stderr)
+	}
+}
+
 func TestBenchPrintsATable(t *testing.T) {
 	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--log-level", "error")
