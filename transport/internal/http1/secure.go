@@ -3,6 +3,7 @@ package http1
 import (
 	"cmp"
 	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -87,14 +88,16 @@ func offersHTTP2(s *http.Server) {
 }
 
 // offering returns the configuration by which connections are served: they are offered
-// HTTP/1.1 and, where http.Server has set that up, HTTP/2.
+// HTTP/1.1 and, where http.Server has set that up, HTTP/2; in the order of TLSConfig.
 func offering(s *http.Server) *tls.Config {
 	config := s.TLSConfig.Clone()
-	config.NextProtos = slices.DeleteFunc(slices.Clone(config.NextProtos), func(p string) bool { return p == "h2" || p == "http/1.1" })
-	if s.TLSNextProto["h2"] != nil && (s.Protocols == nil || s.Protocols.HTTP2()) {
-		config.NextProtos = append(config.NextProtos, "h2")
+	config.NextProtos = slices.Clone(config.NextProtos)
+	if s.TLSNextProto["h2"] == nil || s.Protocols != nil && !s.Protocols.HTTP2() {
+		config.NextProtos = slices.DeleteFunc(config.NextProtos, func(p string) bool { return p == "h2" })
 	}
-	config.NextProtos = append(config.NextProtos, "http/1.1")
+	if !slices.Contains(config.NextProtos, "http/1.1") {
+		config.NextProtos = append(config.NextProtos, "http/1.1")
+	}
 	return config
 }
 
@@ -157,7 +160,21 @@ func (t *turn) secure(b *netpoll.Buffer) (err error) {
 	if _, err := b.Peek(1); err != nil {
 		return err
 	}
-	return t.conn.Secure(b, t.securer.config, time.Now().Add(t.securer.timeout))
+	return t.conn.Secure(handshakeContext{t.securer.server.base(), t.conn}, b, t.securer.config, time.Now().Add(t.securer.timeout))
+}
+
+// A handshakeContext is what functions of the tls.Config get by ClientHelloInfo.Context: that
+// of the server, with the connection's local address.
+type handshakeContext struct {
+	context.Context
+	conn *netpoll.Conn
+}
+
+func (c handshakeContext) Value(key any) any {
+	if key == http.LocalAddrContextKey {
+		return c.conn.NetConn().LocalAddr()
+	}
+	return c.Context.Value(key)
 }
 
 // isHTTP tells requests of clients that do not know of TLS, as http.Server does.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,11 +15,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tlsVersions are those that are served.
@@ -466,4 +471,126 @@ func TestThousandOverTLSHaveNoGoroutine(t *testing.T) {
 		c.ask(t, poll)
 	}
 	eventually(t, "all are parked", func() bool { return h.open() == conns && runtime.NumGoroutine() <= before+4 })
+}
+
+// What a configuration asks of clients holds here as it does by http.Server alone, and
+// handlers see who they are: of requests served on the spot, and of others; also where the
+// session is resumed.
+func TestClientCertificates(t *testing.T) {
+	named := certificates()[0]
+	trust := x509.NewCertPool()
+	trust.AddCert(named.Leaf)
+	refuse := errors.New("refused")
+	type ask struct {
+		server func(c *tls.Config)
+		client []tls.Certificate
+		want   string // what a handler sees of the client, or part of the error
+	}
+	asks := map[string]ask{
+		"none is asked for": {func(*tls.Config) {}, []tls.Certificate{named}, "[]"},
+		"any":               {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, []tls.Certificate{named}, "[Acme Co]"},
+		"if given":          {func(c *tls.Config) { c.ClientAuth = tls.VerifyClientCertIfGiven }, nil, "[]"},
+		"missing":           {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, nil, "remote error: tls: "},
+		"not trusted":       {func(c *tls.Config) { c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool() }, []tls.Certificate{named}, "certificate"},
+		"by VerifyConnection": {func(c *tls.Config) {
+			c.ClientAuth = tls.RequestClientCert
+			c.VerifyConnection = func(s tls.ConnectionState) error {
+				if len(s.PeerCertificates) == 0 {
+					return refuse
+				}
+				return nil
+			}
+		}, nil, "bad certificate"},
+		"by GetConfigForClient": {func(c *tls.Config) {
+			other := c.Clone()
+			other.ClientAuth = tls.RequireAnyClientCert
+			c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return other, nil }
+		}, []tls.Certificate{named}, "[Acme Co]"},
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var names []string
+		for _, c := range r.TLS.PeerCertificates {
+			names = append(names, c.Subject.Organization...)
+		}
+		fmt.Fprintf(w, "%v resumed: %v", names, r.TLS.DidResume)
+	})
+	for name, a := range asks {
+		for of, version := range tlsVersions {
+			for _, parked := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, %s, parked: %v", name, of, parked), func(t *testing.T) {
+					s := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: certificates()}}
+					a.server(s.TLSConfig)
+					if !parked {
+						s.ConnState = func(net.Conn, http.ConnState) {}
+					}
+					h, _, _ := serveParked(t, s)
+					config := &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, Certificates: a.client, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+					for i := range 2 {
+						c := tls.Client(h.dial(t).Conn, config)
+						asker := &caller{c, bufio.NewReader(c)}
+						if !strings.HasPrefix(a.want, "[") {
+							io.WriteString(c, poll)
+							if _, err := asker.read.ReadByte(); err == nil || !strings.Contains(err.Error(), a.want) && !errors.Is(err, unix.ECONNRESET) {
+								t.Errorf("got %v", err)
+							}
+							continue
+						}
+						for _, request := range []string{poll, "GET /info HTTP/1.1\r\nHost: x\r\n\r\n"} {
+							if got, want := asker.ask(t, request), fmt.Sprintf("%s resumed: %v", a.want, i > 0); !strings.Contains(got, want) {
+								t.Errorf("got %s, want %s", got, want)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Clients are offered what http.Server offers them, in its order.
+func TestProtocolsThatAreOffered(t *testing.T) {
+	for name, protocols := range map[string][]string{"none": nil, "HTTP/1.1": {"http/1.1"}, "both": {"http/1.1", "h2"}, "another": {"other", "h2"}} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, parked := range []bool{true, false} {
+				s := &http.Server{Handler: http.HandlerFunc(kindOf), ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: certificates(), NextProtos: protocols}}
+				if !parked {
+					s.ConnState = func(net.Conn, http.ConnState) {}
+				}
+				h, _, _ := serveParked(t, s)
+				for _, speaks := range [][]string{{"h2", "http/1.1"}, {"http/1.1"}, {"h2"}, {"other", "h2"}} {
+					c := tls.Client(h.dial(t).Conn, &tls.Config{InsecureSkipVerify: true, NextProtos: speaks})
+					if err := c.Handshake(); err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, c.ConnectionState().NegotiatedProtocol)
+					c.Close()
+				}
+			}
+			if half := len(got) / 2; !slices.Equal(got[:half], got[half:]) {
+				t.Errorf("got %q, http.Server has %q", got[:half], got[half:])
+			}
+		})
+	}
+}
+
+// The functions of a configuration find the http.Server in their context.
+func TestContextOfHandshakes(t *testing.T) {
+	type key struct{}
+	s := &http.Server{Handler: http.HandlerFunc(kindOf), BaseContext: func(net.Listener) context.Context { return context.WithValue(context.Background(), key{}, "base") }}
+	got := make(chan context.Context, 1)
+	s.TLSConfig = &tls.Config{Certificates: certificates(), GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
+		got <- i.Context()
+		return nil, nil
+	}}
+	h, _, _ := serveParked(t, s)
+	c, _ := h.dialTLS(t, 0)
+	c.ask(t, poll)
+	ctx := <-got
+	if ctx.Value(key{}) != "base" || ctx.Value(http.ServerContextKey) != s {
+		t.Error("it is not of BaseContext")
+	}
+	if addr, _ := ctx.Value(http.LocalAddrContextKey).(net.Addr); addr == nil || addr.String() != h.addr {
+		t.Errorf("the address is %v", addr)
+	}
 }

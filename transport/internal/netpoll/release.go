@@ -9,7 +9,8 @@ import (
 // Release gives the connection to somebody who reads and writes it as a net.Conn:
 // it is in no Group any more, and nobody is told of what comes. What was read here
 // already is read first. A TLS connection is a *tls.Conn, but where something has been
-// read, which has the methods of one. It fails where the connection has.
+// read, which has the methods of one. Nothing may be left over but records of TLS, which
+// are written first. It fails where the connection has.
 func (c *Conn) Release() (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -20,6 +21,9 @@ func (c *Conn) Release() (net.Conn, error) {
 	c.leave()
 	c.group, c.owner, c.waits, c.readBy = nil, nil, nothing, 0
 	c.setUserTimeout(0)
+	drop(c.rest)
+	c.rest = nil
+	c.flushes.Store(false)
 	c.withdraw()
 	c.disown()
 	if c.wire != nil {

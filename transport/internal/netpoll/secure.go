@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -42,16 +43,17 @@ const recordSize = 16 << 10
 // Secure has the connection speak TLS from its next byte on, as a server. It is for who
 // is in Ready, with a connection that parks: the handshake waits for the peer on that
 // goroutine, until by at the latest. Then the Buffer reads what the peer has encrypted,
-// and what is written is encrypted. Where Secure fails the connection is plain still,
+// and what is written is encrypted. The context is that of the ClientHelloInfo, and ends
+// the handshake when it is done. Where Secure fails the connection is plain still,
 // and the peer has been told.
-func (c *Conn) Secure(b *Buffer, config *tls.Config, by time.Time) error {
+func (c *Conn) Secure(ctx context.Context, b *Buffer, config *tls.Config, by time.Time) error {
 	w := &wire{conn: c, buffer: b}
 	w.tls = tls.Server(w, config)
 	c.SetReadDeadline(by)
 	c.mu.Lock()
 	c.wire = w
 	c.mu.Unlock()
-	err := w.tls.Handshake()
+	err := w.tls.HandshakeContext(ctx)
 	w.pushAnswer()
 	c.SetReadDeadline(time.Time{})
 	c.mu.Lock()
@@ -280,6 +282,9 @@ func (c *Conn) mayBeRead() bool {
 // go on after that.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.loose {
+		if err := w.settle(); err != nil {
+			return 0, err
+		}
 		return w.conn.under.Write(p)
 	}
 	w.mu.Lock()
@@ -289,6 +294,26 @@ func (w *wire) Write(p []byte) (int, error) {
 	}
 	w.sealed.Bytes = append(w.sealed.Bytes, p...)
 	return len(p), nil
+}
+
+// settle writes what the socket had not taken when the connection was released, an answer to
+// a KeyUpdate for one: nothing can be read without.
+func (w *wire) settle() error {
+	w.mu.Lock()
+	left := w.sealed
+	w.sealed = nil
+	w.count(0)
+	w.mu.Unlock()
+	if left == nil {
+		return nil
+	}
+	defer left.Reset()
+	for piece := range left.Chunks(pieceSize) {
+		if _, err := w.conn.under.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *wire) Close() error         { return w.conn.Close() }

@@ -3,6 +3,7 @@ package netpoll
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -37,8 +38,10 @@ type shaker struct {
 	done chan error
 }
 
-func (s *shaker) Ready(b *Buffer) { s.done <- b.Conn().Secure(b, serverTLS(), s.by) }
-func (s *shaker) Flushed()        {}
+func (s *shaker) Ready(b *Buffer) {
+	s.done <- b.Conn().Secure(context.Background(), b, serverTLS(), s.by)
+}
+func (s *shaker) Flushed() {}
 
 // secured returns the two ends of a connection whose handshake is done.
 func secured(t testing.TB, p *Group, version uint16) (*Conn, *tls.Conn) {
@@ -294,7 +297,7 @@ func TestTLSBytesAfterTheHandshake(t *testing.T) {
 type shakesThen struct{ *echo }
 
 func (s *shakesThen) Ready(b *Buffer) {
-	if err := s.conn.Secure(b, serverTLS(), time.Time{}); err != nil {
+	if err := s.conn.Secure(context.Background(), b, serverTLS(), time.Time{}); err != nil {
 		s.ended <- err
 		s.conn.Close()
 		return
@@ -642,6 +645,32 @@ func TestTLSConnectionIsReleased(t *testing.T) {
 		released, _ := e.conn.Release()
 		released.Close()
 		wantCloseNotify(t, client, out)
+	})
+}
+
+// A record that the socket has taken in part goes on where the connection is released.
+func TestTLSConnectionIsReleasedWithinARecord(t *testing.T) {
+	overTLS(t, func(t *testing.T, version uint16, e *echo, client *tls.Conn, _ *sending) {
+		p, c := e.conn.group, e.conn
+		consumed(t, c)
+		size := 0
+		for ; !c.Pending(); size += 1000 {
+			c.Write(bytes.Repeat([]byte("x"), 1000))
+		}
+		released, err := c.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.WriteString(released, "the end") // ends when all is read
+		got := make([]byte, size+len("the end"))
+		if _, err := io.ReadFull(client, got); err != nil || string(got[size:]) != "the end" {
+			t.Fatalf("got %q, %v", got[size:], err)
+		}
+		if c = p.Take(released, nil); c.Pending() {
+			t.Error("something is left over")
+		}
+		echoOn(c)
+		echoed(t, client, long)
 	})
 }
 
