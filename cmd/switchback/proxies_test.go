@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func balance(t *testing.T, program string, nodes []string) string {
 		dir := t.TempDir()
 		os.Mkdir(filepath.Join(dir, "tmp"), 0o777)
 		ours := strings.NewReplacer("127.0.0.1:8080", at, "127.0.0.1:8081", nodes[0], "127.0.0.1:8082", nodes[1], "127.0.0.1:8083", nodes[2])
-		conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log %[1]s/error; worker_processes 1; events { worker_connections 2000; }
+		conf := fmt.Sprintf(`daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1; events { worker_connections 2000; }
 http { access_log off; client_body_temp_path %[1]s/tmp; proxy_temp_path %[1]s/tmp; fastcgi_temp_path %[1]s/tmp; uwsgi_temp_path %[1]s/tmp; scgi_temp_path %[1]s/tmp;
 %[2]s }`, dir, ours.Replace(string(text)))
 		file := writeFile(t, "nginx.conf", conf)
@@ -53,8 +54,11 @@ http { access_log off; client_body_temp_path %[1]s/tmp; proxy_temp_path %[1]s/tm
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
+		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s says: %s", program, out.String())
+		}
 	})
 	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", at); err == nil {
@@ -108,9 +112,9 @@ func (v *visitor) set(c *client.Conn) {
 	}
 }
 
-// A session is on one node by its id in the path. Where that is killed its own sessions end, and
-// are told: they come back elsewhere; those of the others notice nothing, also not when the node
-// is there again. All hear each other, over three transports.
+// A session is on one node by its id in the path. Where that pauses nobody notices. Where it is
+// killed its own sessions end, and are told: they come back elsewhere; those of the others notice
+// nothing, also not when the node is there again. All hear each other, over three transports.
 func TestNodesBehindProxies(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes and a proxy")
@@ -180,8 +184,6 @@ endpoints:
 				t.Fatalf("%d of 90 sessions are on the third node, %v", own, err)
 			}
 
-			nodes[2].cmd.Process.Kill()
-			nodes[2].cmd.Wait()
 			ended := func() (n int) {
 				for _, v := range visitors {
 					v.mu.Lock()
@@ -190,6 +192,20 @@ endpoints:
 				}
 				return n
 			}
+
+			nodes[2].signal(syscall.SIGSTOP)
+			time.Sleep(2 * time.Second)
+			nodes[2].signal(syscall.SIGCONT)
+			say(visitors[0], "after a pause")
+			for _, v := range visitors {
+				v.hears(t, "after a pause")
+			}
+			if n := ended(); n != 0 {
+				t.Errorf("%d sessions have ended in a pause of their node", n)
+			}
+
+			nodes[2].cmd.Process.Kill()
+			nodes[2].cmd.Wait()
 			for begun := time.Now(); ended() < own; time.Sleep(5 * time.Millisecond) {
 				if time.Since(begun) > patience {
 					t.Fatalf("%d of the %d sessions of the node have ended", ended(), own)
