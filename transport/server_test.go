@@ -214,3 +214,52 @@ func TestServerWithACertificate(t *testing.T) {
 	}
 	<-ended
 }
+
+// Who opens sessions sees the client's certificate, on every transport.
+func TestOpenersSeeClientCertificates(t *testing.T) {
+	seen := make(chan string, 1)
+	e, err := NewEndpoint("/a", session.OpenerFunc(func(r *http.Request) (session.Handler, error) {
+		seen <- fmt.Sprint(r.URL.Path, " ", r.TLS.PeerCertificates[0].Subject.Organization)
+		return handler.Echo{}, nil
+	}), Options{AllowedOrigins: []string{"*"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificates := testCertificates()
+	s := NewServer(&http.Server{Handler: e, TLSConfig: &tls.Config{Certificates: certificates, ClientAuth: tls.RequireAnyClientCert}}, e)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	paths := map[string]string{"/a/websocket": http.MethodGet}
+	for name, method := range atOnce {
+		if !strings.HasSuffix(name, "_send") {
+			paths["/a/0/"+name+"/"+name] = method
+		}
+	}
+	if len(paths) < 7 {
+		t.Errorf("only %v", paths)
+	}
+	for path, method := range paths {
+		c := tls.Client(dialRaw(t, l.Addr().String()).Conn, &tls.Config{InsecureSkipVerify: true, Certificates: certificates})
+		header := ""
+		if strings.HasSuffix(path, "/websocket") {
+			header = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+		}
+		fmt.Fprintf(c, "%s %s?c=x HTTP/1.1\r\nHost: x\r\n%s\r\n", method, path, header)
+		select {
+		case got := <-seen:
+			if got != path+" [Acme Co]" {
+				t.Errorf("got %s, want %s", got, path)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: no session", path)
+		}
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
