@@ -352,33 +352,27 @@ func (s *Store) Trim(ctx context.Context, name string, k history.Keep, now time.
 // removeOldest removes the oldest entries of a topic for as long as they are too much. It
 // lets others write from time to time.
 func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *history.Topic, at time.Time) bool) (history.Topic, error) {
-	const most = 5000
 	for {
 		var t *topic
-		removed := 0
+		var removal plan.Removal
 		err := s.write(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-			removed = 0
 			if t, err = lock(ctx, tx, name); err != nil {
 				return err
 			}
-			rows, err := tx.Query(ctx, `select "offset", at, octet_length(data) from entries where topic = $1 order by "offset" limit $2`, t.Key, most)
+			removal = plan.Removal{Topic: &t.Topic.Topic, TooMuch: tooMuch}
+			rows, err := tx.Query(ctx, `select "offset", at, octet_length(data) from entries where topic = $1 order by "offset" limit $2`, t.Key, plan.AtOnce)
 			if err != nil {
 				return err
 			}
-			var offset, ms, size, upTo int64
+			var offset, ms, size int64
 			enough := false
 			if _, err := pgx.ForEachRow(rows, []any{&offset, &ms, &size}, func() error {
-				if enough = enough || !tooMuch(&t.Topic.Topic, plan.Time(ms)); !enough {
-					t.Count--
-					t.Bytes -= size
-					upTo = offset
-					removed++
-				}
+				enough = enough || !removal.Take(offset, ms, size)
 				return nil
-			}); err != nil || removed == 0 {
+			}); err != nil || removal.Removed == 0 {
 				return err
 			}
-			if _, err := tx.Exec(ctx, `delete from entries where topic = $1 and "offset" <= $2`, t.Key, upTo); err != nil {
+			if _, err := tx.Exec(ctx, `delete from entries where topic = $1 and "offset" <= $2`, t.Key, removal.UpTo); err != nil {
 				return err
 			}
 			first := tx.QueryRow(ctx, `select coalesce(min("offset"), $2) from entries where topic = $1`, t.Key, t.Last+1)
@@ -392,7 +386,7 @@ func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *h
 		if err != nil {
 			return history.Topic{}, err
 		}
-		if removed < most {
+		if removal.Removed < plan.AtOnce {
 			return t.Topic.Topic, nil
 		}
 	}

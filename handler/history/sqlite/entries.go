@@ -306,33 +306,28 @@ func (s *Store) Trim(ctx context.Context, name string, k history.Keep, now time.
 // removeOldest removes the oldest entries of a topic for as long as they are too much. It
 // lets others write from time to time.
 func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *history.Topic, at time.Time) bool) (history.Topic, error) {
-	const most = 5000
 	for {
 		var t *topic
-		removed := 0
+		var removal plan.Removal
 		err := s.write(ctx, func(tx *sql.Tx) (err error) {
 			if t, err = s.topicOf(tx, name); err != nil {
 				return err
 			}
-			var upTo int64
-			rows, err := tx.Query(oldestQuery, t.Key, most)
+			removal = plan.Removal{Topic: &t.Topic.Topic, TooMuch: tooMuch}
+			rows, err := tx.Query(oldestQuery, t.Key, plan.AtOnce)
 			if err := forEach(rows, err, func(r row) error {
 				var offset, ms, size int64
 				if err := r.Scan(&offset, &ms, &size); err != nil {
 					return err
 				}
-				if !tooMuch(&t.Topic.Topic, plan.Time(ms)) {
+				if !removal.Take(offset, ms, size) {
 					return errEnough
 				}
-				t.Count--
-				t.Bytes -= size
-				upTo = offset
-				removed++
 				return nil
-			}); err != nil || removed == 0 {
+			}); err != nil || removal.Removed == 0 {
 				return err
 			}
-			if _, err := tx.Exec(`delete from entries where topic = ? and "offset" <= ?`, t.Key, upTo); err != nil {
+			if _, err := tx.Exec(`delete from entries where topic = ? and "offset" <= ?`, t.Key, removal.UpTo); err != nil {
 				return err
 			}
 			first := tx.QueryRow(`select coalesce(min("offset"), ?) from entries where topic = ?`, t.Last+1, t.Key)
@@ -344,7 +339,7 @@ func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *h
 		if err != nil {
 			return history.Topic{}, err
 		}
-		if removed < most {
+		if removal.Removed < plan.AtOnce {
 			return t.Topic.Topic, nil
 		}
 	}

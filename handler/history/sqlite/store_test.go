@@ -51,6 +51,10 @@ func BenchmarkAppend(b *testing.B) {
 	storetest.BenchAppend(b, open(b, filepath.Join(b.TempDir(), "history.db")))
 }
 
+func BenchmarkTrim(b *testing.B) {
+	storetest.BenchTrim(b, open(b, filepath.Join(b.TempDir(), "history.db")))
+}
+
 func BenchmarkRead(b *testing.B) {
 	storetest.BenchRead(b, open(b, filepath.Join(b.TempDir(), "history.db")))
 }

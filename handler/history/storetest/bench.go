@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +58,54 @@ func BenchAppend(b *testing.B, s history.Store) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 	b.ReportMetric(float64(b.N)/float64(batches), "entries/batch")
+}
+
+// BenchTrim has one publisher append to a small topic while half of a topic of 100,000 entries
+// is removed, and tells how long appends took: the median, and the slowest.
+func BenchTrim(b *testing.B, s history.Store) {
+	const entries, keep = 100_000, 50_000
+	var took []time.Duration
+	for round := 0; b.Loop(); round++ {
+		b.StopTimer()
+		large := fmt.Sprint("large ", round)
+		for stored := 0; stored < entries; {
+			var batch []*history.Append
+			for range 10_000 {
+				stored++
+				batch = append(batch, &history.Append{Topic: large, Entry: history.Entry{
+					At: time.Now(), ID: fmt.Sprint(stored%100, "-", stored), User: fmt.Sprint("user ", stored%100), Data: make([]byte, 100),
+				}})
+			}
+			if err := s.Append(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		trimmed := make(chan error, 1)
+		go func() { // until it has trimmed
+			_, err := s.Trim(b.Context(), large, history.Keep{Count: keep}, time.Now())
+			trimmed <- err
+		}()
+		for ended := false; !ended; {
+			begun := time.Now()
+			if err := s.Append(b.Context(), []*history.Append{{Topic: "small", Entry: history.Entry{At: begun, ID: fmt.Sprint(len(took)), Data: make([]byte, 100)}}}); err != nil {
+				b.Fatal(err)
+			}
+			took = append(took, time.Since(begun))
+			select {
+			case err := <-trimmed:
+				if ended = true; err != nil {
+					b.Fatal(err)
+				}
+			default:
+			}
+		}
+	}
+	slices.Sort(took)
+	for name, d := range map[string]time.Duration{"p50-ms": took[len(took)/2], "worst-ms": took[len(took)-1]} {
+		b.ReportMetric(float64(d.Microseconds())/1000, name)
+	}
+	b.ReportMetric(float64(len(took))/float64(b.N), "appends/trim")
 }
 
 // BenchRead reads pages of 50 of a topic of a million entries, or 50,000 with -short: its

@@ -164,3 +164,26 @@ func TooMuch(t *history.Topic, k history.Keep, now, at time.Time) bool {
 		k.Bytes > 0 && t.Bytes > k.Bytes ||
 		k.Age > 0 && now.Sub(at) > k.Age
 }
+
+// AtOnce is how many entries a store removes in one transaction, for which publications wait.
+const AtOnce = 500
+
+// A Removal is that of a topic's oldest entries, AtOnce at most.
+type Removal struct {
+	Topic   *history.Topic // is changed as entries are taken
+	TooMuch func(t *history.Topic, at time.Time) bool
+	Removed int
+	UpTo    int64 // the offset of the last of them
+}
+
+// Take is told of the oldest entry that is left. It returns false where that stays.
+func (r *Removal) Take(offset, ms, size int64) bool {
+	if !r.TooMuch(r.Topic, Time(ms)) {
+		return false
+	}
+	r.Topic.Count--
+	r.Topic.Bytes -= size
+	r.Removed++
+	r.UpTo = offset
+	return true
+}
