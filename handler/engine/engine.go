@@ -73,11 +73,11 @@ type Options struct {
 // The times of the protocol.
 const (
 	announceEvery = 250 * time.Millisecond
-	overdue       = 3 * announceEvery // of an announcement: then something may be lost
+	overdue       = 3 * announceEvery // of an announcement: then something may be lost. Who says nothing is not waited for
 	watchEvery    = 100 * time.Millisecond
 	askAgain      = 100 * time.Millisecond
 	dialWithin    = 2 * time.Second        // a connection is made, or not
-	answerWithin  = 2 * time.Second        // or the node is not waited for any more
+	answerWithin  = 2 * time.Second        // or the node is not waited for any more, though it is heard
 	forgetAfter   = 15 * time.Second       // of a node that is not heard
 	greetFor      = 300 * time.Millisecond // Start waits so long to hear of all others
 	startWithin   = 3 * time.Second        // Start waits so long for the server

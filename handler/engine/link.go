@@ -223,13 +223,12 @@ func (l *link) ask() {
 		}
 	}
 	l.mu.Unlock()
-	for _, m := range silent {
-		l.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(m.node), "name", m.name)
-	}
+	l.tellSilent(silent)
 }
 
-// await waits for a round, and asks again what may have met nobody: another node may not be
-// connected yet. It returns false where somebody has not answered in time.
+// await waits for a round, but not for who is not heard meanwhile, and asks again what may have
+// met nobody: another node may not be connected yet. It returns false where somebody has not
+// answered in time.
 func (l *link) await(r *round) (inTime bool) {
 	end := time.NewTimer(answerWithin)
 	defer end.Stop()
@@ -247,7 +246,8 @@ func (l *link) await(r *round) (inTime bool) {
 			return true
 		case <-l.ctx.Done():
 			return true
-		case <-again.C:
+		case now := <-again.C:
+			l.watch(now)
 			l.mu.Lock()
 			l.asking = true
 			l.mu.Unlock()

@@ -229,10 +229,8 @@ func (e *Engine) receiveAnswer(p packet) {
 			m.received = max(m.received, p.sent)
 			holed = p.flags&holedFlag != 0
 		}
-		if _, ok := round.waiting[p.node]; ok && !m.unsure {
-			if delete(round.waiting, p.node); len(round.waiting) == 0 {
-				close(round.done)
-			}
+		if !m.unsure {
+			e.excuse(p.node)
 		}
 	}
 	e.mu.Unlock()
@@ -259,14 +257,22 @@ func (e *Engine) receiveGoodbye(p packet) {
 // forget has nobody wait for a node any more. e.mu is held.
 func (e *Engine) forget(node uint64) {
 	delete(e.members, node)
-	if r := e.round; r != nil {
-		if _, ok := r.waiting[node]; ok {
-			if delete(r.waiting, node); len(r.waiting) == 0 {
-				close(r.done)
-			}
-		}
-	}
+	e.excuse(node)
 	e.countMembers()
+}
+
+// excuse has the round that goes on not wait for a node any more, and tells whether it has.
+// e.mu is held.
+func (e *Engine) excuse(node uint64) bool {
+	r := e.round
+	if r == nil {
+		return false
+	}
+	_, waits := r.waiting[node]
+	if delete(r.waiting, node); waits && len(r.waiting) == 0 {
+		close(r.done)
+	}
+	return waits
 }
 
 // lose tells of a loss: of publications of a node, or of any. No lock is held.
@@ -285,11 +291,14 @@ func (e *Engine) watch(now time.Time) {
 	if now.Sub(e.since) > answerWithin {
 		e.outbox.setDrops(true)
 	}
-	var gone []*member
+	var gone, silent []*member
 	for _, m := range e.members {
 		if now.Sub(m.seen) > overdue {
 			m.silent = m.silent || now.Sub(m.heard) > overdue
 			e.doubt(m)
+		}
+		if m.silent && e.excuse(m.node) {
+			silent = append(silent, m)
 		}
 		if now.Sub(m.heard) > forgetAfter {
 			gone = append(gone, m)
@@ -299,8 +308,16 @@ func (e *Engine) watch(now time.Time) {
 		e.forget(m.node)
 	}
 	e.mu.Unlock()
+	e.tellSilent(silent)
 	for _, m := range gone {
 		e.lose(m.name, "it has ended, or cannot be reached: nothing was heard of it for "+forgetAfter.String())
+	}
+}
+
+// tellSilent tells of nodes that somebody has waited for.
+func (e *Engine) tellSilent(silent []*member) {
+	for _, m := range silent {
+		e.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(m.node), "name", m.name)
 	}
 }
 
