@@ -111,7 +111,7 @@ func TestBenchHelpSaysWhatThereIs(t *testing.T) {
 	_, overview, _ := finish(t, "bench", "--help")
 	common := []string{"<url>", "--transport", "--pid", "--concurrency", "--sources", "--insecure", "--anywhere", "--json"}
 	for command, flags := range map[string][]string{
-		"idle":   {"--sessions", "--hold", "--settle", "--heartbeat", "--stomp", "--destination", "/ws --stomp --transport xhr-streaming --pid PID"},
+		"idle":   {"--sessions", "--hold", "--settle", "--texts", "--heartbeat", "--stomp", "--destination", "/ws --stomp --transport xhr-streaming --pid PID"},
 		"echo":   {"--sessions", "--size", "--inflight", "--rate", "--time", "--warmup"},
 		"fanout": {"--sessions", "--size", "--publish", "--rate", "--time", "--warmup"},
 		"open":   {"--time", "--warmup"},

@@ -98,6 +98,7 @@ func carry(t *testing.T, kind string) *carrier {
 // A clusterNode is one process of a cluster.
 type clusterNode struct {
 	*process
+	at    string // its admin listener
 	admin *admin.Client
 }
 
@@ -132,7 +133,7 @@ func (c *carrier) nodesOf(t *testing.T, count int, config string) []*clusterNode
 		cmd := command(args...)
 		cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame", secretVariable+"="+clusterSecret)
 		started.Go(func() {
-			all[i] = &clusterNode{startCommand(t, cmd), admin.New("http://"+at, "sesame", nil)}
+			all[i] = &clusterNode{startCommand(t, cmd), at, admin.New("http://"+at, "sesame", nil)}
 		})
 	}
 	started.Wait()
@@ -419,7 +420,7 @@ func TestClusterConfigurations(t *testing.T) {
 				defer c.Close()
 				rooms = append(rooms, c)
 			}
-			(&clusterNode{&process{t: t}, admin.New("http://"+at[0], "sesame", nil)}).knows(t, 1)
+			(&clusterNode{&process{t: t}, at[0], admin.New("http://"+at[0], "sesame", nil)}).knows(t, 1)
 			rooms[0].Send([]byte("hello"))
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

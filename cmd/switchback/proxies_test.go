@@ -138,7 +138,7 @@ endpoints:
 			start := func(i int) *clusterNode {
 				cmd := command("serve", "--config", file, "--addr", at[i], "--admin-addr", admins[i], "--cluster-listen", routes[i], "--node-seed", routes[0], "--node-seed", routes[1])
 				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame", secretVariable+"="+clusterSecret)
-				return &clusterNode{startCommand(t, cmd), admin.New("http://"+admins[i], "sesame", nil)}
+				return &clusterNode{startCommand(t, cmd), admins[i], admin.New("http://"+admins[i], "sesame", nil)}
 			}
 			nodes := make([]*clusterNode, 3)
 			for i := range nodes {

@@ -17,6 +17,7 @@ type idleCommand struct {
 	Flags       flags         `embed:""`
 	Sessions    int           `default:"5000" help:"Sessions to hold."`
 	Hold        time.Duration `default:"10s" help:"How long to hold them."`
+	Texts       int64         `placeholder:"N" help:"Hold them no longer than until each has received so many texts, which others send."`
 	Settle      time.Duration `default:"1s" help:"How long to wait before that."`
 	Heartbeat   time.Duration `default:"25s" help:"The server's heartbeat delay, against which its heartbeats are late. They are seen when --hold is longer."`
 	STOMP       bool          `name:"stomp" help:"Have each session connect by STOMP 1.2, without heart-beats of STOMP, and subscribe once."`
@@ -38,7 +39,7 @@ a session counts as opened when the receipt of its SUBSCRIBE has come.`
 
 func (c *idleCommand) Validate() error {
 	err := errors.Join(c.Flags.check(), atLeast("sessions", c.Sessions, 1),
-		atLeast("hold", c.Hold, time.Millisecond), atLeast("settle", c.Settle, 0), atLeast("heartbeat", c.Heartbeat, time.Millisecond))
+		atLeast("hold", c.Hold, time.Millisecond), atLeast("texts", int(c.Texts), 0), atLeast("settle", c.Settle, 0), atLeast("heartbeat", c.Heartbeat, time.Millisecond))
 	if c.Destination != "" && !c.STOMP {
 		err = errors.Join(err, errors.New("--destination is for --stomp"))
 	}
@@ -62,13 +63,16 @@ func (c *idleCommand) run(l *load) (*report, error) {
 	if err := l.open(n, c.role(l, quiet)); err != nil {
 		return nil, err
 	}
-	l.wait(c.Settle, "settling")
+	l.wait(c.Settle, "settling", never)
 	before, err := l.usage()
 	if err != nil {
 		return nil, err
 	}
 	held := l.now()
-	l.wait(c.Hold, "holding")
+	l.wait(c.Hold, "holding", func() bool {
+		t := l.texts()
+		return c.Texts > 0 && t != nil && t.Fewest >= c.Texts
+	})
 	r := l.report("idle")
 	if r.Memory, err = memory.measure(len(l.peers)); err != nil {
 		return nil, err

@@ -230,14 +230,16 @@ func (l *load) serve(p *peer) {
 	}
 }
 
-// wait waits for a time, or until all sessions have ended.
-func (l *load) wait(d time.Duration, doing string) {
+// wait waits for a time, or until all sessions have ended, or until it is enough.
+func (l *load) wait(d time.Duration, doing string, enough func() bool) {
 	end := time.Now().Add(d)
-	for left := d; left > 0 && l.live.Load() > 0; left = time.Until(end) {
+	for left := d; left > 0 && l.live.Load() > 0 && !enough(); left = time.Until(end) {
 		l.progress.say("%s for %v more, %d sessions", doing, left.Round(time.Second), l.live.Load())
 		time.Sleep(min(left, 100*time.Millisecond))
 	}
 }
+
+func never() bool { return false }
 
 // close ends all sessions and waits until nothing is left of them.
 func (l *load) close() {

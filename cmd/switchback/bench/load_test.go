@@ -115,7 +115,7 @@ func TestPublisherIsElsewhere(t *testing.T) {
 
 func TestTextsOfIdleSessionsAreCounted(t *testing.T) {
 	url := serve(t, transport.Options{}) + "/broadcast"
-	c := idleCommand{Flags: at(url, "xhr-polling"), Sessions: 5, Hold: time.Second, Heartbeat: time.Minute}
+	c := idleCommand{Flags: at(url, "xhr-polling"), Sessions: 5, Hold: time.Minute, Texts: 2, Heartbeat: time.Minute}
 	l, err := newLoad(&c.Flags, io.Discard)
 	if err != nil {
 		t.Fatal(err)

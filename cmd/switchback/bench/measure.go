@@ -35,14 +35,14 @@ type window struct {
 
 // measure lets the load run for a time, and then measures it for another.
 func (l *load) measure(t *timing) (window, error) {
-	l.wait(t.Warmup, "warming up")
+	l.wait(t.Warmup, "warming up", never)
 	before, err := l.usage()
 	if err != nil {
 		return window{}, err
 	}
 	received, from := l.received(), l.now()
 	l.from.Store(from)
-	l.wait(t.Time, "measuring")
+	l.wait(t.Time, "measuring", never)
 	until := l.now()
 	l.until.Store(until)
 	received = l.received() - received
