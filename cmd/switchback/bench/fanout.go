@@ -23,7 +23,7 @@ type fanoutCommand struct {
 
 // Help is the end of bench fanout --help.
 func (*fanoutCommand) Help() string {
-	return `One more session, over WebSocket, publishes. It receives what it publishes, like all the others, and that is counted.
+	return `One more session, over WebSocket, publishes. It receives what it publishes, like all the others, and that is counted, unless --publish has it elsewhere.
 
 With --rate, latency counts from the time at which a message was due, even when it could not be published then.`
 }
@@ -47,6 +47,9 @@ func (c *fanoutCommand) run(l *load) (*report, error) {
 		return nil, err
 	}
 	f := &fanout{load: l, url: cmp.Or(c.Publish, c.Flags.URL), tag: rand.Uint32(), size: c.Size, closed: c.Rate == 0, probing: true, complete: make(chan struct{}, 1)}
+	if f.url != c.Flags.URL {
+		f.apart = 1
+	}
 	if err := l.open(n, f); err != nil {
 		return nil, err
 	}
@@ -71,6 +74,7 @@ func (c *fanoutCommand) run(l *load) (*report, error) {
 type fanout struct {
 	*load
 	url    string // where the publisher's session is
+	apart  int    // sessions that are not counted: 1, the publisher's, where that is elsewhere
 	tag    uint32 // of the messages; the probes before them have the next one
 	size   int
 	closed bool // a message is published when all have received the one before
@@ -114,10 +118,10 @@ func (f *fanout) endProbing() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.probing = false
-	if f.ready < 2 {
+	if f.ready < 2-f.apart {
 		return fmt.Errorf("no session received what was published; is there a broadcast endpoint at %s?", f.flags.URL)
 	}
-	if n := int(f.live.Load()) - f.ready; n > 0 {
+	if n := int(f.live.Load()) - f.ready - f.apart; n > 0 {
 		f.note("%d sessions received nothing within %v, and are not counted", n, probeTime)
 	}
 	return nil
@@ -135,7 +139,9 @@ func (f *fanout) openPublisher() error {
 		return fmt.Errorf("the publisher's session could not be opened: %s; is a SockJS endpoint served at %s, with websocket?",
 			cause(err), f.url)
 	}
+	f.mu.Lock()
 	f.publisher = p
+	f.mu.Unlock()
 	f.asked++
 	f.add(p)
 	return nil
@@ -147,7 +153,7 @@ func (f *fanout) receiving() int {
 	return f.ready
 }
 
-func (f *fanout) unready() int { return int(f.live.Load()) - f.receiving() }
+func (f *fanout) unready() int { return int(f.live.Load()) - f.receiving() - f.apart }
 
 // start begins to publish.
 func (f *fanout) start(c *fanoutCommand) *pacer {
@@ -192,7 +198,7 @@ func (f *fanout) receive(p *peer, text []byte) {
 		f.join(p)
 	case !ok || m.tag != f.tag || len(text) != f.size || m.seq < p.next:
 		f.wrong.Add(1)
-	case p.ready:
+	case p.ready: // else it is the publisher's, or came late
 		p.next = m.seq + 1
 		f.meter.receive(p.index, m.at)
 		f.arrived(m.seq)
@@ -203,7 +209,7 @@ func (f *fanout) receive(p *peer, text []byte) {
 func (f *fanout) join(p *peer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.probing && !p.ready {
+	if f.probing && !p.ready && (p != f.publisher || f.apart == 0) {
 		p.ready = true
 		f.ready++
 	}

@@ -107,6 +107,9 @@ func TestPublisherIsElsewhere(t *testing.T) {
 		switch {
 		case want == "" && err == nil:
 			wantNoLoss(t, r)
+			if counted := map[bool]int64{true: 4, false: 3}[publish == c.Flags.URL]; r.Flow.Sent != counted*r.Flow.Published {
+				t.Errorf("%s: %d of %d count", publish, r.Flow.Sent, r.Flow.Published)
+			}
 		case want == "" || err == nil || !strings.Contains(err.Error(), want):
 			t.Errorf("%s: %v; want %q", publish, err, want)
 		}
