@@ -362,6 +362,43 @@ func TestLateMessagesAreLeftOut(t *testing.T) {
 	})
 }
 
+// A node that goes on from a copy of its memory, of a virtual machine, say, is heard again: at
+// once where it is on a later connection than before, and else when it has been forgotten.
+func TestNodeGoesBack(t *testing.T) {
+	for incarnation := range uint64(4) {
+		synctest.Test(t, func(t *testing.T) {
+			b := new(bus)
+			n := open(t, b, Options{})
+			n.subscribe(t, "a")
+			say := func(number, incarnation, sent uint64) {
+				p := packet{kind: announcement, node: 7, number: number, incarnation: incarnation, sent: sent}
+				b.foreign(nodesChannel, p.append(nil))
+				synctest.Wait()
+			}
+			publish := func(number byte) {
+				data := newPublication(7, "a", []byte{'0' + number})
+				data[numberAt+7] = number
+				b.foreign(topicChannel("a"), data)
+				synctest.Wait()
+			}
+			say(5, 2, 3)
+			publish(4)
+			publish(5)
+			say(6, 2, 5)
+			for i := range uint64(100) {
+				say(3+i, incarnation, 2)
+				publish(2)
+				time.Sleep(announceEvery)
+			}
+			publish(3)
+			if got := n.take(); !slices.Equal(got, []string{"a 4", "a 5", "a 3"}) || len(n.told()) != 1 {
+				t.Errorf("incarnation %d: got %q, told of %v", incarnation, got, n.told())
+			}
+			n.Close()
+		})
+	}
+}
+
 // Where announcements are missing on a connection that goes on, what has come after them may
 // be after a hole, which is told.
 func TestHoleIsTold(t *testing.T) {

@@ -132,6 +132,11 @@ func (e *Engine) receiveResent(p packet) {
 func (e *Engine) receiveAnnouncement(p packet) {
 	e.mu.Lock()
 	m := e.members[p.node]
+	back := m != nil && p.incarnation >= m.incarnation && p.sent < m.received
+	if back { // a process that goes on from a copy of its memory, say
+		e.forget(p.node)
+		m = nil
+	}
 	met := m == nil
 	if met && len(e.members) == maxNodes {
 		e.mu.Unlock()
@@ -170,7 +175,9 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	e.countMembers()
 	e.mu.Unlock()
 	signal(e.wake)
-	if met {
+	if back {
+		e.lose(m.name, "it has begun again at an earlier number")
+	} else if met {
 		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
 	}
 	if holed {
@@ -300,7 +307,7 @@ func (e *Engine) watch(now time.Time) {
 		if m.silent && e.excuse(m.node) {
 			silent = append(silent, m)
 		}
-		if now.Sub(m.heard) > forgetAfter {
+		if now.Sub(m.seen) > forgetAfter {
 			gone = append(gone, m)
 		}
 	}
