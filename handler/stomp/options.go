@@ -75,8 +75,10 @@ type Options struct {
 	// not all can be given, the first MESSAGE and the RECEIPT say gap:true. The RECEIPT has
 	// the offset up to which that is. A SEND has its RECEIPT when it is stored. Where a policy
 	// counts what a user has not read, RECEIPT and MESSAGE say unread:3, 1000 for that many
-	// or more, up to their offset, whatever the SUBSCRIBE asks for. The default is none: then
-	// since and history mean nothing.
+	// or more, up to their offset, whatever the SUBSCRIBE asks for. A pattern is of no one
+	// topic: beside other nodes it gets what each has sent in the order of that node, not in
+	// that of the offsets, and not what was missed. The default is none: then since and
+	// history mean nothing.
 	History *history.Log
 
 	// ReadDestination is where a client of a user sends what the user has read:
