@@ -74,6 +74,7 @@ func stompClient(t *testing.T, url, destination string) *websocket.Conn {
 }
 
 func TestCommandsPublish(t *testing.T) {
+	t.Parallel()
 	p, url := startAdmin(t, adminEndpoints)
 	chat, old := dial(t, p.url+"chat/websocket"), dial(t, p.url+"old/websocket")
 	for _, c := range []*websocket.Conn{chat, old} {
@@ -105,6 +106,7 @@ func TestCommandsPublish(t *testing.T) {
 }
 
 func TestCommandsListAndDisconnect(t *testing.T) {
+	t.Parallel()
 	p, url := startAdmin(t, adminEndpoints)
 	ann, chat := stompClient(t, p.url, "/topic/x"), dial(t, p.url+"chat/websocket")
 	_, stdout, _ := administer(t, url, "", "sessions")
@@ -136,6 +138,7 @@ func TestCommandsListAndDisconnect(t *testing.T) {
 }
 
 func TestCommandsSayWhatTheAPISays(t *testing.T) {
+	t.Parallel()
 	_, url := startAdmin(t, adminEndpoints)
 	bare := start(t, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
 	without := regexp.MustCompile(`admin at (\S+)`).FindStringSubmatch(bare.ready)[1]

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -175,6 +174,7 @@ func TestAlarmPageOfAUserWithAToken(t *testing.T) {
 // Where alarms are kept, too, the page of each library shows those that came while its user
 // was away, and marks them as read.
 func TestAlarmPageCountsWhatCameMeanwhile(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	if _, err := os.Stat(filepath.Join(alarmDir, "node_modules", ".package-lock.json")); err != nil {
 		t.Skip("not run: the page of the alarm application, because its libraries are not here; run make alarm-client")
@@ -349,6 +349,7 @@ func TestAlarmApplicationStartsAlone(t *testing.T) {
 }
 
 func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
+	t.Parallel()
 	node := findNode(t)
 	type asked struct{ method, path, authorization, body string }
 	requests := make(chan asked, 10)
@@ -393,13 +394,9 @@ func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
 
 // What the publisher publishes arrives, by way of the admin listener.
 func TestAlarmIsPublishedFromOutside(t *testing.T) {
+	t.Parallel()
 	node := findNode(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := []string{"SWITCHBACK_ADMIN_ADDR=" + ln.Addr().String(), "SWITCHBACK_ADMIN_TOKEN=sesame-sesame-sesame-sesame-sesame"}
-	ln.Close()
+	env := []string{"SWITCHBACK_ADMIN_ADDR=" + freeAddress(t), "SWITCHBACK_ADMIN_TOKEN=sesame-sesame-sesame-sesame-sesame"}
 	cmd := command("serve", "--config", filepath.Join(alarmDir, "..", "alarm.yaml"), "--addr", "127.0.0.1:0")
 	cmd.Env = append(cmd.Env, env...)
 	p := startCommand(t, cmd)
@@ -443,12 +440,7 @@ rules:
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	adminAddr := ln.Addr().String()
-	ln.Close()
+	adminAddr := freeAddress(t)
 	const adminToken = "sesame-sesame-sesame-sesame-sesame"
 	cmd := command("serve", "--config", file, "--addr", "127.0.0.1:0")
 	cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_ADDR="+adminAddr, "SWITCHBACK_ADMIN_TOKEN="+adminToken)

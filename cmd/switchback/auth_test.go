@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -118,6 +117,7 @@ endpoints:
 `
 
 func TestEndpointsAskWhoOpensSessions(t *testing.T) {
+	t.Parallel()
 	g := guard(t, guardedEcho)
 	good := g.token("--user", "kim", "--claim", "iss=https://id.example.com", "--claim", `aud=["chat","mail"]`)
 	other := g.token("--user", "kim", "--claim", "iss=https://id.example.com", "--claim", "aud=mail")
@@ -149,14 +149,10 @@ func TestEndpointsAskWhoOpensSessions(t *testing.T) {
 // Whatever is wrong with a token or a ticket, and wherever it is brought, at no level is it
 // in the log, and in no answer.
 func TestNoTokenIsLoggedOrAnswered(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			admin := ln.Addr().String()
-			ln.Close()
+			admin := freeAddress(t)
 			g := guard(t, strings.Replace(guardedEcho, "endpoints:", "    token_limit: 1KiB\nlog_format: "+format+"\nadmin: {addr: '"+admin+"', token_file: secret}\nendpoints:\n  - {path: /ws, handler: stomp, auth: optional}", 1))
 			sign := func(args ...string) string {
 				return g.token(append([]string{"--claim", "iss=https://id.example.com"}, args...)...)
@@ -326,6 +322,7 @@ func TestStompTokenIsRenewed(t *testing.T) {
 
 // With logins, too, a CONNECT says who it is in one way or the other.
 func TestStompTokensBesideLogins(t *testing.T) {
+	t.Parallel()
 	g := guard(t, strings.Replace(guardedStomp, "stomp:\n", "stomp:\n  logins: [{login: guest, passcode: secret}]\n", 1))
 	kim := g.token("--user", "kim")
 	for _, path := range []string{"ws", "guests"} {
@@ -400,6 +397,7 @@ func TestKeysOfAURL(t *testing.T) {
 }
 
 func TestTokenCommands(t *testing.T) {
+	t.Parallel()
 	secret := writeFile(t, "secret", strings.Repeat("x", 40))
 	short := writeFile(t, "short", "hunter2")
 	config := writeFile(t, "conf.yaml", "auth: {jwt: {secret_file: "+secret+", user_claim: mail, issuer: me}}")

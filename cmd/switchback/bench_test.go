@@ -108,6 +108,7 @@ func TestBenchEndsWithTheServer(t *testing.T) {
 }
 
 func TestBenchHelpSaysWhatThereIs(t *testing.T) {
+	t.Parallel()
 	_, overview, _ := finish(t, "bench", "--help")
 	common := []string{"<url>", "--transport", "--pid", "--concurrency", "--sources", "--insecure", "--anywhere", "--json"}
 	for command, flags := range map[string][]string{
@@ -132,6 +133,7 @@ func TestBenchHelpSaysWhatThereIs(t *testing.T) {
 }
 
 func TestWrongUseOfBenchExitsWithTwo(t *testing.T) {
+	t.Parallel()
 	for args, want := range map[string]string{
 		"":     "idle",
 		"echo": "<url>",

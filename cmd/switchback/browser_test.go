@@ -20,16 +20,19 @@ import (
 // the keyboard, over every transport that the page offers.
 
 func TestPageEchoesOverEachTransport(t *testing.T) {
+	t.Parallel()
 	echoesOverEachTransport(t, startBrowser(t), startServer(t))
 }
 
 // Over TLS, by HTTP/2 and by HTTP/1.1.
 func TestPageEchoesOverEachTransportByTLS(t *testing.T) {
+	t.Parallel()
 	for name, flags := range map[string][]chromedp.ExecAllocatorOption{
 		"HTTP/2":   nil,
 		"HTTP/1.1": {chromedp.Flag("disable-http2", true)},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			browser := startBrowser(t, append(flags, chromedp.Flag("ignore-certificate-errors", true))...)
 			dir := t.TempDir()
 			writeCertificate(t, dir)
@@ -66,6 +69,7 @@ func echoesOverEachTransport(t *testing.T, browser context.Context, url string) 
 }
 
 func TestPageTakesWebSocketByItself(t *testing.T) {
+	t.Parallel()
 	p := openPage(t, startBrowser(t), startServer(t))
 	p.choose("/echo", "automatic")
 	p.connect()
@@ -76,6 +80,7 @@ func TestPageTakesWebSocketByItself(t *testing.T) {
 }
 
 func TestPageSendsAHundredMessages(t *testing.T) {
+	t.Parallel()
 	p := openPage(t, startBrowser(t), startServer(t))
 	p.choose("/echo", "xhr-streaming")
 	p.connect()
@@ -88,6 +93,7 @@ func TestPageSendsAHundredMessages(t *testing.T) {
 }
 
 func TestPageSeesWhatOthersBroadcast(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	url := startServer(t)
 	one, two := openPage(t, browser, url), openPage(t, browser, url)
@@ -104,6 +110,7 @@ func TestPageSeesWhatOthersBroadcast(t *testing.T) {
 }
 
 func TestPageConnectsAsItsLinkAsks(t *testing.T) {
+	t.Parallel()
 	p := openPage(t, startBrowser(t), startServer(t)+"/?endpoint=/echo&transport=xhr-streaming")
 	p.is("open")
 	p.inUse("xhr-streaming")
@@ -112,6 +119,7 @@ func TestPageConnectsAsItsLinkAsks(t *testing.T) {
 }
 
 func TestPageRefusesALinkItDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	p := openPage(t, startBrowser(t), startServer(t)+"/?transport=telegraph")
 	p.is("closed")
 	p.notices("telegraph")
@@ -119,6 +127,7 @@ func TestPageRefusesALinkItDoesNotKnow(t *testing.T) {
 }
 
 func TestPageSaysThatTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(web.Handler())
 	t.Cleanup(server.Close)
 	p := openPage(t, startBrowser(t), server.URL+"/?endpoint=/echo")
@@ -127,6 +136,7 @@ func TestPageSaysThatTheServerIsAway(t *testing.T) {
 }
 
 func TestPageSaysThatTheClientIsMissing(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == web.ClientPath() {
@@ -152,6 +162,9 @@ const (
 	browserTimeout = 5 * time.Minute
 )
 
+// browsers has a place for each that may run at a time: one takes a core, now and then.
+var browsers = make(chan struct{}, 3)
+
 // startBrowser starts a Chromium with a profile of its own, and ends it with
 // the test. It skips the test where there is no Chromium or no client.
 func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
@@ -163,6 +176,8 @@ func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.C
 	if web.ClientPath() == "" {
 		t.Skip("not run: the page in a browser, because sockjs-client is not embedded; make puts it into web/client")
 	}
+	browsers <- struct{}{}
+	t.Cleanup(func() { <-browsers })
 	bounded, cancel := context.WithTimeout(context.Background(), browserTimeout)
 	t.Cleanup(cancel)
 	allocator, cancelAllocator := chromedp.NewExecAllocator(bounded, append(flags,

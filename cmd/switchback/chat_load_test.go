@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -611,14 +610,8 @@ func TestChatSurvivesKillsUnderLoad(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	size := crowdToday()
-	file := filepath.Join(t.TempDir(), "chat.db")
-	// Not 127.0.0.1: there one of the crowd's connections may come to have the port while the
-	// server is away.
-	p, admin := serveChat(t, "127.0.0.2:0", "sqlite:"+file)
-	at, err := url.Parse(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file, addr := filepath.Join(t.TempDir(), "chat.db"), freeAddress(t)
+	p, admin := serveChat(t, addr, "sqlite:"+file)
 	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
 	before := p.usage(admin, size.clients)
 	c.begin()
@@ -629,7 +622,7 @@ func TestChatSurvivesKillsUnderLoad(t *testing.T) {
 		if log := p.stderr.String(); strings.Contains(log, "DATA RACE") {
 			t.Error(log)
 		}
-		p, admin = serveChat(t, at.Host, "sqlite:"+file)
+		p, admin = serveChat(t, addr, "sqlite:"+file)
 		time.Sleep(size.quiet)
 	}
 	c.end()
@@ -714,7 +707,7 @@ endpoints:
 	const count = 3
 	var addrs, routes []string
 	for range count {
-		addrs = append(addrs, strings.Replace(freeAddress(t), "127.0.0.1", "127.0.0.2", 1)) // see TestChatSurvivesKillsUnderLoad
+		addrs = append(addrs, freeAddress(t))
 		routes = append(routes, freeAddress(t))
 	}
 	serve := func(i int) (p *process, admin string) {
@@ -792,6 +785,7 @@ func TestChatDelayUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	besideOthers(t)
 	size := crowdToday()
 	p, _ := serveChat(t, "127.0.0.1:0", "sqlite:"+filepath.Join(t.TempDir(), "chat.db"))
 	c := gather(t, p.url+"chat", size.clients, size.clients, size.rate)

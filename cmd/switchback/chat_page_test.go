@@ -19,6 +19,7 @@ import (
 var chatConfig = filepath.Join("..", "..", "testdata", "apps", "chat.yaml")
 
 func TestChatPageOfTwoUsers(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", chatConfig)
 	for _, transport := range []string{"websocket", "xhr-polling"} {
@@ -75,6 +76,7 @@ func TestChatPageOfTwoUsers(t *testing.T) {
 }
 
 func TestChatPageScrollsBackToTheFirstMessage(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", chatConfig)
 	mo := chatWith(t, p.url+"chat?user=mo", "websocket")
@@ -106,22 +108,20 @@ func TestChatPageScrollsBackToTheFirstMessage(t *testing.T) {
 
 // The server is killed while two people talk, with what they say on its way.
 func TestChatPageLosesNothing(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	database := "SWITCHBACK_HISTORY=sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	serve := func(addr string) *process {
+	addr := freeAddress(t)
+	serve := func() *process {
 		t.Helper()
 		cmd := command("serve", "--addr", addr, "--config", chatConfig)
 		cmd.Env = append(cmd.Env, database)
 		return startCommand(t, cmd)
 	}
-	p := serve("127.0.0.1:0")
+	p := serve()
 	kim := enterChat(t, browser, p.url, "kim", "websocket", "r")
 	lee := enterChat(t, browser, p.url, "lee", "xhr-polling", "r")
 	kim.sees("users", "kim", "lee")
-	at, err := url.Parse(p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var want []string
 	for i := range 2 {
 		texts := []string{"before", "on its way", "while it is away"}
@@ -135,7 +135,7 @@ func TestChatPageLosesNothing(t *testing.T) {
 		p.wait()
 		kim.tells("status", "Offline")
 		lee.says(texts[2])
-		p = serve(at.Host)
+		p = serve()
 		for _, text := range texts {
 			kim.has(text)
 			lee.has(text)
@@ -157,6 +157,7 @@ func TestChatPageLosesNothing(t *testing.T) {
 
 // By the keyboard alone, in a window as narrow as a phone's.
 func TestChatPageAsksForANameAndKeepsIt(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", chatConfig)
 	kim := &chatPage{openPage(t, browser, p.url+"chat.html")}
@@ -198,6 +199,7 @@ document.getElementById("send").onclick = () => sock.send("msg:" + document.getE
 // A page that knows nothing of rooms and history is served as it is, by YAML alone: each
 // window hears what the others say, and one that comes later what was said last.
 func TestPageOfPlainTexts(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	for _, c := range []struct{ transport, disabled string }{
 		{"websocket", ""},

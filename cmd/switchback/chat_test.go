@@ -126,6 +126,7 @@ func TestChatOverTransports(t *testing.T) {
 
 // The page of the seeds, over every transport: what one sends the others get, as it is.
 func TestTextsOverTransports(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", "endpoints: [{path: /echo, handler: chat, chat: {protocol: text, history_last: 1}}]"))
 	a := chatWith(t, p.url+"echo", "websocket")
 	for _, transport := range []string{"websocket", "xhr-streaming", "eventsource", "xhr-polling", "raw-websocket"} {
@@ -149,6 +150,7 @@ func TestTextsOverTransports(t *testing.T) {
 
 // What is acknowledged outlives the process, whatever ends it.
 func TestChatOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
 	file := writeFile(t, "conf.yaml", "endpoints: [{path: /chat, handler: chat}]")
 	serve := func() *process {
 		t.Helper()
@@ -176,6 +178,7 @@ func TestChatOutlivesTheProcess(t *testing.T) {
 }
 
 func TestChatThatCannotBe(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"endpoints: [{path: /chat, handler: chat, implementation: igm}]":                                  "implementation igm does not know its users",
 		"endpoints: [{path: /chat, handler: chat, chat: {name_limit: 250}}]":                              "NameLimit and IdentifierLimit are 250 and 64; together they must be at most 254",

@@ -22,10 +22,14 @@ import (
 	admin "switchback/web/admin/client"
 )
 
-// freeAddress is one that nobody has, but for who takes it first.
+// lastHost is of the IP address of the last freeAddress.
+var lastHost atomic.Int32
+
+// freeAddress is one that nobody has, also while who listens there is away: at its IP address
+// there is nothing else.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:0", 2+lastHost.Add(1)%250))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +54,11 @@ func carry(t *testing.T, kind string) *carrier {
 		c.engine = "nats: nats://" + c.addr
 		var s *natsserver.Server
 		c.resume = func() {
-			at, _ := net.ResolveTCPAddr("tcp", c.addr)
-			var err error
-			if s, err = natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: at.Port, NoLog: true, NoSigs: true}); err != nil {
+			at, err := net.ResolveTCPAddr("tcp", c.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err = natsserver.NewServer(&natsserver.Options{Host: at.IP.String(), Port: at.Port, NoLog: true, NoSigs: true}); err != nil {
 				t.Fatal(err)
 			}
 			if s.Start(); !s.ReadyForConnections(patience) {
@@ -68,11 +74,11 @@ func carry(t *testing.T, kind string) *carrier {
 			t.Skip("redis-server is not here: apt-get install redis-server")
 		}
 		c.engine = "redis: redis://" + c.addr
-		_, port, _ := net.SplitHostPort(c.addr)
+		host, port, _ := net.SplitHostPort(c.addr)
 		dir := t.TempDir()
 		var cmd *exec.Cmd
 		c.resume = func() {
-			cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no")
+			cmd = exec.Command("redis-server", "--port", port, "--bind", host, "--dir", dir, "--save", "", "--appendonly", "no")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -219,6 +225,7 @@ func TestEngineOutageUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes and a server that goes away")
 	}
+	besideOthers(t)
 	away, rate := 2*time.Second, 200
 	if soak {
 		away = 20 * time.Second
@@ -330,6 +337,7 @@ func TestPromptMessagesReachOtherNodesLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes, over three kinds of servers")
 	}
+	besideOthers(t)
 	count := 1000
 	if soak {
 		count = 10000
@@ -385,6 +393,7 @@ func TestClusterConfigurations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs ports of their own")
 	}
+	t.Parallel()
 	for _, kind := range []string{"nats-embedded", "nats", "redis"} {
 		t.Run(kind, func(t *testing.T) {
 			name := filepath.Join("../../testdata/cluster", kind+".yaml")
@@ -448,6 +457,7 @@ func TestClusterConfigurations(t *testing.T) {
 
 // What cannot be together is told, with what to do, before anything is started.
 func TestEngineThatCannotBe(t *testing.T) {
+	t.Parallel()
 	secret := writeFile(t, "secret", clusterSecret)
 	for text, want := range map[string]string{
 		"engine: {nats: embedded}":                                                                                             "set cluster.secret_file or SWITCHBACK_CLUSTER_SECRET",
@@ -514,6 +524,7 @@ func TestFullOutboxIsTold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two nodes and a server that goes away")
 	}
+	t.Parallel()
 	c := carry(t, "nats")
 	c.engine += ", outbox: 16KiB"
 	nodes := c.nodes(t, 2)

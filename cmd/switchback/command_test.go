@@ -10,6 +10,7 @@ import (
 )
 
 func TestHelpSaysWhatThereIs(t *testing.T) {
+	t.Parallel()
 	status, stdout, stderr := finish(t, "--help")
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "serve") || !strings.Contains(stdout, "version") {
 		t.Errorf("%d\n%s%s", status, stdout, stderr)
@@ -34,6 +35,7 @@ func TestVersionNamesTheBuild(t *testing.T) {
 }
 
 func TestWrongUseExitsWithTwo(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"sreve"}, {"serve", "--bogus"}, {"serve", "file.yaml"}, {"serve", "--addr", "localhost"}, {"serve", "--shutdown-timeout", "0"}, {"serve", "--log-format", "xml"},
 	} {

@@ -49,6 +49,7 @@ func TestWordsAreCompleted(t *testing.T) {
 // Each shell takes what is printed for it, and then asks the command. Those that are not
 // on this machine are not asked; their script is.
 func TestShellsAreToldToAskTheCommand(t *testing.T) {
+	t.Parallel()
 	for shell, check := range map[string]string{
 		"bash": `eval "$1" && complete -p switchback`,
 		"zsh":  `autoload -U +X compinit && compinit -D; eval "$1" && print -r -- $_comps[switchback]`,

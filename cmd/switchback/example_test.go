@@ -222,6 +222,7 @@ func buildExample(t *testing.T) string {
 var behindMark = regexp.MustCompile(`(?m)^( *(?:- )?)#(\S)`)
 
 func TestExampleHasEveryKey(t *testing.T) {
+	t.Parallel()
 	golden(t, "example.yaml", buildExample(t))
 	text, err := os.ReadFile("example.yaml")
 	if err != nil {

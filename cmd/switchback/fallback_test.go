@@ -16,6 +16,7 @@ import (
 // A page with a ticket, whose proxy strips the upgrade to WebSocket, streams; and where the
 // proxy keeps streams back, it polls. The ticket is good for each transport that is tried.
 func TestPageWithATicketFallsBackBehindAProxy(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(strings.Repeat("sesame", 8)), 0o600); err != nil {
@@ -95,13 +96,7 @@ func startNginx(t *testing.T, to, more string) (url string) {
 			t.Skip("not run: the page behind a proxy, because there is no nginx; apt-get install nginx")
 		}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	dir := t.TempDir()
+	addr, dir := freeAddress(t), t.TempDir()
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(`
 daemon off;

@@ -39,6 +39,7 @@ func TestEnvironmentNamesTheStore(t *testing.T) {
 
 // A file that another process has open is a fault at start, but none to config check.
 func TestStoreIsOfOneProcess(t *testing.T) {
+	t.Parallel()
 	file := writeFile(t, "conf.yaml", historyEndpoints)
 	start(t, "serve", "--config", file, "--addr", "127.0.0.1:0")
 	status, _, stderr := finish(t, "serve", "--config", file, "--addr", "127.0.0.1:0")
@@ -52,6 +53,7 @@ func TestStoreIsOfOneProcess(t *testing.T) {
 
 // A database is named by its URL, whose password is in no message.
 func TestStoreInPostgreSQL(t *testing.T) {
+	t.Parallel()
 	db := postgrestest.Start(t)
 	conf := writeFile(t, "conf.yaml", strings.ReplaceAll(historyEndpoints, "sqlite:history.db", strconv.Quote(db.URL)))
 	start(t, "serve", "--config", conf, "--addr", "127.0.0.1:0")
@@ -65,6 +67,7 @@ func TestStoreInPostgreSQL(t *testing.T) {
 // A file of the store is relative to that of the configuration, and what is published on
 // topics that it names is there for the commands, and after a kill.
 func TestCommandsReadAndTrimHistory(t *testing.T) {
+	t.Parallel()
 	_, url := startAdmin(t, historyEndpoints)
 	for _, text := range []string{"one & <two>", "three", "four\n5"} {
 		if status, _, stderr := administer(t, url, text, "publish", "/topic/kept/a", "--text"); status != 0 {

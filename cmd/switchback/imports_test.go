@@ -61,6 +61,7 @@ var without = map[string][]string{
 }
 
 func TestWhoImportsWhom(t *testing.T) {
+	t.Parallel()
 	const module = "switchback/"
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {

@@ -89,6 +89,7 @@ func TestLogIsJSONWhereThatIsAskedFor(t *testing.T) {
 
 // The command's log, in either format, has nothing of what lets into a session.
 func TestSessionInTheLogOfTheCommand(t *testing.T) {
+	t.Parallel()
 	for format, want := range map[string]string{
 		"text": `DEBUG session closed {"endpoint": "/echo", "session": "`,
 		"json": `"msg":"session closed","endpoint":"/echo","session":"`,

@@ -10,6 +10,7 @@ import (
 
 // Several paths of an endpoint are one: sessions, limits and the room.
 func TestEndpointIsOneAtAllItsPaths(t *testing.T) {
+	t.Parallel()
 	for _, implementation := range []string{"switchback", "igm"} {
 		t.Run(implementation, func(t *testing.T) {
 			limit := ", session_limit: 3"

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,16 +23,12 @@ func TestPublishLoadIsDelivered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	besideOthers(t)
 	topics, batches, rate, seconds := 50, 40, 100, 1
 	if soak {
 		topics, batches, rate, seconds = 1000, 1000, 300, 10
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin := ln.Addr().String()
-	ln.Close()
+	admin := freeAddress(t)
 	file := filepath.Join(t.TempDir(), "conf.yaml")
 	if err := os.WriteFile(file, []byte("log_level: warn\nendpoints: [{path: /ws, handler: stomp}]\nstomp: {topics: [/topic]}\n"), 0o600); err != nil {
 		t.Fatal(err)

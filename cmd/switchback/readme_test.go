@@ -61,6 +61,7 @@ func TestReadmeShowsTheExampleOfALogin(t *testing.T) {
 // Whoever has the binary and the README sees a message arrive: the file and the commands
 // are run as they stand, but for the ports, and the page opens in a browser that we can ask.
 func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Skip("not run: the README's first try, because there is no openssl; apt-get install openssl")
@@ -79,13 +80,7 @@ func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
 	}
 	var ports []string
 	for _, standing := range []string{"127.0.0.1:8081", "127.0.0.1:8082"} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		ports = append(ports, standing, ln.Addr().String())
-		ln.Close()
+		ports = append(ports, standing, freeAddress(t))
 	}
 	ours := strings.NewReplacer(ports...)
 

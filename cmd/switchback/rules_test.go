@@ -55,6 +55,7 @@ func TestRulesOfTheFileAreKept(t *testing.T) {
 
 // Who may not subscribe to an endpoint's path is refused with 403, by every transport.
 func TestRulesRefuseSessions(t *testing.T) {
+	t.Parallel()
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", `
 endpoints:
   - {path: /a, handler: echo}
