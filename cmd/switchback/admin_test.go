@@ -138,6 +138,9 @@ func TestCommandsListAndDisconnect(t *testing.T) {
 }
 
 func TestCommandsSayWhatTheAPISays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	_, url := startAdmin(t, adminEndpoints)
 	bare := start(t, "serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0")
@@ -220,6 +223,9 @@ func TestEnvironmentGoesBeforeTheFileOfTheAdminListener(t *testing.T) {
 }
 
 func TestAdminThatCannotBeIsRefusedAtStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Chdir(t.TempDir())
 	os.WriteFile("empty", []byte(" \n"), 0o600)
 	for text, want := range map[string]string{

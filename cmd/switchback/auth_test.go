@@ -149,6 +149,9 @@ func TestEndpointsAskWhoOpensSessions(t *testing.T) {
 // Whatever is wrong with a token or a ticket, and wherever it is brought, at no level is it
 // in the log, and in no answer.
 func TestNoTokenIsLoggedOrAnswered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
@@ -397,6 +400,9 @@ func TestKeysOfAURL(t *testing.T) {
 }
 
 func TestTokenCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	secret := writeFile(t, "secret", strings.Repeat("x", 40))
 	short := writeFile(t, "short", "hunter2")

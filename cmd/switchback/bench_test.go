@@ -133,6 +133,9 @@ func TestBenchHelpSaysWhatThereIs(t *testing.T) {
 }
 
 func TestWrongUseOfBenchExitsWithTwo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	for args, want := range map[string]string{
 		"":     "idle",

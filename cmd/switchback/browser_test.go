@@ -165,6 +165,12 @@ const (
 // browsers has a place for each that may run at a time: one takes a core, now and then.
 var browsers = make(chan struct{}, 3)
 
+// awaitBrowser waits until the test may start a browser, and has its place until it ends.
+func awaitBrowser(t *testing.T) {
+	browsers <- struct{}{}
+	t.Cleanup(func() { <-browsers })
+}
+
 // startBrowser starts a Chromium with a profile of its own, and ends it with
 // the test. It skips the test where there is no Chromium or no client.
 func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
@@ -176,8 +182,7 @@ func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.C
 	if web.ClientPath() == "" {
 		t.Skip("not run: the page in a browser, because sockjs-client is not embedded; make puts it into web/client")
 	}
-	browsers <- struct{}{}
-	t.Cleanup(func() { <-browsers })
+	awaitBrowser(t)
 	bounded, cancel := context.WithTimeout(context.Background(), browserTimeout)
 	t.Cleanup(cancel)
 	allocator, cancelAllocator := chromedp.NewExecAllocator(bounded, append(flags,

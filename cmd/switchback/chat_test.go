@@ -178,6 +178,9 @@ func TestChatOutlivesTheProcess(t *testing.T) {
 }
 
 func TestChatThatCannotBe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	for text, want := range map[string]string{
 		"endpoints: [{path: /chat, handler: chat, implementation: igm}]":                                  "implementation igm does not know its users",

@@ -457,6 +457,9 @@ func TestClusterConfigurations(t *testing.T) {
 
 // What cannot be together is told, with what to do, before anything is started.
 func TestEngineThatCannotBe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	secret := writeFile(t, "secret", clusterSecret)
 	for text, want := range map[string]string{

@@ -35,6 +35,9 @@ func TestVersionNamesTheBuild(t *testing.T) {
 }
 
 func TestWrongUseExitsWithTwo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"sreve"}, {"serve", "--bogus"}, {"serve", "file.yaml"}, {"serve", "--addr", "localhost"}, {"serve", "--shutdown-timeout", "0"}, {"serve", "--log-format", "xml"},

@@ -12,6 +12,9 @@ import (
 
 // What a shell is told for a line that ends at the cursor.
 func TestWordsAreCompleted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"chat.yaml", "other.yaml"} {
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
@@ -49,6 +52,9 @@ func TestWordsAreCompleted(t *testing.T) {
 // Each shell takes what is printed for it, and then asks the command. Those that are not
 // on this machine are not asked; their script is.
 func TestShellsAreToldToAskTheCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs many commands")
+	}
 	t.Parallel()
 	for shell, check := range map[string]string{
 		"bash": `eval "$1" && complete -p switchback`,

@@ -170,6 +170,9 @@ func TestFolderMayBeReplaced(t *testing.T) {
 // Who asks for a large file and takes nothing of it is cut; who takes it keeps the
 // connection, though the time has passed since.
 func TestFileMustBeTaken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second")
+	}
 	const timeout, large = 200 * time.Millisecond, 64 << 20
 	dir := site(t)
 	if err := os.Truncate(filepath.Join(dir, "data.json"), large); err != nil {

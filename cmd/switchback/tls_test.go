@@ -67,6 +67,7 @@ func TestTLSOfHTTPServer(t *testing.T) {
 	c := dialSecure(t, p, trust)
 	says(t, c, "hello")
 	p.signal(os.Interrupt)
+	closes(t, c, websocket.CloseGoingAway)
 	if status, _ := p.wait(); status != 0 {
 		t.Errorf("ended with %d\n%s", status, p.stderr.String())
 	}
