@@ -124,12 +124,13 @@ func TestParkedSessionsHaveNoGoroutine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before, opened := runtime.NumGoroutine(), p.Stats().Opened.Load()
-			for range 1000 {
+			sessions := rounds(1000)
+			for range sessions {
 				open(p.dial(t), newID())
 			}
 			const spare = 10 // the epoll set's, the server's
 			eventually(t, "all are parked", func() bool {
-				return p.Stats().Opened.Load() == opened+1000 && runtime.NumGoroutine() < before+spare
+				return p.Stats().Opened.Load() == opened+int64(sessions) && runtime.NumGoroutine() < before+spare
 			})
 		})
 	}
