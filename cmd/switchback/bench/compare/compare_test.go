@@ -85,23 +85,19 @@ func TestEveryMetricOfTheComparisonIsMeasured(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "switchback/cmd/switchback").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	o := options{Switchback: binary, Data: filepath.Join("..", "..", "..", "..", "testdata", "bench"), Runs: 1, Quick: true}
-	servers, err := o.servers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range o.loads() {
-		for _, s := range servers[:2] {
-			wantMetrics(t, &o, l, s)
+	for _, scale := range []bool{false, true} {
+		o := options{Switchback: binary, Data: filepath.Join("..", "..", "..", "..", "testdata", "bench"), Runs: 1, Quick: true, Scale: scale}
+		servers, err := o.servers()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	o.Scale = true
-	if servers, err = o.servers(); err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range o.loads() {
-		for _, s := range servers {
-			wantMetrics(t, &o, l, s)
+		for _, l := range o.loads() {
+			for _, s := range servers[:2] {
+				t.Run(l.name+" "+s.name, func(t *testing.T) {
+					t.Parallel()
+					wantMetrics(t, &o, l, s)
+				})
+			}
 		}
 	}
 }
