@@ -785,7 +785,6 @@ func TestChatDelayUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	besideOthers(t)
 	size := crowdToday()
 	p, _ := serveChat(t, "127.0.0.1:0", "sqlite:"+filepath.Join(t.TempDir(), "chat.db"))
 	c := gather(t, p.url+"chat", size.clients, size.clients, size.rate)

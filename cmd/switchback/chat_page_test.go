@@ -204,7 +204,7 @@ func TestPageOfPlainTexts(t *testing.T) {
 	for _, c := range []struct{ transport, disabled string }{
 		{"websocket", ""},
 		{"xhr-streaming", "websocket"},
-		{"xhr-polling", "websocket, xhr-streaming, eventsource, htmlfile"},
+		{"polling", "websocket, xhr-streaming, eventsource, htmlfile"},
 	} {
 		t.Run(c.transport, func(t *testing.T) {
 			file := writeFile(t, "conf.yaml", `
@@ -219,7 +219,7 @@ endpoints:
 			p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
 			window := func() *chatPage {
 				w := &chatPage{openPage(t, browser, p.url+"blog/talk.html")}
-				// A browser that is slow may poll in the iframe: the client does not wait for long.
+				// A browser that is slow may poll in the iframe, or by JSONP: the client does not wait for long.
 				w.do("wait for "+c.transport, chromedp.WaitReady(chromedp.Search(`//*[@id="state"][starts-with(., "open over")][contains(., "`+c.transport+`")]`)))
 				return w
 			}

@@ -22,19 +22,22 @@ import (
 	admin "switchback/web/admin/client"
 )
 
-// lastHost is of the IP address of the last freeAddress.
-var lastHost atomic.Int32
+// addresses counts those that freeAddress has tried.
+var addresses atomic.Int64
 
-// freeAddress is one that nobody has, also while who listens there is away: at its IP address
-// there is nothing else.
+// freeAddress is one that nobody gets, also while who listens there is away: its port is none
+// that a system gives to who asks for any (Linux: from 32768), and given once.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:0", 2+lastHost.Add(1)%250))
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20000 + (int64(os.Getpid())*100+addresses.Add(1))%10000
+		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			ln.Close()
+			return ln.Addr().String()
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // A carrier is a server that carries publications between the nodes of a test.
@@ -225,7 +228,6 @@ func TestEngineOutageUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes and a server that goes away")
 	}
-	besideOthers(t)
 	away, rate := 2*time.Second, 200
 	if soak {
 		away = 20 * time.Second
@@ -337,7 +339,6 @@ func TestPromptMessagesReachOtherNodesLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three nodes, over three kinds of servers")
 	}
-	besideOthers(t)
 	count := 1000
 	if soak {
 		count = 10000

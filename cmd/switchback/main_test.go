@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	linked = errors.Join(goleak.Find(), noFiles())
-	flag.Set("test.parallel", "12") // the tests that are parallel wait for most of their time
+	flag.Set("test.parallel", "8") // the tests that are parallel wait for most of their time
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
 		os.RemoveAll(builtDir)
 		os.Exit(status)

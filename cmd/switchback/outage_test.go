@@ -210,7 +210,7 @@ func TestOutagesUnderLoadAreSaidOnceAndLeaveNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	besideOthers(t)
+	t.Parallel()
 	const retry = 10 * time.Second // at least between two fetches, see auth.FetchKeys
 	outage := 2 * time.Second
 	if soak {

@@ -17,15 +17,6 @@ import (
 // patience is far more than anything here takes.
 const patience = 20 * time.Second
 
-// besideOthers has a test run beside the others, which wait for most of their time, but not in
-// make soak, which says what a load took. What measures a server, or bounds a time by less than
-// patience, is always alone.
-func besideOthers(t *testing.T) {
-	if !soak {
-		t.Parallel()
-	}
-}
-
 // A process is the command, run as a process of its own.
 type process struct {
 	t      *testing.T

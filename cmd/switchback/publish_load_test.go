@@ -23,7 +23,6 @@ func TestPublishLoadIsDelivered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	besideOthers(t)
 	topics, batches, rate, seconds := 50, 40, 100, 1
 	if soak {
 		topics, batches, rate, seconds = 1000, 1000, 300, 10

@@ -248,7 +248,6 @@ func closes(t *testing.T, c *websocket.Conn, code int) {
 // on a connection of before or a new one; one that does not come is waited for no longer
 // than the disconnect delay.
 func TestPollsFetchWhatIsLeftAtTheEnd(t *testing.T) {
-	t.Parallel()
 	const config = `endpoints:
   - {path: /other, handler: echo}
   - {path: /echo, handler: echo, disconnect_delay: 1s}`

@@ -18,7 +18,6 @@ import (
 // drivers in testdata/stomp do what a page does, and print what they see.
 
 func TestSTOMPLibrariesAreServed(t *testing.T) {
-	t.Parallel()
 	node := findNode(t)
 	p := start(t, "serve", "--config", filepath.Join("..", "..", "testdata", "stomp.yaml"), "--addr", "127.0.0.1:0")
 	for _, library := range []struct {
@@ -57,7 +56,6 @@ var libraryChecks = []string{
 
 // What is kept, as the libraries ask for it with headers that they know nothing of.
 func TestSTOMPLibrariesMissNothing(t *testing.T) {
-	t.Parallel()
 	node := findNode(t)
 	p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", writeFile(t, "conf.yaml", `
 endpoints: [{path: /ws, handler: stomp, raw_websocket: true}]
