@@ -69,6 +69,7 @@ func clientFiles(t *testing.T) (dir string) {
 // what is said there comes. So it does in a page of another origin, but for htmlfile, whose
 // frame calls the page; that is no matter of the proxy.
 func TestClientsBehindProxies(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	config := "static: {path: /page, dir: " + clientFiles(t) + "}\nendpoints:\n  - {path: /echo, handler: echo}\n"
 	for _, g := range generations {
@@ -210,6 +211,7 @@ func nodeOf(t *testing.T, nodes []*clusterNode, user string) (at int) {
 // Two users of STOMP who are on different nodes hear what is said to all, and what is said to
 // each alone.
 func TestSTOMPUsersBehindProxies(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	nodes := carry(t, "embedded").nodesOf(t, 3, "static: {path: /page, dir: "+clientFiles(t)+`}
 endpoints:
@@ -261,6 +263,7 @@ stomp: {logins: [{login: ann, passcode: ann}, {login: bob, passcode: bob}]}
 // Two people on different nodes talk: each has what the other says, at once, and finds it when
 // the page is loaded anew.
 func TestChatPagesBehindProxies(t *testing.T) {
+	t.Parallel()
 	browser := startBrowser(t)
 	nodes := carry(t, "embedded").nodesOf(t, 3, `
 page: true

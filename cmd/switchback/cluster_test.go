@@ -22,15 +22,15 @@ import (
 	admin "switchback/web/admin/client"
 )
 
-// addresses counts those that freeAddress has tried.
-var addresses atomic.Int64
+// tried counts the addresses that freeAddress has tried.
+var tried atomic.Int64
 
 // freeAddress is one that nobody gets, also while who listens there is away: its port is none
 // that a system gives to who asks for any (Linux: from 32768), and given once.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
-		port := 20000 + (int64(os.Getpid())*100+addresses.Add(1))%10000
+		port := 20000 + (int64(os.Getpid())*100+tried.Add(1))%10000
 		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
 			ln.Close()
 			return ln.Addr().String()
