@@ -3,7 +3,6 @@ package main
 import (
 	"net/netip"
 	"reflect"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -36,10 +35,16 @@ func withFields(options any, settings map[string]setting) map[string]setting {
 	return settings
 }
 
-var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
-
 // snakeCase is the name of a field in snake case: client_url. WebSocket is one word.
 func snakeCase(name string) string {
 	name = strings.ReplaceAll(name, "WebSocket", "Websocket")
-	return strings.ToLower(wordEnd.ReplaceAllString(name, "${1}_$2"))
+	isUpper := func(c byte) bool { return 'A' <= c && c <= 'Z' }
+	var key []byte
+	for i := range len(name) {
+		if i > 0 && isUpper(name[i]) && !isUpper(name[i-1]) {
+			key = append(key, '_')
+		}
+		key = append(key, name[i])
+	}
+	return strings.ToLower(string(key))
 }

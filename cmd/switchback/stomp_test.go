@@ -209,6 +209,7 @@ func TestKeyThatIsMeantIsNamed(t *testing.T) {
 // A key in the wrong place is answered with all places where it is known; one that is
 // as good as known here, with how it is written.
 func TestKeyInTheWrongPlaceIsToldWhereItBelongs(t *testing.T) {
+	t.Parallel()
 	root := new(config).settings("").keys
 	mappings := []struct {
 		file, place string
