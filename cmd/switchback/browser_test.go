@@ -162,14 +162,9 @@ const (
 	browserTimeout = 5 * time.Minute
 )
 
-// browsers has a place for each that may run at a time: one takes a core, now and then.
-var browsers = make(chan struct{}, 3)
-
-// awaitBrowser waits until the test may start a browser, and has its place until it ends.
-func awaitBrowser(t *testing.T) {
-	browsers <- struct{}{}
-	t.Cleanup(func() { <-browsers })
-}
+// browsers has a place for each that may run at a time: one takes a core, now and then, and a
+// client gives a transport up that a busy machine keeps back.
+var browsers = make(chan struct{}, 2)
 
 // startBrowser starts a Chromium with a profile of its own, and ends it with
 // the test. It skips the test where there is no Chromium or no client.
@@ -182,7 +177,8 @@ func startBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.C
 	if web.ClientPath() == "" {
 		t.Skip("not run: the page in a browser, because sockjs-client is not embedded; make puts it into web/client")
 	}
-	awaitBrowser(t)
+	browsers <- struct{}{}
+	t.Cleanup(func() { <-browsers })
 	bounded, cancel := context.WithTimeout(context.Background(), browserTimeout)
 	t.Cleanup(cancel)
 	allocator, cancelAllocator := chromedp.NewExecAllocator(bounded, append(flags,

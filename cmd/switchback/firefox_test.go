@@ -18,13 +18,11 @@ import (
 // The test page in a headless Firefox, over TLS: it has a TLS library and an HTTP/2 of its
 // own, which Chromium's do not stand for.
 func TestPageEchoesInFirefoxByTLS(t *testing.T) {
-	t.Parallel()
 	for name, prefs := range map[string]string{
 		"h2":       "",
 		"http/1.1": `user_pref("network.http.http2.enabled", false);`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			f := startFirefox(t, prefs)
 			dir := t.TempDir()
 			writeCertificate(t, dir)
@@ -73,7 +71,6 @@ func startFirefox(t *testing.T, prefs string) *firefox {
 		}
 		t.Skip("not run: the page in Firefox, because there is no firefox-esr; apt-get install firefox-esr")
 	}
-	awaitBrowser(t)
 	profile := t.TempDir()
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(prefs), 0o600); err != nil {
 		t.Fatal(err)
