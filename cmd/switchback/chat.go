@@ -76,7 +76,11 @@ func (c *config) checkRooms(b *stomp.Broker) error {
 		if e.handler != chatHandler {
 			continue
 		}
-		if speaks && b.Sends(roomOf(&e, "room")) {
+		sends := b.SendsBelow
+		if e.chat.Protocol == chat.Text { // which has one
+			sends = b.Sends
+		}
+		if speaks && sends(roomOf(&e, "")) {
 			errs = append(errs, fmt.Errorf("%s: the rooms at %s are destinations of STOMP, too; choose another path, or other prefixes of stomp", e.where, e.path))
 		}
 		for _, other := range all {

@@ -187,6 +187,8 @@ func TestChatThatCannotBe(t *testing.T) {
 		"endpoints: [{path: /chat, handler: chat, chat: {name_limit: 250}}]":                              "NameLimit and IdentifierLimit are 250 and 64; together they must be at most 254",
 		"endpoints: [{path: /a/b, handler: chat}, {path: /a, handler: chat}]":                             "the path /a and that of the chat /a/b are one below the other",
 		"endpoints: [{path: /topic, handler: chat}, {path: /s, handler: stomp}]":                          "endpoints[0]: the rooms at /topic are destinations of STOMP, too",
+		"page: false\nendpoints: [{path: /, handler: chat}, {path: /s, handler: stomp}]":                  "the rooms at / are destinations of STOMP, too",
+		"stomp: {topics: [/a/b]}\nendpoints: [{path: /a, handler: chat}, {path: /s, handler: stomp}]":     "the rooms at /a are destinations of STOMP, too",
 		"stomp: {topics: [/]}\nendpoints: [{path: /chat, handler: chat}, {path: /s, handler: stomp}]":     "the rooms at /chat are destinations of STOMP, too",
 		"endpoints: [{path: /s, handler: stomp}, {path: /queues, handler: chat, chat: {protocol: text}}]": "the rooms at /queues are destinations of STOMP, too",
 		"endpoints: [{path: /chat, handler: chat}, {path: /chat/x, handler: broadcast}]":                  "endpoints[1]: the path /chat/x is that of a room of the chat /chat, too",

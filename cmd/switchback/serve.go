@@ -48,11 +48,13 @@ func (c *serveCommand) Run(app *kong.Kong) error {
 	}
 	ln, err := listen(conf.addr)
 	if err != nil {
+		s.shutdown()
 		return err
 	}
 	adminAt, err := s.serveAdmin(conf.admin.addr)
 	if err != nil {
 		ln.Close()
+		s.shutdown()
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,30 @@ func TestServeSaysWhatItServesAndWhere(t *testing.T) {
 	} {
 		if got := fetch(t, http.DefaultClient, p.url+path); !strings.HasPrefix(got, want) {
 			t.Errorf("/%s: got %.60q, want %q", path, got, want)
+		}
+	}
+}
+
+// What has been opened is closed where the address is not free: a file of history has no log
+// beside it then.
+func TestServeThatCannotListenClosesWhatItOpened(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, flag := range []string{"--addr", "--admin-addr"} {
+		file := filepath.Join(t.TempDir(), "chat.db")
+		cmd := command("serve", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", flag, ln.Addr().String())
+		cmd.Env = append(cmd.Env, storeVariable+"=sqlite:"+file, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "in use") {
+			t.Errorf("%s: %v %s", flag, err, out)
+		}
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(file + "-wal"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the file of history was not closed: %v", flag, err)
 		}
 	}
 }

@@ -43,6 +43,11 @@ func (b *Broker) Sends(destination string) bool {
 	return user || b.isQueue(destination) || b.isTopic(destination)
 }
 
+// SendsBelow tells whether Sends is so of a destination that begins with front, and goes on.
+func (b *Broker) SendsBelow(front string) bool {
+	return b.Sends(front+"x") || b.prefixes.maybe(front) || strings.HasPrefix(b.options.UserPrefix, front)
+}
+
 // SendToUser sends a message to the sessions of a user, see [Messenger].
 func (b *Broker) SendToUser(ctx context.Context, user, destination string, payload any) error {
 	return b.Send(ctx, b.userPath(user)+rooted(destination), payload)
