@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -227,13 +228,13 @@ func (c *client) list(w welcome, after string) error {
 // what is unread there counted.
 func (c *client) register(p *place, r *room) error {
 	if !r.named(c.user) {
-		if len(r.members) >= c.chat.o.MemberLimit {
+		err := c.chat.log.Ask(c.s.Context(), func(ctx context.Context, s history.Store) error {
+			return s.AddMember(ctx, p.topic, c.user, c.chat.o.MemberLimit)
+		})
+		if errors.Is(err, history.ErrMembers) {
 			c.chat.stats.Unnamed.Add(1)
 			return nil
 		}
-		err := c.chat.log.Ask(c.s.Context(), func(ctx context.Context, s history.Store) error {
-			return s.AddMember(ctx, p.topic, c.user)
-		})
 		if err != nil {
 			return err
 		}

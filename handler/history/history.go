@@ -117,6 +117,9 @@ var (
 	// ErrNoTopic is the error for a topic or a room that a store does not have.
 	ErrNoTopic = errors.New("history: there is no such topic")
 
+	// ErrMembers is the error for one more member of a room that has as many as may be.
+	ErrMembers = errors.New("history: the room has as many members as may be")
+
 	// ErrExists is the error for a room that is there already.
 	ErrExists = errors.New("history: there is such a room already")
 

@@ -74,8 +74,8 @@ type Store interface {
 
 	// AddMember and RemoveMember do nothing where that is so already. Who is added has
 	// read all that is there; what who is removed has read is forgotten. They return
-	// ErrNoTopic where there is no such room.
-	AddMember(ctx context.Context, topic, user string) error
+	// ErrNoTopic where there is no such room, and ErrMembers where it has most members.
+	AddMember(ctx context.Context, topic, user string, most int) error
 	RemoveMember(ctx context.Context, topic, user string) error
 
 	// RoomsOf are the topics of the rooms of which a user is a member, after a name, in

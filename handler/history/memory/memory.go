@@ -571,7 +571,7 @@ func (s *Store) Room(ctx context.Context, name string) (history.Room, error) {
 }
 
 // AddMember implements history.Store.
-func (s *Store) AddMember(ctx context.Context, name, user string) error {
+func (s *Store) AddMember(ctx context.Context, name, user string, most int) error {
 	if err := plan.CheckNames(name, user); err != nil {
 		return err
 	}
@@ -585,6 +585,9 @@ func (s *Store) AddMember(ctx context.Context, name, user string) error {
 	}
 	if _, is := t.members[user]; is {
 		return nil
+	}
+	if len(t.members) >= most {
+		return history.ErrMembers
 	}
 	if err := s.fits(2 * sizeOfUser(user)); err != nil {
 		return err

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestFull(t *testing.T) {
 		"Members": func(s history.Store, i int) error {
 			return s.MakeRoom(ctx, history.Room{Topic: name(i), Members: members[:10]})
 		},
-		"AddMember": func(s history.Store, i int) error { return s.AddMember(ctx, "room", name(i)) },
+		"AddMember": func(s history.Store, i int) error { return s.AddMember(ctx, "room", name(i), math.MaxInt) },
 		"MarkRead":  func(s history.Store, i int) error { _, err := s.MarkRead(ctx, "room", name(i), 0); return err },
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -125,7 +125,7 @@ func (s *Store) texts(ctx context.Context, query string, args ...any) (texts []s
 }
 
 // AddMember implements history.Store.
-func (s *Store) AddMember(ctx context.Context, name, user string) error {
+func (s *Store) AddMember(ctx context.Context, name, user string, most int) error {
 	if err := plan.CheckNames(name, user); err != nil {
 		return err
 	}
@@ -133,6 +133,15 @@ func (s *Store) AddMember(ctx context.Context, name, user string) error {
 		t, err := lockRoom(ctx, tx, name)
 		if err != nil {
 			return err
+		}
+		full := false
+		err = tx.QueryRow(ctx, `select count(*) >= $3 and not exists (select 1 from members where topic = $1 and "user" = $2)
+			from members where topic = $1`, t.Key, []byte(user), most).Scan(&full)
+		switch {
+		case err != nil:
+			return err
+		case full:
+			return history.ErrMembers
 		}
 		return addMembers(ctx, tx, t, []string{user})
 	})

@@ -120,16 +120,25 @@ func (s *Store) texts(ctx context.Context, query string, args ...any) ([]string,
 }
 
 // AddMember implements history.Store.
-func (s *Store) AddMember(ctx context.Context, name, user string) error {
+func (s *Store) AddMember(ctx context.Context, name, user string, most int) error {
 	if err := plan.CheckNames(name, user); err != nil {
 		return err
 	}
 	return s.write(ctx, func(tx *sql.Tx) error {
 		t, err := s.room(tx, name)
-		if err == nil {
-			err = addMember(tx, t, user)
+		if err != nil {
+			return err
 		}
-		return err
+		full := false
+		err = tx.QueryRow(`select count(*) >= ?3 and not exists (select 1 from members where topic = ?1 and "user" = ?2)
+			from members where topic = ?1`, t.Key, []byte(user), most).Scan(&full)
+		switch {
+		case err != nil:
+			return err
+		case full:
+			return history.ErrMembers
+		}
+		return addMember(tx, t, user)
 	})
 }
 

@@ -108,7 +108,7 @@ func (p *player) step() string {
 		if p.next(3) == 0 {
 			return "remove member" + told(s.RemoveMember(ctx, topic, p.user()))
 		}
-		return "add member" + told(s.AddMember(ctx, topic, p.user()))
+		return "add member" + told(s.AddMember(ctx, topic, p.user(), 3))
 	default:
 		rooms, err := s.RoomsOf(ctx, p.user(), p.topicName(), p.next(6)-1)
 		room, roomErr := s.Room(ctx, topic)
@@ -162,7 +162,7 @@ func (p *player) epoch(epoch uint64) int {
 
 // told is which error of the contract one is.
 func told(err error) string {
-	known := []error{nil, history.ErrNoTopic, history.ErrExists, history.ErrOffset, history.ErrName}
+	known := []error{nil, history.ErrNoTopic, history.ErrExists, history.ErrOffset, history.ErrName, history.ErrMembers}
 	i := slices.IndexFunc(known, func(one error) bool { return errors.Is(err, one) })
 	if i < 0 {
 		return fmt.Sprintf(" an unexpected error: %v", err)

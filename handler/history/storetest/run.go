@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -595,12 +596,12 @@ func testRooms(t *testing.T, s *store) {
 	ctx := t.Context()
 	_, err := s.Room(ctx, "a")
 	s.is(err, history.ErrNoTopic)
-	s.is(s.AddMember(ctx, "a", "kim"), history.ErrNoTopic)
+	s.is(s.AddMember(ctx, "a", "kim", 9), history.ErrNoTopic)
 	s.is(s.RemoveMember(ctx, "a", "kim"), history.ErrNoTopic)
 	s.fill("a", "1", "2")
 	_, err = s.Room(ctx, "a")
 	s.is(err, history.ErrNoTopic)
-	s.is(s.AddMember(ctx, "a", "kim"), history.ErrNoTopic)
+	s.is(s.AddMember(ctx, "a", "kim", 9), history.ErrNoTopic)
 
 	before := s.topic("a")
 	given := history.Room{Topic: "a", Attributes: []byte("x\x00y"), Members: []string{"lee", "kim", "lee"}}
@@ -614,16 +615,37 @@ func testRooms(t *testing.T, s *store) {
 	s.is(s.MakeRoom(ctx, history.Room{Topic: "a", Members: []string{"max"}}), history.ErrExists)
 	s.isRoom(room)
 	s.ok(s.MakeRoom(ctx, history.Room{Topic: "new"}))
+	var adding sync.WaitGroup
+	var added atomic.Int32
+	for i := range 8 {
+		adding.Go(func() {
+			err := s.AddMember(ctx, "new", fmt.Sprint(i), 3)
+			if err == nil {
+				added.Add(1)
+			} else if !errors.Is(err, history.ErrMembers) {
+				t.Error(err)
+			}
+		})
+	}
+	adding.Wait()
+	if room, err := s.Room(ctx, "new"); err != nil || len(room.Members) != 3 || added.Load() != 3 {
+		t.Errorf("at once %d were added of 3, %v", added.Load(), room.Members)
+	}
+	for i := range 8 {
+		s.ok(s.RemoveMember(ctx, "new", fmt.Sprint(i)))
+	}
 	s.isRoom(history.Room{Topic: "new"})
 	s.isTopic("new", 1, 0, 0, 0)
 
 	s.unread("kim", 9, "a 2 2 0")
 	s.fill("a", "3")
-	s.ok(s.AddMember(ctx, "a", "kim")) // is one already, and has not read it
+	s.ok(s.AddMember(ctx, "a", "kim", 9)) // is one already, and has not read it
 	s.unread("kim", 9, "a 2 3 1")
 	_, err = s.MarkRead(ctx, "a", "Max", 1)
 	s.ok(err)
-	s.ok(s.AddMember(ctx, "a", "Max"))
+	s.is(s.AddMember(ctx, "a", "Max", 2), history.ErrMembers)
+	s.ok(s.AddMember(ctx, "a", "kim", 1)) // is one already
+	s.ok(s.AddMember(ctx, "a", "Max", 3))
 	s.unread("Max", 9, "a 3 3 0")
 	s.isRoom(history.Room{Topic: "a", Attributes: room.Attributes, Members: []string{"Max", "kim", "lee"}})
 	s.ok(s.RemoveMember(ctx, "a", "kim"))
@@ -683,7 +705,7 @@ func testAnyBytes(t *testing.T, s *store) {
 			t.Errorf("%q: unread is %+v", text, u)
 		}
 		s.ok(s.MakeRoom(ctx, history.Room{Topic: text, Attributes: []byte(text), Members: []string{text}}))
-		s.ok(s.AddMember(ctx, text, text+text))
+		s.ok(s.AddMember(ctx, text, text+text, 9))
 		s.isRoom(history.Room{Topic: text, Attributes: []byte(text), Members: []string{text, text + text}})
 		rooms, err := s.RoomsOf(ctx, text, "", 9)
 		s.ok(err)
@@ -711,7 +733,7 @@ func testNames(t *testing.T, s *store) {
 	e := &history.Append{Topic: longest, Entry: history.Entry{At: at, ID: longest, User: longest}}
 	s.append(e)
 	s.ok(s.MakeRoom(ctx, history.Room{Topic: longest, Members: []string{longest}}))
-	s.ok(s.AddMember(ctx, longest, other))
+	s.ok(s.AddMember(ctx, longest, other, 9))
 	_, err := s.MarkRead(ctx, longest, longest, 1)
 	s.ok(err)
 	s.isTopic(longest, 1, 1, 1, 0)
@@ -726,7 +748,7 @@ func testNames(t *testing.T, s *store) {
 		s.is(err, history.ErrName)
 		s.is(s.MakeRoom(ctx, history.Room{Topic: bad}), history.ErrName)
 		s.is(s.MakeRoom(ctx, history.Room{Topic: "a", Members: []string{"kim", bad}}), history.ErrName)
-		s.is(s.AddMember(ctx, longest, bad), history.ErrName)
+		s.is(s.AddMember(ctx, longest, bad, 9), history.ErrName)
 		_, err = s.MarkRead(ctx, longest, bad, 1)
 		s.is(err, history.ErrName)
 
@@ -811,7 +833,7 @@ func (s *store) calls() map[string]func(ctx context.Context) error {
 		"Unread":       func(ctx context.Context) error { _, err := s.Unread(ctx, "kim", []string{"a"}, 1); return err },
 		"MakeRoom":     func(ctx context.Context) error { return s.MakeRoom(ctx, history.Room{Topic: "new"}) },
 		"Room":         func(ctx context.Context) error { _, err := s.Room(ctx, "room"); return err },
-		"AddMember":    func(ctx context.Context) error { return s.AddMember(ctx, "room", "kim") },
+		"AddMember":    func(ctx context.Context) error { return s.AddMember(ctx, "room", "kim", 9) },
 		"RemoveMember": func(ctx context.Context) error { return s.RemoveMember(ctx, "room", "lee") },
 		"RoomsOf":      func(ctx context.Context) error { _, err := s.RoomsOf(ctx, "lee", "", 1); return err },
 		"Size":         func(ctx context.Context) error { _, err := s.Size(ctx); return err },

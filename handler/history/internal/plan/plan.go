@@ -20,7 +20,7 @@ import (
 func Unavailable(ctx context.Context, err error) error {
 	switch {
 	case err == nil, errors.Is(err, history.ErrNoTopic), errors.Is(err, history.ErrExists),
-		errors.Is(err, history.ErrOffset), errors.Is(err, history.ErrName):
+		errors.Is(err, history.ErrOffset), errors.Is(err, history.ErrName), errors.Is(err, history.ErrMembers):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
