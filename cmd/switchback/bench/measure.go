@@ -108,7 +108,7 @@ func (l *load) pace(rate float64, send func(at int64)) *pacer {
 		i := int64(0)
 		for due(i) < l.until.Load() && !p.stopped.Load() {
 			if wait := due(i) - l.now(); wait > 0 {
-				time.Sleep(min(time.Duration(wait), maxNap))
+				sleep(min(time.Duration(wait), maxNap))
 				continue
 			}
 			send(due(i))
