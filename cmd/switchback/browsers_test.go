@@ -287,13 +287,13 @@ endpoints:
 				kim, lee := pages["kim"], pages["lee"]
 				kim.says("from kim")
 				lee.has("from kim")
-				lee.types("from")
-				kim.tells("typing", "lee is typing")
-				lee.says(" lee")
+				lee.says("from lee")
 				kim.has("from lee")
 				lee.goTo("") // and is there still, but does not see it
 				kim.says("and again")
 				lee.counts(room, 1)
+				kim.has("and again")
+				kim.do("wait for what is sent", chromedp.WaitNotPresent(chromedp.CSS(`.message:not([data-state="stored"])`)))
 				kim.close()
 				again := enterChat(t, browser, url, "kim", transport, room)
 				again.has("and again")
