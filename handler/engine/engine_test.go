@@ -454,7 +454,7 @@ func TestManyNodesAreRefused(t *testing.T) {
 			synctest.Wait()
 		}
 		say(1, strings.Repeat("x", handler.MaxID+1), 0)
-		say(2, "", maxNodes+2)
+		say(2, "", maxNodes+1)
 		if s := n.Stats(); s.Broken.Load() != 2 || s.Nodes.Load() != 0 {
 			t.Errorf("%d broken, %d nodes", s.Broken.Load(), s.Nodes.Load())
 		}

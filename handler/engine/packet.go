@@ -149,7 +149,7 @@ func (r *reader) number() uint64 {
 
 func (r *reader) positions() (all []position) {
 	for len(r.rest) > 0 {
-		if len(all) > maxNodes {
+		if len(all) == maxNodes {
 			r.bad = true
 			return nil
 		}
