@@ -78,7 +78,7 @@ const (
 	askAgain      = 100 * time.Millisecond
 	dialWithin    = 2 * time.Second        // a connection is made, or not
 	answerWithin  = 2 * time.Second        // or the node is not waited for any more, though it is heard
-	forgetAfter   = 15 * time.Second       // of a node that is not heard
+	forgetAfter   = 15 * time.Second       // of a node that does not announce itself
 	greetFor      = 300 * time.Millisecond // Start waits so long to hear of all others
 	startWithin   = 3 * time.Second        // Start waits so long for the server
 	drainWithin   = 2 * time.Second        // Close waits so long for the outbox

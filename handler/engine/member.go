@@ -317,7 +317,7 @@ func (e *Engine) watch(now time.Time) {
 	e.mu.Unlock()
 	e.tellSilent(silent)
 	for _, m := range gone {
-		e.lose(m.name, "it has ended, or cannot be reached: nothing was heard of it for "+forgetAfter.String())
+		e.lose(m.name, "it has ended, or cannot be reached: it has not announced itself for "+forgetAfter.String())
 	}
 }
 
