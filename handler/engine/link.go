@@ -314,14 +314,16 @@ func (l *link) leave(batch []Message) {
 // take appends publications. Others are told of those that this server does not take as of
 // any that do not come: by a hole in the announcements.
 func (l *link) take(batch []Message) []Message {
-	batch, skipped := l.outbox.take(batch, int(l.most.Load()))
+	before, most := len(batch), int(l.most.Load())
+	batch, skipped := l.outbox.take(batch, most)
+	batch = batch[:before+len(merge(batch[before:], most))]
 	if skipped {
 		l.mu.Lock()
 		l.announced++
 		l.announcing = true
 		l.mu.Unlock()
 		signal(l.wake)
-		l.log.Error("engine: publications are dropped, which are larger than this server takes", "most", int(l.most.Load()))
+		l.log.Error("engine: publications are dropped, which are larger than this server takes", "most", most)
 	}
 	return batch
 }

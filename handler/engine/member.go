@@ -46,8 +46,8 @@ func (e *Engine) receive(channel string, data []byte) {
 		return // it comes back
 	}
 	switch p.kind {
-	case publication:
-		e.receivePublication(p, false)
+	case publication, run:
+		e.receivePublications(p, false)
 	case resent:
 		e.receiveResent(p)
 	case announcement:
@@ -87,6 +87,15 @@ func (e *Engine) hear(m *member) {
 	}
 }
 
+// receivePublications takes a publication, or a run of them.
+func (e *Engine) receivePublications(p packet, again bool) {
+	if p.kind == publication {
+		e.receivePublication(p, again)
+	} else if err := p.each(func(one packet) { e.receivePublication(one, again) }); err != nil {
+		e.broken(err)
+	}
+}
+
 // receivePublication delivers what is new. Of a node that is not known yet all is.
 func (e *Engine) receivePublication(p packet, again bool) {
 	e.mu.Lock()
@@ -121,10 +130,10 @@ func (e *Engine) receiveResent(p packet) {
 	e.mu.Unlock()
 	inner, err := decode(p.data)
 	switch {
-	case err != nil || inner.kind != publication || inner.node != p.node:
+	case err != nil || inner.kind != publication && inner.kind != run || inner.node != p.node:
 		e.broken(errPacket)
 	case asked:
-		e.receivePublication(inner, true)
+		e.receivePublications(inner, true)
 	}
 }
 
@@ -380,11 +389,11 @@ func (e *Engine) appendAnswer(batch []Message, asked, a packet, most int) []Mess
 		if !whole {
 			a.flags |= holedFlag
 		}
-		for _, m := range messages {
+		e.stats.Resent.Add(int64(len(messages)))
+		for _, m := range merge(messages, most-resentSize) {
 			again := packet{kind: resent, node: e.node, mark: asked.mark, data: m.Data}
 			batch = append(batch, Message{to, again.append(nil)})
 		}
-		e.stats.Resent.Add(int64(len(messages)))
 	}
 	return append(batch, Message{to, a.append(nil)})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -11,7 +12,9 @@ import (
 // eight bytes, and, as the kind has it:
 //
 //	publication  its number in eight bytes; the topic; what is published
-//	resent       the mark of the ask in eight bytes; a publication
+//	run          publications to one topic that follow one another: the number of the first in
+//	             eight bytes; the topic; of each: its length, what is published
+//	resent       the mark of the ask in eight bytes; a publication, or a run
 //	announcement flags, incarnation, number, sent, the name; of each other node: its number in
 //	             eight bytes, confirmed
 //	ask          the mark in eight bytes; of each node that is asked for what may be missing:
@@ -25,6 +28,7 @@ import (
 // kind that changes takes a new letter.
 const (
 	publication  = 'p'
+	run          = 'm'
 	resent       = 's'
 	announcement = 'a'
 	ask          = 'q'
@@ -43,8 +47,12 @@ const (
 const (
 	nodeAt   = 1
 	numberAt = 9
-	headSize = 17 // of a publication: what is before the topic
+	headSize = 17 // of a publication, or a run: what is before the topic
 )
+
+// maxRun is how many bytes a run may have: enough that the server's work for a message is
+// shared by many, where they are small.
+const maxRun = 16 << 10
 
 // maxNodes is how many others may be known, and so how many positions a packet may have.
 const maxNodes = 256
@@ -57,7 +65,7 @@ type packet struct {
 	kind byte
 	node uint64
 
-	number      uint64 // of the publication, or of the last announcement
+	number      uint64 // of the publication, the first of a run, or of the last announcement
 	mark        uint64
 	flags       uint64
 	incarnation uint64
@@ -80,6 +88,44 @@ func newPublication(node uint64, topic string, data []byte) []byte {
 	b := make([]byte, 0, headSize+binary.MaxVarintLen32+len(topic)+len(data))
 	b = binary.BigEndian.AppendUint64(appendHead(b, publication, node), 0)
 	return append(appendText(b, topic), data...)
+}
+
+// merge makes runs, in place, of publications with at most so many bytes each.
+func merge(all []Message, most int) []Message {
+	merged := all[:0]
+	for len(all) > 0 {
+		n, size := 1, len(all[0].Data)+binary.MaxVarintLen32
+		for ; n < len(all) && follows(all[n-1], all[n]); n++ {
+			if size += len(all[n].Data) + binary.MaxVarintLen32; size > min(maxRun, most) {
+				break
+			}
+		}
+		m := all[0]
+		if n > 1 {
+			m.Data = newRun(all[:n], size)
+		}
+		merged, all = append(merged, m), all[n:]
+	}
+	return merged
+}
+
+// follows tells whether a publication is the next of a run.
+func follows(last, next Message) bool {
+	return next.Channel == last.Channel &&
+		binary.BigEndian.Uint64(next.Data[numberAt:]) == binary.BigEndian.Uint64(last.Data[numberAt:])+1
+}
+
+// newRun returns publications to one topic as a run.
+func newRun(all []Message, size int) []byte {
+	topic, n := binary.Uvarint(all[0].Data[headSize:])
+	start := headSize + n + int(topic)
+	b := append(make([]byte, 0, size), all[0].Data[:start]...)
+	b[0] = run
+	for _, m := range all {
+		data := m.Data[start:]
+		b = append(binary.AppendUvarint(b, uint64(len(data))), data...)
+	}
+	return b
 }
 
 // append appends a packet that is no publication.
@@ -113,6 +159,21 @@ func appendPositions(dst []byte, all []position) []byte {
 }
 
 var errPacket = errors.New("engine: a message is no packet of a node, or one of a newer node")
+
+// each calls f for the publications of a run, whose data are their own: one that is kept does
+// not keep the others.
+func (p *packet) each(f func(packet)) error {
+	one := packet{kind: publication, node: p.node, number: p.number, text: p.text}
+	for r := (reader{rest: p.data}); len(r.rest) > 0; one.number++ {
+		data := r.take(r.number())
+		if r.bad {
+			return errPacket
+		}
+		one.data = bytes.Clone(data)
+		f(one)
+	}
+	return nil
+}
 
 // A reader takes parts off the front of a packet.
 type reader struct {
@@ -166,7 +227,7 @@ func decode(b []byte) (packet, error) {
 	r := reader{rest: b[nodeAt:]}
 	p := packet{kind: b[0], node: r.fixed()}
 	switch p.kind {
-	case publication:
+	case publication, run:
 		p.number = r.fixed()
 		p.text = r.take(r.number())
 		p.data = r.rest
