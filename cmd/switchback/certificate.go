@@ -43,6 +43,9 @@ func (c *certificate) setting(dst **certificate, dir string) setting {
 	})
 	return setting{want: names.want, keys: names.keys, read: func(s *source, at string, n ast.Node) {
 		names.read(s, at, n)
+		if !c.parked && c.limit > 0 {
+			s.fault(line(n), "%s.handshake_limit is of connections that are parked; leave it out, or parked: false", at)
+		}
 		if c.cert == "" || c.key == "" {
 			return
 		}

@@ -94,6 +94,11 @@ func TestHandshakeLimitOfTheFile(t *testing.T) {
 	if !strings.Contains(w.Body.String(), "\nswitchback_tls_gave_way_total 0\n") {
 		t.Error("they are no metrics")
 	}
+	conf = defaultConfig()
+	err = readYAML("f", []byte("tls: {cert: cert.pem, key: key.pem, parked: false, handshake_limit: 7}"), conf.settings(dir))
+	if err == nil || !strings.Contains(err.Error(), "tls.handshake_limit is of connections that are parked") {
+		t.Errorf("without parked connections: %v", err)
+	}
 }
 
 // startSecure serves with the certificate in dir.
