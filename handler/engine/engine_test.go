@@ -530,6 +530,27 @@ func TestServerThatTakesLess(t *testing.T) {
 	})
 }
 
+// What a server does not take is kept no longer, and counted no longer, though others have yet
+// to confirm it. Nothing makes room for what is larger than all there is.
+func TestWhatIsDroppedIsNotCounted(t *testing.T) {
+	var stats Stats
+	o := newOutbox(1<<20, &stats)
+	m := Message{"a", newPublication(7, "a", make([]byte, 2000))}
+	if err := o.add(m); err != nil {
+		t.Fatal(err)
+	}
+	if batch, skipped := o.take(nil, 1000); len(batch) > 0 || !skipped || stats.Outbox.Load() > messageSize+10 || stats.Unconfirmed.Load() != 1 {
+		t.Errorf("%d are sent, skipped: %v; the outbox has %d bytes of %d", len(batch), skipped, stats.Outbox.Load(), stats.Unconfirmed.Load())
+	}
+	o.setDrops(true)
+	if err := o.add(Message{"a", make([]byte, 1<<20)}); !errors.Is(err, ErrFull) || stats.Unconfirmed.Load() != 1 {
+		t.Errorf("got %v, and %d make room for what is larger than all", err, 1-stats.Unconfirmed.Load())
+	}
+	if o.close(); stats.Outbox.Load() != 0 || stats.Unconfirmed.Load() != 0 {
+		t.Errorf("it has %d bytes of %d when it is closed", stats.Outbox.Load(), stats.Unconfirmed.Load())
+	}
+}
+
 // What the outbox keeps counts as held by the process, until it is confirmed or the engine
 // closes.
 func TestOutboxIsInTheMemoryLimit(t *testing.T) {

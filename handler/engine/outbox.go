@@ -46,7 +46,7 @@ func (m *Message) size() int { return messageSize + len(m.Channel) + len(m.Data)
 func (o *outbox) add(m Message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.drops && o.bytes+m.size() > o.limit && o.first <= o.sent {
+	for o.drops && m.size() <= o.limit && o.bytes+m.size() > o.limit && o.first <= o.sent {
 		o.drop(1)
 	}
 	if o.bytes+m.size() > o.limit {
@@ -56,13 +56,14 @@ func (o *outbox) add(m Message) error {
 	binary.BigEndian.PutUint64(m.Data[numberAt:], o.first+uint64(len(o.kept)))
 	o.kept = append(o.kept, m)
 	o.hold(m.size())
-	o.count()
 	return nil
 }
 
-// hold counts bytes that are kept, or no more. o.mu is held.
+// hold counts bytes that are kept, or no more, with what is kept already. o.mu is held.
 func (o *outbox) hold(bytes int) {
 	o.bytes += bytes
+	o.stats.Outbox.Store(int64(o.bytes))
+	o.stats.Unconfirmed.Store(int64(len(o.kept)))
 	memory.Add(bytes)
 }
 
@@ -73,7 +74,6 @@ func (o *outbox) close() {
 	o.drop(len(o.kept))
 	o.sent = o.first - 1
 	o.limit = 0
-	o.count()
 }
 
 // setDrops says whether what has been sent makes room.
@@ -90,14 +90,9 @@ func (o *outbox) drop(n int) {
 		bytes += o.kept[i].size()
 		o.kept[i] = Message{}
 	}
-	o.hold(-bytes)
 	o.kept = o.kept[n:]
 	o.first += uint64(n)
-}
-
-func (o *outbox) count() {
-	o.stats.Outbox.Store(int64(o.bytes))
-	o.stats.Unconfirmed.Store(int64(len(o.kept)))
+	o.hold(-bytes)
 }
 
 // maxBatch is how many messages a connection is given at once.
@@ -173,7 +168,6 @@ func (o *outbox) confirm(number uint64) {
 	defer o.mu.Unlock()
 	if number = min(number, o.sent); number >= o.first {
 		o.drop(int(number + 1 - o.first))
-		o.count()
 	}
 }
 
