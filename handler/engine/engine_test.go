@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -397,6 +398,95 @@ func TestNodeGoesBack(t *testing.T) {
 			n.Close()
 		})
 	}
+}
+
+// Where a node that has gone back is in doubt, since it was silent for one, its answer tells.
+func TestNodeGoesBackWhileItIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		n := open(t, b, Options{})
+		n.subscribe(t, "a")
+		var number, incarnation, sent atomic.Uint64
+		incarnation.Store(1)
+		var conn Conn
+		conn, err := b.dial(nil, func(_ string, data []byte) {
+			if p, err := decode(data); err == nil && p.kind == ask {
+				a := packet{kind: answer, node: 7, mark: p.mark, flags: resentFlag, incarnation: incarnation.Load(), number: number.Load(), sent: sent.Load()}
+				b.foreign(ownChannel(n.node), a.append(nil))
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Subscribe([]string{nodesChannel})
+		say := func() {
+			p := packet{kind: announcement, node: 7, number: number.Add(1), incarnation: incarnation.Load(), sent: sent.Load()}
+			b.foreign(nodesChannel, p.append(nil))
+			synctest.Wait()
+		}
+		publish := func() {
+			sent.Add(1)
+			data := newPublication(7, "a", fmt.Append(nil, sent.Load()))
+			data[numberAt+7] = byte(sent.Load())
+			b.foreign(topicChannel("a"), data)
+			synctest.Wait()
+		}
+		say()
+		publish()
+		publish()
+		publish()
+		say()
+		time.Sleep(2 * time.Second)
+		number.Store(1)
+		incarnation.Store(2)
+		sent.Store(1)
+		for range 4 {
+			say()
+			time.Sleep(announceEvery)
+		}
+		publish()
+		if got := n.take(); !slices.Equal(got, []string{"a 1", "a 2", "a 3", "a 2"}) || len(n.told()) != 1 {
+			t.Errorf("got %q, told of %v", got, n.told())
+		}
+		conn.Close()
+		n.Close()
+	})
+}
+
+// Another server of theirs may bring again what has come by the one before: that is nobody who
+// goes back, and comes once.
+func TestServerThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		n := open(t, b, Options{})
+		n.subscribe(t, "a")
+		say := func(number, sent uint64) {
+			p := packet{kind: announcement, node: 7, number: number, incarnation: 1, sent: sent}
+			b.foreign(nodesChannel, p.append(nil))
+		}
+		publish := func(number byte) {
+			data := newPublication(7, "a", []byte{'0' + number})
+			data[numberAt+7] = number
+			b.foreign(topicChannel("a"), data)
+		}
+		say(5, 3)
+		publish(4)
+		publish(5)
+		say(6, 5)
+		synctest.Wait()
+		b.set(true)
+		b.set(false)
+		time.Sleep(2 * redialLast)
+		say(5, 3)
+		publish(4)
+		publish(5)
+		say(6, 5)
+		synctest.Wait()
+		if got := n.take(); !slices.Equal(got, []string{"a 4", "a 5"}) || len(n.told()) != 0 {
+			t.Errorf("got %q, told of %v", got, n.told())
+		}
+		n.Close()
+	})
 }
 
 // Where announcements are missing on a connection that goes on, what has come after them may

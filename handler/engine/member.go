@@ -137,15 +137,13 @@ func (e *Engine) receiveResent(p packet) {
 	}
 }
 
+// goneBack tells of a process that goes on from a copy of its memory, say.
+const goneBack = "it has begun again at an earlier number"
+
 // receiveAnnouncement meets a node, and sees whether one was missed before this.
 func (e *Engine) receiveAnnouncement(p packet) {
 	e.mu.Lock()
 	m := e.members[p.node]
-	back := m != nil && p.incarnation >= m.incarnation && p.sent < m.received
-	if back { // a process that goes on from a copy of its memory, say
-		e.forget(p.node)
-		m = nil
-	}
 	met := m == nil
 	if met && len(e.members) == maxNodes {
 		e.mu.Unlock()
@@ -165,6 +163,10 @@ func (e *Engine) receiveAnnouncement(p packet) {
 		return // it has been on its way longer than the node's new connection
 	}
 	e.hear(m)
+	back := !m.unsure && p.sent < m.received // else it may have been on its way for long: an answer tells
+	if back {
+		m.incarnation, m.announced, m.received = p.incarnation, p.number-1, p.sent
+	}
 	missed := p.number != m.announced+1
 	holed := missed && p.incarnation == m.incarnation && !m.unsure // what has come after the hole is taken
 	if missed || p.incarnation != m.incarnation {
@@ -184,10 +186,11 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	e.countMembers()
 	e.mu.Unlock()
 	signal(e.wake)
-	if back {
-		e.lose(m.name, "it has begun again at an earlier number")
-	} else if met {
+	if met {
 		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
+	}
+	if back {
+		e.lose(m.name, goneBack)
 	}
 	if holed {
 		e.lose(m.name, "messages of it have not come")
@@ -237,20 +240,22 @@ func (e *Engine) receiveAnswer(p packet) {
 	e.mu.Lock()
 	m, round := e.members[p.node], e.round
 	e.hear(m)
-	holed := false
+	holed, back := false, false
 	if m != nil && round != nil && p.mark == round.mark {
 		if m.unsure && p.flags&resentFlag != 0 && p.incarnation >= m.incarnation {
+			holed, back = p.flags&holedFlag != 0, p.sent < m.received
 			m.unsure = false
-			m.incarnation, m.announced = p.incarnation, max(m.announced, p.number)
-			m.received = max(m.received, p.sent)
-			holed = p.flags&holedFlag != 0
+			m.incarnation, m.announced, m.received = p.incarnation, p.number, p.sent
 		}
 		if !m.unsure {
 			e.excuse(p.node)
 		}
 	}
 	e.mu.Unlock()
-	if holed {
+	switch {
+	case back:
+		e.lose(m.name, goneBack)
+	case holed:
 		e.lose(m.name, "it does not have any more all that may have been missed")
 	}
 }
