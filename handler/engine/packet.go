@@ -90,9 +90,10 @@ func newPublication(node uint64, topic string, data []byte) []byte {
 	return append(appendText(b, topic), data...)
 }
 
-// merge makes runs, in place, of publications with at most so many bytes each.
+// merge makes runs, in place, of publications with at most so many bytes each. Nothing is kept
+// behind them.
 func merge(all []Message, most int) []Message {
-	merged := all[:0]
+	whole, merged := all, all[:0]
 	for len(all) > 0 {
 		n, size := 1, len(all[0].Data)+binary.MaxVarintLen32
 		for ; n < len(all) && follows(all[n-1], all[n]); n++ {
@@ -106,6 +107,7 @@ func merge(all []Message, most int) []Message {
 		}
 		merged, all = append(merged, m), all[n:]
 	}
+	clear(whole[len(merged):])
 	return merged
 }
 

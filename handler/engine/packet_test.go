@@ -65,8 +65,12 @@ func TestRuns(t *testing.T) {
 			want = append([]int{3}, want[3:]...)
 		}
 		var counts []int
-		left := all
-		for _, m := range merge(slices.Clone(all), most) {
+		left, whole := all, slices.Clone(all)
+		merged := merge(whole, most)
+		if slices.ContainsFunc(whole[len(merged):], func(m Message) bool { return m.Data != nil }) {
+			t.Error("what is merged is kept")
+		}
+		for _, m := range merged {
 			p, err := decode(m.Data)
 			if err != nil {
 				t.Fatal(err)
