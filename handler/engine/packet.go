@@ -24,8 +24,9 @@ import (
 //	goodbye      nothing
 //
 // Numbers are unsigned varints where nothing else is said, and texts have their length before
-// them. A packet of a kind that is not known is left out: so a new kind does no harm, and a
-// kind that changes takes a new letter.
+// them. A packet of a kind that is not known is left out and counted: a new kind, or one that
+// changes and so takes a new letter, is first received by all nodes, and sent in the version
+// after that.
 const (
 	publication  = 'p'
 	run          = 'm'

@@ -155,10 +155,12 @@ func TestHeartbeatsAmongMessagesAreNotCounted(t *testing.T) {
 	for _, name := range allTransports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := serve(t, transport.Options{HeartbeatDelay: 20 * time.Millisecond})
-			e := echoCommand{Flags: at(url+"/echo", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
+			// A client that has not answered one by the next is gone: a quarter of a second.
+			url := serve(t, transport.Options{HeartbeatDelay: 250 * time.Millisecond})
+			long := timing{Time: 1200 * time.Millisecond, Warmup: 20 * time.Millisecond}
+			e := echoCommand{Flags: at(url+"/echo", name), Timing: long, Sessions: 3, Size: headerSize, Rate: 6}
 			wantNoLoss(t, put(t, &e.Flags, e.run))
-			f := fanoutCommand{Flags: at(url+"/broadcast", name), Timing: brief, Sessions: 3, Size: headerSize, Rate: 20}
+			f := fanoutCommand{Flags: at(url+"/broadcast", name), Timing: long, Sessions: 3, Size: headerSize, Rate: 2}
 			wantNoLoss(t, put(t, &f.Flags, f.run))
 		})
 	}

@@ -54,11 +54,18 @@ func certificateOf(i *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return nil, nil
 }
 
-// securerOf is that of a host.
-func securerOf(h *host) *securer {
-	servers.Lock()
-	defer servers.Unlock()
-	return servers.of[h.Server].securer
+// securerOf is that of a host, which has one from when Serve has begun.
+func securerOf(t *testing.T, h *host) (s *securer) {
+	t.Helper()
+	eventually(t, "it is served", func() bool {
+		servers.Lock()
+		defer servers.Unlock()
+		if of := servers.of[h.Server]; of != nil {
+			s = of.securer
+		}
+		return s != nil
+	})
+	return s
 }
 
 func (s *securer) allow(limit int, patience time.Duration) {
@@ -319,7 +326,7 @@ func TestSlowHandshakes(t *testing.T) {
 // those under way take long, the oldest gives way to each that comes.
 func TestHandshakesAreLimited(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
-	s := securerOf(h)
+	s := securerOf(t, h)
 	s.allow(2, time.Hour)
 	before := runtime.NumGoroutine()
 	var slow []net.Conn
@@ -362,7 +369,7 @@ func TestHandshakesAreLimited(t *testing.T) {
 // Clients that go while they wait are not kept until their turn.
 func TestClientsThatWaitForAHandshakeGo(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf)})
-	s := securerOf(h)
+	s := securerOf(t, h)
 	s.allow(1, time.Hour)
 	var conns []*net.TCPConn
 	for i := range 4 {
@@ -385,7 +392,7 @@ func TestClientsThatWaitForAHandshakeGo(t *testing.T) {
 // Who cannot begin its handshake in the time that one has is closed.
 func TestClientsThatWaitTooLongForAHandshake(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: 300 * time.Millisecond})
-	s := securerOf(h)
+	s := securerOf(t, h)
 	s.allow(1, time.Hour)
 	var conns []net.Conn
 	for range 10 {
@@ -412,7 +419,7 @@ func (notYet) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
 // Shutdown does not wait for handshakes.
 func TestShutdownEndsHandshakes(t *testing.T) {
 	h := serveSecure(t, &http.Server{Handler: http.HandlerFunc(kindOf), ReadHeaderTimeout: time.Hour})
-	s := securerOf(h)
+	s := securerOf(t, h)
 	s.allow(1, time.Hour)
 	for range 2 {
 		io.WriteString(h.dial(t).Conn, "\x16")
