@@ -39,8 +39,9 @@ build: client
 run: build
 	bin/switchback serve
 
+# Packages of which many wait more than they work.
 short:
-	$(GO) test -short ./...
+	$(GO) test -short -p 6 ./...
 
 test: client stomp-clients alarm-client browser-clients programs
 	$(GO) test $(RACE) -timeout 15m ./...

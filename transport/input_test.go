@@ -348,6 +348,9 @@ func TestUnfinishedMessageIsGivenUp(t *testing.T) {
 }
 
 func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 800 * time.Millisecond})
 	answers := s.dial(t, "/0/0/websocket")
@@ -703,6 +706,9 @@ func (h blocked) OnClose(_ session.Session, err error) { h.ends <- err.(*session
 // A handler at work keeps the pongs from being read: its peer is not gone for
 // that. When the peer is, the session ends all the same.
 func TestBusyHandlerAndItsPeer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	h := newBlocked()
 	s := serve(t, session.Shared(h), Options{HeartbeatDelay: 300 * time.Millisecond})

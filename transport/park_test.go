@@ -305,6 +305,9 @@ func (w wrapper) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A middleware that wraps only some responses finds the connections of others.
 func TestMiddlewareOfReturnedConnections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	p := servePlain(t, Options{DisconnectDelay: 2 * time.Second, ResponseLimit: 4096}, nil, nil)
 	p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -217,6 +217,9 @@ func TestServerWithACertificate(t *testing.T) {
 
 // Who opens sessions sees the client's certificate, on every transport.
 func TestOpenersSeeClientCertificates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	seen := make(chan string, 1)
 	e, err := NewEndpoint("/a", session.OpenerFunc(func(r *http.Request) (session.Handler, error) {
 		seen <- fmt.Sprint(r.URL.Path, " ", r.TLS.PeerCertificates[0].Subject.Organization)

@@ -86,6 +86,9 @@ func (leaves) OnMessage(session.Session, []byte) error {
 }
 
 func TestSTOMPThatIsRefusedSaysWhy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const connected = "CONNECTED\nversion:1.2\n\n\x00"
 	login := func(context.Context, *stomp.Client, stomp.Headers) error {
 		return &stomp.Error{Message: "Bad CONNECT", Body: "Access refused"}

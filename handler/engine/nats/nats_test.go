@@ -62,6 +62,9 @@ func open(urls func(i int) string) func(t *testing.T, i, outbox int) handler.Eng
 }
 
 func TestOneServer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster {
 		s := serve(t, 0, nil)
 		port := s.Addr().(*net.TCPAddr).Port

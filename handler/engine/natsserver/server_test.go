@@ -86,6 +86,9 @@ func open(servers []*natsserver.Server) func(t *testing.T, i, outbox int) handle
 }
 
 func TestEngineOverOne(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	servers := []*natsserver.Server{start(t, natsserver.Options{})}
 	enginetest.Run(t, false, func(t *testing.T) *enginetest.Cluster { return &enginetest.Cluster{Open: open(servers)} })
 }

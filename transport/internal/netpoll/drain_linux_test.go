@@ -140,6 +140,9 @@ func kernelHas(t *testing.T, peer net.Addr) bool {
 // What was not acknowledged before something is left over does not shorten the time for
 // that.
 func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	const timeout = 800 * time.Millisecond
 	p := new(Group)

@@ -10,6 +10,9 @@ import (
 // Connections that rest too long are closed, and nobody is told; the others' Owners are
 // called when bytes come.
 func TestConnectionsRest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	t.Parallel()
 	each(t, func(t *testing.T, p *Group, take func(Owner) (*Conn, net.Conn)) {
 		short, long := NewIdleLine(p, time.Millisecond), NewIdleLine(p, 0)
