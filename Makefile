@@ -43,8 +43,11 @@ run: build
 short:
 	$(GO) test -short -p 6 ./...
 
+# The command's tests start browsers, nodes and databases beside one another: alone, so that
+# they do not take the time of others.
 test: client stomp-clients alarm-client browser-clients programs
-	$(GO) test $(RACE) -timeout 15m ./...
+	$(GO) test $(RACE) -timeout 15m ./cmd/switchback
+	$(GO) test $(RACE) -timeout 15m $$($(GO) list ./... | grep -v /cmd/switchback$$)
 
 # Attackers and outages at their full size, with what they took.
 soak:

@@ -125,6 +125,7 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := s.connect(t)
+			l.Conn.SetDeadline(time.Now().Add(time.Minute)) // 16 MiB are prepared four times at once
 			io.WriteString(l.Conn, request("POST", path+"/xhr", ""))
 			piece, got := make([]byte, 64<<10), 0
 			for begun := time.Now(); got < size; {
