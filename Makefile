@@ -99,26 +99,19 @@ stomp-clients:
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/stomp/node_modules/.package-lock.json; \
 	else echo "npm is not here: the STOMP libraries are not run"; fi
 
-testdata/stomp/node_modules/.package-lock.json: testdata/stomp/package-lock.json
-	cd testdata/stomp && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
-
 # The libraries that the page of testdata/apps/alarm loads.
 alarm-client:
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/apps/alarm/node_modules/.package-lock.json; \
 	else echo "npm is not here: the page of the alarm application has no libraries"; fi
-
-testdata/apps/alarm/node_modules/.package-lock.json: testdata/apps/alarm/package-lock.json
-	cd testdata/apps/alarm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $@
 
 # The clients that a browser runs in front of nodes behind proxies.
 browser-clients:
 	@if command -v npm >/dev/null 2>&1; then $(MAKE) --no-print-directory testdata/browser/node_modules/.package-lock.json; \
 	else echo "npm is not here: old clients are not run in a browser"; fi
 
-testdata/browser/node_modules/.package-lock.json: testdata/browser/package-lock.json
-	cd testdata/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+# What npm has installed in a folder by its lock file.
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # The programs that tests start: browsers, servers, databases. A test whose program is not
