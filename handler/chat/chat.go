@@ -85,7 +85,7 @@ type Options struct {
 	HistoryLast int `default:"50"`
 
 	// TypingInterval is how often a session may have others told that its user types, in a
-	// room. The default is 1 second. More is dropped.
+	// room, between two of its messages. The default is 1 second. More is dropped.
 	TypingInterval time.Duration `default:"1s"`
 
 	// UnreadInterval is how often a session is told that more is unread in a room; that

@@ -45,7 +45,9 @@ func TestOpenRoom(t *testing.T) {
 		time.Sleep(time.Second)
 		lee.says(`{'type':'typing','room':'r'}`)
 		kim.gets(`{'type':'typing','room':'r','user':'lee'}`)
-		lee.gets()
+		lee.says(`{'type':'message','room':'r','id':'c1','text':'hello'}`, `{'type':'typing','room':'r'}`) // of the next message
+		lee.gets(`{'type':'ack','id':'c1','room':'r','offset':'E/2'}`)
+		kim.gets(`{'type':'typing','room':'r','user':'lee'}`)
 
 		kim.sends(`{'type':'read','room':'r','offset':'E/2'}`)
 		kim.gets(`{'type':'unread','room':'r','count':0}`)
@@ -70,7 +72,7 @@ func TestOpenRoom(t *testing.T) {
 		}
 		lee.says(`{'type':'rooms'}`)
 		lee.gets(`{'type':'rooms','rooms':[{'room':'r','unread':1}]}`)
-		if s := w.chat.Stats(); s.Messages.Load() != 3 || s.Duplicates.Load() != 1 || s.Created.Load() != 1 || s.Quiet.Load() != 1 || s.Typing.Load() != 2 || s.Read.Load() != 1 {
+		if s := w.chat.Stats(); s.Messages.Load() != 3 || s.Duplicates.Load() != 2 || s.Created.Load() != 1 || s.Quiet.Load() != 1 || s.Typing.Load() != 3 || s.Read.Load() != 1 {
 			t.Errorf("counted %d messages, %d duplicates, %d rooms, %d quiet", s.Messages.Load(), s.Duplicates.Load(), s.Created.Load(), s.Quiet.Load())
 		}
 	})

@@ -181,6 +181,9 @@ func (c *client) message(r *request) error {
 	} else {
 		c.chat.stats.Messages.Add(1)
 	}
+	if in := c.place(r.Room); in != nil {
+		in.typed = time.Time{} // what is typed next is news to the others
+	}
 	c.send(ack{"ack", r.ID, r.Room, at.String()})
 	return nil
 }

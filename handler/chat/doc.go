@@ -13,7 +13,7 @@
 //	{"type":"message","room":"r","id":"c1","text":"."}  say something; sent again with the same id it is not stored again
 //	{"type":"history","room":"r","before":"E/3","limit":50}  what was said before a position; without before, the last
 //	{"type":"read","room":"r","offset":"E/12"}          all up to there is read
-//	{"type":"typing","room":"r"}                        for those who are there; at most one a second goes out
+//	{"type":"typing","room":"r"}                        for those who are there; at most one a second goes out between two messages
 //	{"type":"members","room":"r","after":"kim"}         who is there, after a name
 //	{"type":"leave","room":"r"}                         be there no more; what is unread is counted still
 //	{"type":"rooms","after":"r"}                        one's rooms, after a name
