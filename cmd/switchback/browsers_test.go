@@ -287,7 +287,9 @@ endpoints:
 				kim, lee := pages["kim"], pages["lee"]
 				kim.says("from kim")
 				lee.has("from kim")
-				lee.says("from lee")
+				lee.types("from")
+				kim.told("lee is typing")
+				lee.says(" lee")
 				kim.has("from lee")
 				lee.goTo("") // and is there still, but does not see it
 				kim.says("and again")

@@ -36,7 +36,7 @@ func TestChatPageOfTwoUsers(t *testing.T) {
 			kim.has(markup)
 			lee.has(markup)
 			lee.types("I am")
-			kim.tells("typing", "lee is typing")
+			kim.told("lee is typing")
 			lee.says(" here")
 			kim.has("I am here")
 			kim.tells("typing", "")
@@ -276,6 +276,9 @@ func enterChat(t *testing.T, browser context.Context, base, user, transport, roo
 	}
 	c := &chatPage{openPage(t, browser, address)}
 	c.tells("status", "Online")
+	c.do("note who types", chromedp.Evaluate[chromedp.Void](`window.typed = [];
+		new MutationObserver(() => typed.push(document.getElementById("typing").textContent))
+			.observe(document.getElementById("typing"), { childList: true, characterData: true, subtree: true });`))
 	return c
 }
 
@@ -335,6 +338,12 @@ func (c *chatPage) sees(list string, users ...string) {
 func (c *chatPage) tells(id, text string) {
 	c.t.Helper()
 	c.do("wait for "+id+" to be "+text, chromedp.WaitReady(chromedp.Search(fmt.Sprintf(`//*[@id=%q][.=%s]`, id, literal(text)))))
+}
+
+// told waits until the page has told that somebody types, which it does not for long.
+func (c *chatPage) told(text string) {
+	c.t.Helper()
+	c.poll(fmt.Sprintf(`typed.includes(%q) ? "told" : null`, text))
 }
 
 // counts waits until so many messages of a room are unread.
