@@ -4,7 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -47,17 +53,17 @@ func (s *shaker) Flushed() {}
 func secured(t testing.TB, p *Group, version uint16) (*Conn, *tls.Conn) {
 	t.Helper()
 	server, client := pair(t)
-	return securing(t, p, server, client, version)
+	return securing(t, p, server, client, clientTLS(version))
 }
 
 // securing is secured for the ends of a plain connection.
-func securing(t testing.TB, p *Group, server, under net.Conn, version uint16) (*Conn, *tls.Conn) {
+func securing(t testing.TB, p *Group, server, under net.Conn, config *tls.Config) (*Conn, *tls.Conn) {
 	t.Helper()
 	c := p.Take(server, nil)
 	s := &shaker{done: make(chan error, 1)}
 	c.Own(s)
 	c.Arm()
-	client := tls.Client(under, clientTLS(version))
+	client := tls.Client(under, config)
 	if err := client.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +151,7 @@ func overTLS(t *testing.T, f func(t *testing.T, version uint16, e *echo, client 
 			p := new(Group)
 			server, under := pair(t)
 			out := &sending{TCPConn: under.(*net.TCPConn)}
-			c, client := securing(t, p, server, out, version)
+			c, client := securing(t, p, server, out, clientTLS(version))
 			e := echoOn(c)
 			f(t, version, e, client, out)
 			under.Close()
@@ -179,7 +185,7 @@ func TestTLSInSingleBytes(t *testing.T) {
 			p := new(Group)
 			defer shutdown(t, p)
 			server, under := pair(t)
-			c, client := securing(t, p, server, &sending{TCPConn: under.(*net.TCPConn), by: singly}, version)
+			c, client := securing(t, p, server, &sending{TCPConn: under.(*net.TCPConn), by: singly}, clientTLS(version))
 			echoOn(c)
 			echoed(t, client, random(700))
 			echoed(t, client, random(10))
@@ -222,7 +228,7 @@ func TestTLSHandshakeCutAnywhere(t *testing.T) {
 					time.Sleep(100 * time.Microsecond)
 					to.Write(p[min(cut, len(p)):])
 				}}
-				c, client := securing(t, p, server, out, version)
+				c, client := securing(t, p, server, out, clientTLS(version))
 				echoOn(c)
 				echoed(t, client, "hello")
 				client.Close()
@@ -390,7 +396,7 @@ func TestTLSCloseNotifyWithTheLastBytes(t *testing.T) {
 			for cut, more := 0, true; more; cut += 3 {
 				server, under := pair(t)
 				out := &sending{TCPConn: under.(*net.TCPConn)}
-				c, client := securing(t, p, server, out, version)
+				c, client := securing(t, p, server, out, clientTLS(version))
 				echoOn(c)
 				held := out.hold()
 				io.WriteString(client, "bye")
@@ -544,6 +550,87 @@ func TestTLSBrokenRecord(t *testing.T) {
 			t.Errorf("ended with %v", err)
 		}
 	})
+}
+
+// Records of nothing (RFC 8446, section 5.4) are passed over, wherever the connection is
+// parked among them. Who sends more than 16 in a row is cut off, as crypto/tls has it.
+func TestTLSEmptyRecords(t *testing.T) {
+	p := new(Group)
+	defer shutdown(t, p)
+	server, under := pair(t)
+	config, secrets := clientTLS(tls.VersionTLS13), new(strings.Builder)
+	config.KeyLogWriter = secrets
+	c, client := securing(t, p, server, under, config)
+	e := echoOn(c)
+	if suite := client.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
+		t.Skipf("seals with AES-128-GCM, not %s", tls.CipherSuiteName(suite))
+	}
+	seal := sealer(t, secrets.String())
+	for n := range 17 {
+		for i := range n {
+			under.Write(seal(""))
+			if i%3 == 0 {
+				consumed(t, c)
+			}
+		}
+		under.Write(seal("text"))
+		got := make([]byte, 4)
+		if _, err := io.ReadFull(client, got); err != nil || string(got) != "text" {
+			t.Fatalf("after %d empty records: got %q, %v", n, got, err)
+		}
+	}
+	for range 17 {
+		under.Write(seal(""))
+	}
+	if _, err := client.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "unexpected message") {
+		t.Errorf("the peer gets %v", err)
+	}
+	if err := <-e.ended; err == nil || err == io.EOF {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// sealer returns what makes a client's records of TLS 1.3 from the key log of a connection
+// on which it has sent none since the handshake (RFC 8446, sections 5.2, 5.3 and 7.3).
+func sealer(t *testing.T, log string) (seal func(text string) []byte) {
+	t.Helper()
+	const label = "CLIENT_TRAFFIC_SECRET_0 "
+	_, line, _ := strings.Cut(log, label)
+	fields := strings.Fields(line)
+	if len(fields) < 2 {
+		t.Fatalf("no %sin %q", label, log)
+	}
+	secret, err := hex.DecodeString(fields[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	expand := func(label string, size int) []byte {
+		info := []byte{0, byte(size), byte(len("tls13 ") + len(label))}
+		info = append(append(append(info, "tls13 "...), label...), 0)
+		p, err := hkdf.Expand(sha256.New, secret, string(info), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	block, err := aes.NewCipher(expand("key", 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	iv, number := expand("iv", aead.NonceSize()), uint64(0)
+	return func(text string) []byte {
+		nonce := bytes.Clone(iv)
+		counter := nonce[len(nonce)-8:]
+		binary.BigEndian.PutUint64(counter, binary.BigEndian.Uint64(counter)^number)
+		number++
+		inner := append([]byte(text), 23) // application_data
+		head := binary.BigEndian.AppendUint16([]byte{23, 3, 3}, uint16(len(inner)+aead.Overhead()))
+		return aead.Seal(head, nonce, inner, head)
+	}
 }
 
 // A handshake that is not done in time, or is none, fails, and the connection is plain.
