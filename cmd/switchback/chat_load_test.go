@@ -761,14 +761,10 @@ endpoints:
 	t.Logf("%d talkers were on the node; the worst pause of the others: %d ms", len(killed), pause.Milliseconds())
 	for i, p := range nodes {
 		text := fetch(t, http.DefaultClient, admins[i]+"metrics")
-		count := func(name string) string {
-			_, rest, _ := strings.Cut(text, "\nswitchback_history_"+name+" ")
-			n, _, _ := strings.Cut(rest, "\n")
-			return n
-		}
-		t.Logf("node %d: %s holes, %s messages read from the database", i, count("holes_total"), count("fetched_total"))
-		if count("abandoned_total") != "0" || count("held_bytes") != "0" {
-			t.Errorf("node %d: %s holes are given up, %s bytes held", i, count("abandoned_total"), count("held_bytes"))
+		count := func(name string) float64 { return metric(t, text, "switchback_history_"+name) }
+		t.Logf("node %d: %v holes, %v messages read from the database", i, count("holes_total"), count("fetched_total"))
+		if count("abandoned_total") != 0 || count("held_bytes") != 0 {
+			t.Errorf("node %d: %v holes are given up, %v bytes held", i, count("abandoned_total"), count("held_bytes"))
 		}
 		c.check(c.exported(admins[i]))
 		p.end()

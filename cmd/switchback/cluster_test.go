@@ -140,9 +140,9 @@ func (c *carrier) nodesOf(t *testing.T, count int, config string) []*clusterNode
 			args = append(args, "--cluster-listen", listen, "--node-seed", c.addr)
 		}
 		cmd := command(args...)
-		cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame", secretVariable+"="+clusterSecret)
+		cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken, secretVariable+"="+clusterSecret)
 		started.Go(func() {
-			all[i] = &clusterNode{startCommand(t, cmd), at, admin.New("http://"+at, "sesame", nil)}
+			all[i] = &clusterNode{startCommand(t, cmd), at, admin.New("http://"+at, adminToken, nil)}
 		})
 	}
 	started.Wait()
@@ -421,7 +421,7 @@ func TestClusterConfigurations(t *testing.T) {
 			for i := range 2 {
 				at = append(at, freeAddress(t))
 				cmd := command(append([]string{"serve", "--config", name, "--addr", "127.0.0.1:0", "--admin-addr", at[i]}, more[i]...)...)
-				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame")
+				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
 				p := startCommand(t, cmd)
 				c, err := client.Dial(t.Context(), p.url+"broadcast", client.Options{Transports: []string{"websocket"}})
 				if err != nil {
@@ -430,7 +430,7 @@ func TestClusterConfigurations(t *testing.T) {
 				defer c.Close()
 				rooms = append(rooms, c)
 			}
-			(&clusterNode{&process{t: t}, at[0], admin.New("http://"+at[0], "sesame", nil)}).knows(t, 1)
+			(&clusterNode{&process{t: t}, at[0], admin.New("http://"+at[0], adminToken, nil)}).knows(t, 1)
 			rooms[0].Send([]byte("hello"))
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -440,13 +440,13 @@ func TestClusterConfigurations(t *testing.T) {
 				}
 			}
 			cmd := command("cluster", "status", "--admin", at[1])
-			cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame")
+			cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
 			out, err := cmd.CombinedOutput()
 			if err != nil || strings.Count(string(out), "\n") != 3 || !strings.Contains(string(out), "asked; connected since") || !strings.Contains(string(out), "there; heard at") {
 				t.Errorf("%v\n%s", err, out)
 			}
 			cmd = command("cluster", "status", "--json", "--admin", at[1])
-			cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame")
+			cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
 			out, err = cmd.Output()
 			var answer admin.Cluster
 			if err != nil || json.Unmarshal(out, &answer) != nil || len(answer.Nodes) != 1 {

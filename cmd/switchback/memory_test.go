@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,18 +56,21 @@ func (p *process) usage(admin string, sessions int) (u usage) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	var text string
-	value := func(name string) int {
-		at := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
-		if at == nil {
-			t.Fatalf("no %s", name)
-		}
-		f, _ := strconv.ParseFloat(at[1], 64)
-		return int(f)
+	text := collect(t, admin)
+	value := func(name string) int { return int(metric(t, text, name)) }
+	u.goroutines, u.heap = value("go_goroutines"), value("go_memstats_heap_alloc_bytes")
+	u.resident, _ = rss(t, p.cmd.Process.Pid)
+	return u
+}
+
+// collect has a server collect its garbage, and returns its metrics after that.
+func collect(t *testing.T, admin string) (metrics string) {
+	t.Helper()
+	collections := func() float64 {
+		metrics = fetch(t, http.DefaultClient, admin+"metrics")
+		return metric(t, metrics, "go_gc_duration_seconds_count")
 	}
-	const collections = "go_gc_duration_seconds_count"
-	text = fetch(t, http.DefaultClient, admin+"metrics")
-	collected := value(collections)
+	before := collections()
 	const times = 2 // what is pooled outlives one
 	for range times {
 		r, _ := http.NewRequest(http.MethodGet, admin+"debug/pprof/heap?gc=1", nil)
@@ -80,13 +82,22 @@ func (p *process) usage(admin string, sessions int) (u usage) {
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
 	}
-	text = fetch(t, http.DefaultClient, admin+"metrics")
-	if n := value(collections) - collected; n < times {
-		t.Fatalf("garbage was collected %d times: what there is of it counts as live", n)
+	if n := collections() - before; n < times {
+		t.Fatalf("garbage was collected %v times: what there is of it counts as live", n)
 	}
-	u.goroutines, u.heap = value("go_goroutines"), value("go_memstats_heap_alloc_bytes")
-	u.resident, _ = rss(t, p.cmd.Process.Pid)
-	return u
+	return metrics
+}
+
+// metric is the value of one, by its name and labels.
+func metric(t *testing.T, metrics, name string) float64 {
+	t.Helper()
+	_, value, is := strings.Cut(metrics, "\n"+name+" ")
+	value, _, _ = strings.Cut(value, "\n")
+	n, err := strconv.ParseFloat(value, 64)
+	if !is || err != nil {
+		t.Fatalf("no %s", name)
+	}
+	return n
 }
 
 // restsAt holds that what a server takes after a load is near what it took before. It gives

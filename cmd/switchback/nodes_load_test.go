@@ -37,7 +37,9 @@ func TestNodesHoldSessionsUnderLoad(t *testing.T) {
 	const config = "\nendpoints: [{path: /chat, handler: broadcast, heartbeat_delay: 10m, disconnect_delay: 1m}]\n"
 	at := freeAddress(t)
 	file := writeFile(t, "alone.yaml", "log_level: warn"+config)
-	one := &clusterNode{start(t, "serve", "--config", file, "--addr", "127.0.0.1:0", "--admin-addr", at), at, admin.New("http://"+at, "", nil)}
+	cmd := command("serve", "--config", file, "--addr", "127.0.0.1:0", "--admin-addr", at)
+	cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
+	one := &clusterNode{startCommand(t, cmd), at, admin.New("http://"+at, adminToken, nil)}
 	alone := hold(t, []*clusterNode{one}, each, messages, settle)
 	one.cmd.Process.Kill()
 	five := hold(t, carry(t, "embedded").nodesOf(t, 5, config), each, messages, settle)
@@ -171,18 +173,17 @@ func (c *idleClients) want(t *testing.T, texts int) {
 // sessions are those of a node.
 func (n *clusterNode) sessions(t *testing.T) int {
 	t.Helper()
-	text := fetch(t, http.DefaultClient, "http://"+n.at+"/metrics")
-	_, value, _ := strings.Cut(text, "\nswitchback_endpoint_sessions{endpoint=\"/chat\"} ")
-	value, _, _ = strings.Cut(value, "\n")
-	count, _ := strconv.Atoi(value)
-	return count
+	return int(metric(t, fetch(t, http.DefaultClient, "http://"+n.at+"/metrics"), `switchback_endpoint_sessions{endpoint="/chat"}`))
 }
 
+// residentOf is the memory that nodes use: what the Go runtime keeps for what comes next, up
+// to as much again, is left out, as it differs from run to run.
 func residentOf(t *testing.T, nodes []*clusterNode) (bytes int64) {
 	t.Helper()
 	for _, n := range nodes {
+		metrics := collect(t, "http://"+n.at+"/")
 		now, _ := rss(t, n.cmd.Process.Pid)
-		bytes += now
+		bytes += now - int64(metric(t, metrics, "go_memstats_heap_idle_bytes")-metric(t, metrics, "go_memstats_heap_released_bytes"))
 	}
 	return bytes
 }

@@ -137,8 +137,8 @@ endpoints:
 			routes[0] = c.addr
 			start := func(i int) *clusterNode {
 				cmd := command("serve", "--config", file, "--addr", at[i], "--admin-addr", admins[i], "--cluster-listen", routes[i], "--node-seed", routes[0], "--node-seed", routes[1])
-				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN=sesame", secretVariable+"="+clusterSecret)
-				return &clusterNode{startCommand(t, cmd), admins[i], admin.New("http://"+admins[i], "sesame", nil)}
+				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken, secretVariable+"="+clusterSecret)
+				return &clusterNode{startCommand(t, cmd), admins[i], admin.New("http://"+admins[i], adminToken, nil)}
 			}
 			nodes := make([]*clusterNode, 3)
 			for i := range nodes {
