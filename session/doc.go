@@ -40,8 +40,8 @@
 //   - [Registry], made with a [Config]: the sessions of one endpoint. It opens them and
 //     finds them by the id in their URL, keeps the time for all of them in one timing
 //     wheel, and holds them to their limits, of which [Stats] tell. It also lists them,
-//     finds them by the ID that handlers know, and closes those that a function chooses. [Traffic] is what has passed over them, by
-//     transport, [Counts] over one.
+//     finds them by the ID that handlers know, and closes those that a function chooses.
+//     [Traffic] is what has passed over them, by transport, [Counts] over one.
 //   - [Local]: one of these sessions.
 //   - [Receiver]: what a transport attaches to it; it takes one [Frame] after another.
 //   - [Histogram]: how long what is timed took, in the Stats. A [Stopwatch] is for those
@@ -49,8 +49,9 @@
 //   - [Framing]: the form of messages and frames on a wire: [SockJS], or another.
 //   - [Recovered] and [Ending]: for those who call handlers, or implement Session.
 //
-// From a Local down: local.go has a session's states. A change of them fills effects,
-// which effects.go carries out once the lock is free. inbox.go calls the handler,
+// From a Registry down: registry.go has the sessions, open.go lets new ones in, and
+// shutdown.go ends them all. local.go has a session's states. A change of them fills
+// effects, which effects.go carries out once the lock is free. inbox.go calls the handler,
 // send.go fills the queue of queue.go, rates.go has how fast a client may send, memory.go
 // counts both, traffic.go what has passed, samples.go how long that took, and wheel.go
 // tells when a session is due. How much may be held for clients is package session/memory's.

@@ -35,7 +35,7 @@ var update = flag.Bool("update", false, "rewrite help.txt with the comments of t
 
 // counters are the structs of counters, and where they are declared.
 var counters = map[string]reflect.Type{
-	"../../session/registry.go":                reflect.TypeFor[session.Stats](),
+	"../../session/stats.go":                   reflect.TypeFor[session.Stats](),
 	"../../session/traffic.go":                 reflect.TypeFor[session.Traffic](),
 	"../../transport/endpoint.go":              reflect.TypeFor[transport.Stats](),
 	"../../transport/internal/http1/secure.go": reflect.TypeFor[transport.TLSStats](),
