@@ -37,8 +37,9 @@
 // conn.go is a session, whose frames connect.go (with login.go and token.go), subscribe.go,
 // send.go, ack.go, transaction.go and disconnect.go take; heartbeat.go and clock.go tell who is
 // silent. destination.go says what a destination is: of topics, topic.go and patterns.go have who
-// has subscribed, publication.go what they are sent, history.go what is kept of it; queue.go,
-// consumer.go and idle.go have queues, user.go users; route.go, request.go and reply.go have
-// the application's functions. messenger.go and payload.go are what the application sends,
-// events.go, errors.go, stats.go and log.go what it is told.
+// has subscribed, publication.go what they are sent, history.go what is kept of it. Of that, feed.go
+// is how far a subscription has come, marks.go what its user says to have read, and reads.go how
+// other nodes hear of that. queue.go, consumer.go and idle.go have queues, user.go users; route.go,
+// request.go and reply.go have the application's functions. messenger.go and payload.go are what
+// the application sends, events.go, errors.go, stats.go and log.go what it is told.
 package stomp
