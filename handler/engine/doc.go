@@ -20,7 +20,7 @@
 //
 // So an outage costs nothing but time, up to what the outbox holds.
 //
-// engine.go is what a Hub sees, outbox.go what is kept, link.go one connection: what is
-// subscribed and sent on it; member.go what is known of other nodes and what they say,
-// packet.go the form of that.
+// engine.go is what a Hub sees, outbox.go what is kept, link.go one connection, and what is
+// subscribed to and asked on it. send.go is what this node says, receive.go what others say,
+// packet.go the form of that, and member.go what is known of them.
 package engine
