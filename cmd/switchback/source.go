@@ -241,7 +241,11 @@ func (s *source) readEntry(parent string, e *ast.MappingValueNode, settings map[
 }
 
 func (s *source) mismatch(key string, n ast.Node, want string) {
-	s.fault(line(n), "%s %s; it must be %s", key, describe(n), want)
+	is := describe(n)
+	if _, ok := scalarText(n); ok && key == rootKey {
+		is = "is one text" // which may be a secret: another file of the folder
+	}
+	s.fault(line(n), "%s %s; it must be %s", key, is, want)
 }
 
 // fault keeps what is wrong, in one line whatever the file's keys hold.
