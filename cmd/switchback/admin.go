@@ -115,7 +115,7 @@ func (s *server) serveAdmin(addr string) (at string, err error) {
 	}
 	ln, err := s.admin.Listen(addr)
 	if err != nil {
-		return "", fmt.Errorf("admin.addr (or --admin-addr, SWITCHBACK_ADMIN_ADDR): %w", err)
+		return "", listenError(err, addr, "admin.addr", "--admin-addr", "SWITCHBACK_ADMIN_ADDR")
 	}
 	go func() { // ends with shutdown
 		if err := s.admin.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

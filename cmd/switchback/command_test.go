@@ -49,17 +49,27 @@ func TestWrongUseExitsWithTwo(t *testing.T) {
 	}
 }
 
-func TestAddressInUseSaysWhatToDo(t *testing.T) {
+func TestAddressThatCannotBeSaysWhatToDo(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	status, stdout, stderr := finish(t, "serve", "--addr", ln.Addr().String())
-	want := "switchback: " + ln.Addr().String() + " is in use by another program; stop it, or choose another address with --addr " +
-		"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration\n"
-	if status != 1 || stdout != "" || stderr != want {
-		t.Errorf("%d\n%s%s", status, stdout, stderr)
+	taken, elsewhere := ln.Addr().String(), "192.0.2.1:8081" // RFC 5737
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--addr", taken}, taken + " is in use by another program; stop it, or choose another address with --addr " +
+			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration"},
+		{[]string{"--addr", elsewhere}, elsewhere + " is no address of this machine; choose one that is, or :PORT for all of them, with --addr, " +
+			"SWITCHBACK_ADDR or addr in the configuration"},
+		{[]string{"--addr", "127.0.0.1:0", "--admin-addr", taken}, taken + " is in use by another program; stop it, or choose another address with --admin-addr " +
+			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADMIN_ADDR or admin.addr in the configuration"},
+	} {
+		if status, stdout, stderr := finish(t, append([]string{"serve"}, c.args...)...); status != 1 || stdout != "" || stderr != "switchback: "+c.want+"\n" {
+			t.Errorf("%q: %d\n%s%s", c.args, status, stdout, stderr)
+		}
 	}
 }
 

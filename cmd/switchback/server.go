@@ -180,15 +180,26 @@ func (s *server) addStatic(routes *router, conf config) error {
 // listen opens addr. The error says what to do.
 func listen(addr string) (net.Listener, error) {
 	ln, err := transport.Listen(addr)
+	return ln, listenError(err, addr, "addr", "--addr", "SWITCHBACK_ADDR")
+}
+
+// listenError says what to do where addr, which is that of a key, a flag and a variable,
+// cannot be listened at.
+func listenError(err error, addr, key, flag, variable string) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; stop it, or choose another address with --addr "+
-			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration", addr)
+		return fmt.Errorf("%s is in use by another program; stop it, or choose another address with %s "+
+			"(127.0.0.1:0 takes a free port), %s or %s in the configuration", addr, flag, variable, key)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s is no address of this machine; choose one that is, or :PORT for all of them, with %s, "+
+			"%s or %s in the configuration", addr, flag, variable, key)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s may not be used by this user; choose a port from 1024 on with --addr, "+
-			"SWITCHBACK_ADDR or addr in the configuration", addr)
+		return fmt.Errorf("%s may not be used by this user; choose a port from 1024 on with %s, "+
+			"%s or %s in the configuration", addr, flag, variable, key)
 	}
-	return ln, err
+	return fmt.Errorf("%s (or %s, %s): %w", key, flag, variable, err)
 }
 
 // serve serves until shutdown.
