@@ -85,6 +85,7 @@ var requests = []struct {
 	{"sessions, of which there are none", "GET", "/api/sessions", ``, 200, `{"sessions":[]}`},
 	{"sessions of all filters", "GET", "/api/sessions?endpoint=/ws&user=ann&transport=websocket&limit=1000&after=x", ``, 200, `{"sessions":[]}`},
 	{"an endpoint that there is not", "GET", "/api/sessions?endpoint=/x", ``, 400, `{"error":{"code":"query","message":"There is no endpoint \"/x\" that lists its sessions."}}`},
+	{"sessions of no transport", "GET", "/api/sessions?transport=xhr_polling", ``, 400, `{"error":{"code":"query","message":"transport is \"xhr_polling\"; it must be websocket, xhr-polling, xhr-streaming, eventsource, htmlfile, jsonp-polling or raw-websocket."}}`},
 	{"a parameter that is not known", "GET", "/api/sessions?usr=ann", ``, 400, `{"error":{"code":"query","message":"The query may have each of endpoint, user, transport, limit, after once; \"usr\" is not so."}}`},
 	{"one that is there twice", "GET", "/api/sessions?user=ann&user=bob", ``, 400, `{"error":{"code":"query","message":"*"}}`},
 	{"a limit of none", "GET", "/api/sessions?limit=0", ``, 400, `{"error":{"code":"query","message":"limit is \"0\"; it must be a number from 1 to 1000."}}`},
@@ -252,7 +253,7 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 	for path, operations := range doc.Paths {
 		for _, p := range operations["get"].Parameters {
 			name := doc.Components.Parameters[strings.TrimPrefix(p["$ref"], "#/components/parameters/")].Name
-			value := map[string]string{"limit": "1", "endpoint": "/ws", "topic": "/kept/a"}[name]
+			value := map[string]string{"limit": "1", "endpoint": "/ws", "transport": "websocket", "topic": "/kept/a"}[name]
 			query := "?" + name + "=" + value
 			if path == "/api/history" && name != "topic" {
 				query += "&topic=/kept/a"

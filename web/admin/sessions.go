@@ -11,6 +11,7 @@ import (
 
 	"switchback/handler/stomp"
 	"switchback/session"
+	"switchback/transport"
 	"switchback/web/admin/client"
 )
 
@@ -63,6 +64,9 @@ func (s *Server) sessions(r *http.Request) (any, *client.Failure) {
 	}
 	if at := query.Get("endpoint"); query.Has("endpoint") && s.options.Endpoints[at] == nil {
 		return nil, failed(wrong("query", "There is no endpoint %q that lists its sessions.", at))
+	}
+	if name := query.Get("transport"); query.Has("transport") && name != "raw-websocket" && !slices.Contains(transport.Transports(), name) {
+		return nil, failed(wrong("query", "transport is %q; it must be %s or raw-websocket.", name, strings.Join(transport.Transports(), ", ")))
 	}
 	var found []listed
 	for path, e := range s.options.Endpoints {
