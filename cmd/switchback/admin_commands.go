@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ const patient = 30 * time.Second
 // client speaks to the admin listener. The token is not said to be wrong here: it may be
 // that the listener has none, which it says.
 func (f *adminFlags) client() (*client.Client, error) {
-	url, err := adminURL(f.Admin)
+	at, err := adminURL(f.Admin)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,19 @@ func (f *adminFlags) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(url, c.token, &http.Client{Timeout: patient}), nil
+	return client.New(at, c.token, &http.Client{Timeout: patient}), nil
+}
+
+// adviceOfAdmin is what to do where an admin listener does not answer, or is not given its
+// token; "" for other errors.
+func adviceOfAdmin(err error) string {
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Status == http.StatusUnauthorized {
+		return "Give the token of the server with --token-file or SWITCHBACK_ADMIN_TOKEN."
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		return "Say with --admin or SWITCHBACK_ADMIN_ADDR where the admin listener of the server is, which has one with --admin-addr or admin.addr."
+	}
+	return ""
 }
 
 // A publishCommand publishes one message.
@@ -164,8 +177,8 @@ func cell(name string) string {
 // A disconnectCommand closes sessions.
 type disconnectCommand struct {
 	adminFlags
-	Session string `xor:"whom" required:"" placeholder:"ID" help:"The session with this id, as sessions lists it."`
-	User    string `xor:"whom" required:"" placeholder:"USER" help:"All sessions of this user."`
+	Session string `xor:"whom" required:"" placeholder:"ID" help:"The session with this id, as sessions lists it; this or --user."`
+	User    string `xor:"whom" required:"" placeholder:"USER" help:"All sessions of this user; this or --session."`
 	Code    int    `placeholder:"CODE" help:"The code that they are closed with: 1000, or 3000 to 4999. The default is 3000."`
 	Reason  string `help:"What their clients are told, of at most 123 bytes."`
 }

@@ -65,5 +65,8 @@ func report(stderr io.Writer, err error) int {
 		fmt.Fprintln(stderr, "Run switchback --help for what may be given.")
 		return exitUsage
 	}
+	if advice := adviceOfAdmin(err); advice != "" {
+		fmt.Fprintln(stderr, advice)
+	}
 	return exitFailure
 }
