@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,18 +14,19 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"switchback/handler/stomp/frame"
 	"switchback/web/admin/client"
 )
 
 // A historyCommand reads, exports and trims what a server keeps.
 type historyCommand struct {
 	adminFlags
-	Topic     string        `arg:"" optional:"" help:"The topic: /topic/news, or /chat/ROOM. Without it, all that are kept are listed."`
-	Last      int           `placeholder:"N" help:"The last so many messages. The default is 20, with --json all."`
-	JSON      bool          `name:"json" help:"One JSON object a line, from the first to the last."`
-	KeepCount int           `placeholder:"N" help:"Trim the topic: keep so many of the newest messages."`
-	KeepAge   time.Duration `placeholder:"DURATION" help:"Trim the topic: keep what is not older, such as 720h."`
-	KeepBytes int64         `placeholder:"BYTES" help:"Trim the topic: keep the newest messages of so many bytes together."`
+	Topic     string `arg:"" optional:"" help:"The topic: /topic/news, or /chat/ROOM. Without it, all that are kept are listed."`
+	Last      string `placeholder:"N" help:"The last so many messages. The default is 20, with --json all."`
+	JSON      bool   `name:"json" help:"One JSON object a line, from the first to the last, as they are kept: of STOMP as MESSAGE frames."`
+	KeepCount string `placeholder:"N" help:"Trim the topic: keep so many of the newest messages."`
+	KeepAge   string `placeholder:"DURATION" help:"Trim the topic: keep what is not older, such as 720h."`
+	KeepBytes string `placeholder:"BYTES" help:"Trim the topic: keep the newest messages of so many bytes together, such as 64MiB."`
 }
 
 // Help is the end of history --help.
@@ -39,13 +41,26 @@ What is trimmed is gone. The server trims by itself what history.topics of its c
 
 // Run does what the flags say.
 func (c *historyCommand) Run(app *kong.Kong) error {
-	trim := c.KeepCount != 0 || c.KeepAge != 0 || c.KeepBytes != 0
+	var last int
+	var age time.Duration
+	keep := client.Trim{Topic: c.Topic}
+	err := errors.Join(
+		take(&last, "--last", c.Last, countKind),
+		take(&keep.Count, "--keep-count", c.KeepCount, countKind),
+		take(&age, "--keep-age", c.KeepAge, durationKind),
+		take(&keep.Bytes, "--keep-bytes", c.KeepBytes, bigSizeKind),
+	)
+	if err != nil {
+		return err
+	}
+	if age != 0 {
+		keep.Age = age.String()
+	}
+	trim := keep != client.Trim{Topic: c.Topic}
 	switch {
-	case c.KeepCount < 0 || c.KeepAge < 0 || c.KeepBytes < 0 || c.Last < 0:
-		return usageError{errors.New("--last, --keep-count, --keep-age and --keep-bytes must be over 0")}
-	case c.Topic == "" && (trim || c.Last != 0):
+	case c.Topic == "" && (trim || last != 0):
 		return usageError{errors.New("--last and --keep-... are of one topic; name it")}
-	case trim && (c.Last != 0 || c.JSON):
+	case trim && (last != 0 || c.JSON):
 		return usageError{errors.New("--keep-... trims the topic, and shows none of it; leave --last and --json out")}
 	}
 	from, err := c.client()
@@ -55,21 +70,17 @@ func (c *historyCommand) Run(app *kong.Kong) error {
 	ctx := context.Background()
 	switch {
 	case trim:
-		return c.trim(ctx, from, app.Stdout)
+		return c.trim(ctx, from, keep, app.Stdout)
 	case c.Topic == "":
 		return c.topics(ctx, from, app.Stdout)
 	case c.JSON:
-		return c.export(ctx, from, app.Stdout)
+		return c.export(ctx, from, last, app.Stdout)
 	}
-	return c.show(ctx, from, app.Stdout)
+	return c.show(ctx, from, cmp.Or(last, 20), app.Stdout)
 }
 
-func (c *historyCommand) trim(ctx context.Context, at *client.Client, w io.Writer) error {
-	t := client.Trim{Topic: c.Topic, Count: c.KeepCount, Bytes: c.KeepBytes}
-	if c.KeepAge != 0 {
-		t.Age = c.KeepAge.String()
-	}
-	left, err := at.Trim(ctx, t)
+func (c *historyCommand) trim(ctx context.Context, at *client.Client, keep client.Trim, w io.Writer) error {
+	left, err := at.Trim(ctx, keep)
 	if err != nil {
 		return err
 	}
@@ -90,11 +101,11 @@ func (c *historyCommand) topics(ctx context.Context, from *client.Client, w io.W
 
 // export writes entries as lines of JSON: all that there are when it begins, and what comes
 // meanwhile, or the last so many.
-func (c *historyCommand) export(ctx context.Context, from *client.Client, w io.Writer) error {
+func (c *historyCommand) export(ctx context.Context, from *client.Client, last int, w io.Writer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	if c.Last != 0 {
-		entries, err := c.last(ctx, from, c.Last)
+	if last != 0 {
+		entries, err := c.last(ctx, from, last)
 		for _, e := range entries {
 			if err := encoder.Encode(e); err != nil {
 				return err
@@ -135,12 +146,8 @@ func (c *historyCommand) last(ctx context.Context, from *client.Client, n int) (
 	return entries, nil
 }
 
-// show writes the last entries for people.
-func (c *historyCommand) show(ctx context.Context, from *client.Client, w io.Writer) error {
-	n := c.Last
-	if n == 0 {
-		n = 20
-	}
+// show writes the last n entries for people.
+func (c *historyCommand) show(ctx context.Context, from *client.Client, n int, w io.Writer) error {
 	entries, err := c.last(ctx, from, n)
 	if err != nil {
 		return err
@@ -150,9 +157,20 @@ func (c *historyCommand) show(ctx context.Context, from *client.Client, w io.Wri
 	for _, e := range entries {
 		text := "(not text)"
 		if e.Text != nil {
-			text = strconv.Quote(*e.Text)
+			text = strconv.Quote(said(*e.Text))
 		}
 		fmt.Fprintln(table, strings.Join([]string{e.Offset, e.At.Format(time.RFC3339), cell(e.User), text}, "\t"))
 	}
 	return table.Flush()
+}
+
+// said is what an entry says: of STOMP the body of the MESSAGE.
+func said(text string) string {
+	var f frame.Frame
+	d := frame.Decoder{Limits: &frame.Limits{Frame: len(text), Body: len(text), HeaderBytes: len(text), Headers: len(text)}, Version: frame.V12}
+	d.Feed([]byte(text))
+	if ok, err := d.Next(&f); !ok || err != nil || f.Command != frame.Message {
+		return text
+	}
+	return string(f.Body)
 }

@@ -91,7 +91,7 @@ func TestCommandsReadAndTrimHistory(t *testing.T) {
 	}
 	expect("topics", ask(), `TOPIC +MESSAGES +BYTES +LAST\n/topic/kept/a +3 +\d+ +\w+/3\n`)
 	expect("topics as JSON", ask("--json"), `\{"topic":"/topic/kept/a","first":"\w+/1","last":"\w+/3","count":3,"bytes":\d+\}\n`)
-	expect("a topic", ask("/topic/kept/a", "--last", "2"), `OFFSET +AT +USER +TEXT\n\w+/2 +20\S+Z +- +".*three.*"\n\w+/3 +20\S+Z +- +".*four\\n5.*"\n`)
+	expect("a topic", ask("/topic/kept/a", "--last", "2"), `OFFSET +AT +USER +TEXT\n\w+/2 +20\S+Z +- +"three"\n\w+/3 +20\S+Z +- +"four\\n5"\n`)
 	expect("an export", ask("/topic/kept/a", "--json"), `\{"offset":"\w+/1",.*one & <two>.*\n\{"offset":"\w+/2",.*\n\{"offset":"\w+/3",[^\n]*\n`)
 	expect("the end of one", ask("/topic/kept/a", "--json", "--last", "1"), `\{"offset":"\w+/3",[^\n]*\n`)
 	expect("a trim", ask("/topic/kept/a", "--keep-count", "2"), `kept 2 messages, \d+ bytes\n`)
@@ -104,7 +104,9 @@ func TestCommandsReadAndTrimHistory(t *testing.T) {
 		{[]string{"/topic/else"}, 1, "Nothing is kept of that topic"},
 		{[]string{"--last", "1"}, 2, "name it"},
 		{[]string{"/topic/kept/a", "--keep-age", "1h", "--json"}, 2, "leave --last and --json out"},
-		{[]string{"/topic/kept/a", "--last=-1"}, 2, "must be over 0"},
+		{[]string{"/topic/kept/a", "--last=-1"}, 2, `--last is "-1"; it must be a whole number from 1`},
+		{[]string{"/topic/kept/a", "--keep-age", "5"}, 2, `--keep-age is "5"; it must be a duration such as 10s or 1m30s`},
+		{[]string{"/topic/kept/a", "--keep-bytes", "5K"}, 2, `--keep-bytes is "5K"; it must be a number of bytes from 1, such as 4096 or 128KiB`},
 	} {
 		if status, _, stderr := administer(t, url, "", append([]string{"history"}, c.args...)...); status != c.status || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: %d %s", c.args, status, stderr)

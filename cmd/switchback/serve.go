@@ -107,13 +107,18 @@ func (c *serveCommand) config() (config, error) {
 
 // override sets *dst to what the flag or its variable says, if either does.
 func override[T any](dst *T, flag, text string, k kind[T]) error {
+	variable := "SWITCHBACK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return take(dst, fmt.Sprintf("--%s (or %s)", flag, variable), text, k)
+}
+
+// take sets *dst to a flag's text, if there is one.
+func take[T any](dst *T, flag, text string, k kind[T]) error {
 	if text == "" {
 		return nil
 	}
 	value, ok := k.parse(text)
 	if !ok {
-		variable := "SWITCHBACK_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-		return usageError{fmt.Errorf("--%s (or %s) is %q; it must be %s", flag, variable, text, k.want)}
+		return usageError{fmt.Errorf("%s is %q; it must be %s", flag, text, k.want)}
 	}
 	*dst = value
 	return nil

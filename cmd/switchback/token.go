@@ -23,10 +23,10 @@ type tokenCommand struct {
 }
 
 type tokenMakeCommand struct {
-	SecretFile string   `placeholder:"FILE" xor:"key" required:"" help:"The secret of HS256, 32 bytes or more."`
-	KeyFile    string   `placeholder:"FILE" xor:"key" required:"" help:"A private key in PEM: RSA, EC or Ed25519."`
+	SecretFile string   `placeholder:"FILE" xor:"key" required:"" help:"The secret of HS256, 32 bytes or more; this or --key-file."`
+	KeyFile    string   `placeholder:"FILE" xor:"key" required:"" help:"A private key in PEM: RSA, EC or Ed25519; this or --secret-file."`
 	User       string   `placeholder:"USER" help:"The claim sub."`
-	Expires    string   `placeholder:"DURATION" default:"1h" help:"How long the token is valid. The default is 1h."`
+	Expires    string   `placeholder:"DURATION" help:"How long the token is valid. The default is 1h."`
 	Claim      []string `placeholder:"NAME=VALUE" sep:"none" help:"Another claim, whose value is JSON or, where it is none, a text. May be repeated."`
 }
 
@@ -37,9 +37,9 @@ func (*tokenMakeCommand) Help() string {
 
 // Run prints a token.
 func (c *tokenMakeCommand) Run(app *kong.Kong) error {
-	life, ok := durationKind.parse(c.Expires)
-	if !ok {
-		return usageError{fmt.Errorf("--expires is %q; it must be %s", c.Expires, durationKind.want)}
+	life := time.Hour
+	if err := take(&life, "--expires", c.Expires, durationKind); err != nil {
+		return err
 	}
 	now := time.Now()
 	claims := map[string]any{"iat": now.Unix(), "exp": now.Add(life).Unix()}
@@ -76,7 +76,7 @@ func (c *tokenMakeCommand) signer() (*auth.Signer, error) {
 }
 
 type tokenCheckCommand struct {
-	Config     string `placeholder:"FILE" xor:"key" required:"" help:"The configuration of a server, whose auth.jwt says what is accepted."`
+	Config     string `placeholder:"FILE" xor:"key" required:"" help:"The configuration of a server, whose auth.jwt says what is accepted; this, --secret-file or --key-file."`
 	SecretFile string `placeholder:"FILE" xor:"key" required:"" help:"The secret of HS256, HS384 or HS512."`
 	KeyFile    string `placeholder:"FILE" xor:"key" required:"" help:"Public keys: PEM, or a JWK set."`
 	Token      string `arg:"" help:"The token; - reads it from stdin, so that it is in no list of processes."`
