@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A bus is a server in the test itself.
@@ -16,6 +17,9 @@ type bus struct {
 	down    bool
 	refuses bool  // what is published, by ending the connection
 	refused *node // cannot connect
+	parted  *node // is connected, and hears nobody, nor is heard
+	mute    *node // is connected, and is not heard
+	slow    int   // bytes a second that each connection brings; 0: any number
 	maxSize int
 }
 
@@ -56,6 +60,26 @@ func (b *bus) refuse(n *node) {
 	}
 }
 
+// part has a node reach nobody, until somebody else is parted.
+func (b *bus) part(n *node) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.parted = n
+}
+
+// silence has nobody hear a node, until somebody else is silenced.
+func (b *bus) silence(n *node) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mute = n
+}
+
+func (b *bus) setSlow(bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slow = bytes
+}
+
 func (b *bus) setRefuses(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,11 +110,15 @@ func (b *bus) foreign(channel string, data []byte) {
 
 func (b *bus) pass(from *busConn, m Message) {
 	for _, c := range b.conns {
-		if c != from && c.channels[m.Channel] {
+		if c != from && c.channels[m.Channel] && (from == nil || b.reaches(from.node, c.node)) {
 			c.queue = append(c.queue, Message{m.Channel, bytes.Clone(m.Data)})
 			signal(c.wake)
 		}
 	}
+}
+
+func (b *bus) reaches(from, to *node) bool {
+	return (b.mute == nil || from != b.mute) && (b.parted == nil || (from == b.parted) == (to == b.parted))
 }
 
 type busConn struct {
@@ -119,9 +147,12 @@ func (c *busConn) run(deliver func(channel string, data []byte)) {
 				c.bus.mu.Unlock()
 				break
 			}
-			m := c.queue[0]
+			m, slow := c.queue[0], c.bus.slow
 			c.queue = c.queue[1:]
 			c.bus.mu.Unlock()
+			if slow > 0 {
+				time.Sleep(time.Duration(len(m.Data)) * time.Second / time.Duration(slow))
+			}
 			deliver(m.Channel, m.Data)
 			clear(m.Data)
 		}

@@ -11,6 +11,8 @@
 //     by an announcement that did not come, leaves out what comes from that node until it has
 //     asked for all since the last that it is sure of, and got it: so there is one order.
 //     Where the other does not have it any more, that is a loss, and is told.
+//   - Who has not announced itself for long is forgotten: nobody keeps anything for it. When it
+//     is back it is asked, and asks, from where it was.
 //   - Who has subscribed asks all others for a sign, and waits for it: their servers know of
 //     the subscription then. What they publish from there on comes.
 //

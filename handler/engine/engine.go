@@ -118,10 +118,11 @@ type Engine struct {
 	incarnation uint64              // of the connection
 	announced   uint64              // announcements so far
 	members     map[uint64]*member
-	round       *round   // of asking that goes on; or nil
-	asking      bool     // it is to be asked now
-	announcing  bool     // out of turn
-	answers     []packet // that are due: asks
+	away        map[uint64]*member // those that were forgotten and may come back
+	round       *round             // of asking that goes on; or nil
+	asking      bool               // it is to be asked now
+	announcing  bool               // out of turn
+	answers     []packet           // that are due: asks
 }
 
 var (
@@ -140,6 +141,7 @@ func New(wire Wire, o Options) *Engine {
 		wire: wire, options: o, log: cmp.Or(o.Logger, slog.Default()), node: rand.Uint64(),
 		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), since: time.Now(),
 		wanted: make(map[string]struct{}), changed: make(map[string]struct{}), members: make(map[uint64]*member),
+		away: make(map[uint64]*member),
 	}
 	e.own = ownChannel(e.node)
 	e.outbox = newOutbox(o.Outbox, &e.stats)
@@ -206,7 +208,7 @@ func (e *Engine) Unsubscribe(_ context.Context, topic string) error {
 // Publish is handler.Engine's. It returns ErrFull, or an error for what is larger than the
 // server takes.
 func (e *Engine) Publish(_ context.Context, topic string, data []byte) error {
-	if e.others.Load() == 0 || topic == handler.Everything && e.everything.Load() == 0 {
+	if e.others.Load() == 0 && e.outbox.pass() || topic == handler.Everything && e.everything.Load() == 0 {
 		return nil
 	}
 	p := newPublication(e.node, topic, data)

@@ -265,6 +265,190 @@ func TestWhoIsGoneIsForgotten(t *testing.T) {
 	})
 }
 
+// Who has been out of reach for so long that it was forgotten is told of what was published
+// meanwhile, also where there was nobody else to publish it to, and of nothing where nothing
+// was: it may have lost its connection, or both are connected and do not hear each other, or
+// one does.
+func TestWhatTheForgottenMissIsTold(t *testing.T) {
+	for name, leave := range map[string]func(b *bus, n *node){"away": (*bus).refuse, "parted": (*bus).part, "mute": (*bus).silence} {
+		for _, published := range []int{0, 1} {
+			t.Run(fmt.Sprint(name, published), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var log lines
+					b := new(bus)
+					first, second := open(t, b, Options{}), open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+					second.subscribe(t, "a")
+					time.Sleep(time.Second)
+					first.publish(t, "a", "1")
+					time.Sleep(time.Second)
+					leave(b, second)
+					time.Sleep(2 * forgetAfter)
+					before := len(second.told())
+					for range published {
+						first.publish(t, "a", "2")
+					}
+					time.Sleep(time.Second)
+					leave(b, nil)
+					time.Sleep(2 * time.Second)
+					first.publish(t, "a", "3")
+					time.Sleep(time.Second)
+					if got := second.take(); !slices.Equal(got, []string{"a 1", "a 3"}) || len(second.told())-before != published {
+						t.Errorf("got %q, told of %v", got, second.told()[before:])
+					}
+					if n := strings.Count(log.String(), "does not answer"); n > 1 {
+						t.Errorf("%d lines: %s", n, log.String())
+					}
+					if a, b := first.Status().Nodes, second.Status().Nodes; len(a) != 1 || a[0].Missing || len(b) != 1 || b[0].Missing {
+						t.Errorf("they know %+v and %+v", a, b)
+					}
+					first.Close()
+					second.Close()
+				})
+			})
+		}
+	}
+}
+
+// What is missed is asked for once, however long it takes to come, and what comes is waited for.
+func TestMuchIsMissedOnASlowConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		b := new(bus)
+		first, second := open(t, b, Options{}), open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		second.subscribe(t, "a")
+		time.Sleep(time.Second)
+		b.refuse(second)
+		var want []string
+		for i := range 1500 {
+			text := fmt.Sprint(i, strings.Repeat(" ", 4000))
+			first.publish(t, "a", text)
+			want = append(want, "a "+text)
+		}
+		b.setSlow(200 << 10)
+		b.refuse(nil)
+		time.Sleep(40 * time.Second)
+		if got := second.take(); !slices.Equal(got, want) || len(second.told())+len(first.told()) > 0 || first.Stats().Resent.Load() != 1500 {
+			t.Errorf("got %d, of %d that are sent, told of %v", len(got), first.Stats().Resent.Load(), second.told())
+		}
+		if strings.Contains(log.String(), "does not answer") {
+			t.Errorf("log: %s", log.String())
+		}
+		b.setSlow(0)
+		first.Close()
+		second.Close()
+	})
+}
+
+// What comes behind what another node sends again is waited for, too: it is seldom asked for
+// again, and what has come of an earlier ask is taken.
+func TestSeveralSendAgainOnASlowConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second, third := open(t, b, Options{}), open(t, b, Options{}), open(t, b, Options{})
+		second.subscribe(t, "a")
+		time.Sleep(time.Second)
+		b.refuse(second)
+		for i := range 1500 {
+			first.publish(t, "a", fmt.Sprint(i, strings.Repeat(" ", 4000)))
+			third.publish(t, "a", fmt.Sprint(i, strings.Repeat(" ", 4000)))
+		}
+		b.setSlow(1 << 20)
+		b.refuse(nil)
+		time.Sleep(14 * time.Second)
+		resent := first.Stats().Resent.Load() + third.Stats().Resent.Load()
+		if got := second.take(); len(got) != 3000 || len(second.told()) > 0 || resent > 3*1500 {
+			t.Errorf("got %d, of %d that are sent, told of %v", len(got), resent, second.told())
+		}
+		b.setSlow(0)
+		first.Close()
+		second.Close()
+		third.Close()
+	})
+}
+
+// What comes of a node that was forgotten before it is known again comes once, and not before
+// what was missed.
+func TestWhoWasForgottenPublishesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second, third := open(t, b, Options{}), open(t, b, Options{}), open(t, b, Options{})
+		second.subscribe(t, "a")
+		time.Sleep(time.Second)
+		first.publish(t, "a", "1")
+		time.Sleep(time.Second)
+		b.part(second)
+		time.Sleep(2 * forgetAfter)
+		first.publish(t, "a", "2")
+		time.Sleep(time.Second)
+		before := len(second.told())
+		b.part(nil)
+		for i := range 50 {
+			first.publish(t, "a", fmt.Sprint(3+i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		got := second.take()
+		for i := 1; i < len(got); i++ {
+			var last, next int
+			fmt.Sscanf(got[i-1]+" "+got[i], "a %d a %d", &last, &next)
+			if next <= last || i > 1 && next != last+1 {
+				t.Errorf("got %q", got)
+			}
+		}
+		if len(got) < 2 || got[len(got)-1] != "a 52" || len(second.told()) != before+1 {
+			t.Errorf("got %q, told of %v", got, second.told()[before:])
+		}
+		first.Close()
+		second.Close()
+		third.Close()
+	})
+}
+
+// Where something is missing in what a node sends again, or behind it, that is a loss.
+func TestHoleInWhatIsSentAgainIsTold(t *testing.T) {
+	for name, numbers := range map[string][]byte{"in it": {1, 2, 4}, "behind it": {1, 2, 3}, "none": {1, 2, 3, 4}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := new(bus)
+				n := open(t, b, Options{})
+				n.subscribe(t, "a")
+				conn, err := b.dial(nil, func(_ string, data []byte) {
+					p, err := decode(data)
+					if _, wants := p.after(7); err != nil || !wants {
+						return
+					}
+					for _, number := range numbers {
+						one := newPublication(7, "a", []byte{'0' + number})
+						one[numberAt+7] = number
+						again := packet{kind: resent, node: 7, mark: p.mark, data: one}
+						b.foreign(ownChannel(n.node), again.append(nil))
+					}
+					a := packet{kind: answer, node: 7, mark: p.mark, flags: resentFlag, incarnation: 2, number: 2, sent: 4}
+					b.foreign(ownChannel(n.node), a.append(nil))
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn.Subscribe([]string{nodesChannel})
+				for i := range uint64(2) {
+					p := packet{kind: announcement, node: 7, number: 1 + i, incarnation: 1 + i, sent: 4 * i}
+					b.foreign(nodesChannel, p.append(nil))
+					synctest.Wait()
+				}
+				want := 1
+				if name == "none" {
+					want = 0
+				}
+				if got := n.take(); len(got) != len(numbers) || len(n.told()) != want {
+					t.Errorf("got %q, told of %v", got, n.told())
+				}
+				conn.Close()
+				n.Close()
+			})
+		})
+	}
+}
+
 // A publication that only patterns could ask for costs nothing where no other node has any,
 // as one costs nothing where there is no other node.
 func TestNobodysPublicationsAreNotSent(t *testing.T) {
@@ -528,6 +712,15 @@ func TestAskIsAnsweredOnce(t *testing.T) {
 		if got := n.Stats().Resent.Load(); got != 1 {
 			t.Errorf("sent %d times, once to nobody that is known", got)
 		}
+		for range 10 {
+			say(packet{kind: ask, node: 7, mark: 1, positions: []position{{n.node, 0}}})
+		}
+		if got := n.Stats().Resent.Load(); got != 1 {
+			t.Errorf("sent %d times to who repeats what it asks", got)
+		}
+		if say(packet{kind: ask, node: 7, mark: 2, positions: []position{{n.node, 0}}}); n.Stats().Resent.Load() != 2 {
+			t.Error("it is not sent again")
+		}
 		n.Close()
 	})
 }
@@ -538,6 +731,7 @@ func TestManyNodesAreRefused(t *testing.T) {
 		var log lines
 		b := new(bus)
 		n := open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		defer n.Close()
 		say := func(node uint64, name string, positions int) {
 			p := packet{kind: announcement, node: node, number: 1, incarnation: 1, text: []byte(name), positions: make([]position, positions)}
 			b.foreign(nodesChannel, p.append(nil))
@@ -558,7 +752,15 @@ func TestManyNodesAreRefused(t *testing.T) {
 		if time.Sleep(2 * forgetAfter); s.Nodes.Load() != 0 {
 			t.Errorf("%d nodes are left", s.Nodes.Load())
 		}
-		n.Close()
+		for node := range uint64(maxNodes) {
+			say(1000+node, "one of many more", 0)
+		}
+		time.Sleep(2 * forgetAfter)
+		n.Engine.mu.Lock()
+		defer n.Engine.mu.Unlock()
+		if s.Nodes.Load() != 0 || len(n.away) != maxNodes || n.away[1000] == nil {
+			t.Errorf("%d nodes are left, and %d may come back", s.Nodes.Load(), len(n.away))
+		}
 	})
 }
 

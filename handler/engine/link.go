@@ -136,8 +136,8 @@ func (l *link) keep() error {
 		case <-l.ctx.Done():
 			return nil
 		case <-l.kick:
-		case now := <-tick.C:
-			l.watch(now)
+		case <-tick.C:
+			l.watch()
 		}
 	}
 }
@@ -197,7 +197,6 @@ func (l *link) ask() {
 	r := &round{mark: rand.Uint64(), waiting: make(map[uint64]struct{}), done: make(chan struct{})}
 	l.mu.Lock()
 	for _, m := range l.members {
-		m.resent = time.Time{}
 		if !m.silent {
 			r.waiting[m.node] = struct{}{}
 		}
@@ -214,8 +213,8 @@ func (l *link) ask() {
 	l.mu.Lock()
 	l.round = nil
 	for node := range r.waiting {
-		if !inTime {
-			m := l.members[node]
+		m := l.members[node]
+		if sends := time.Since(m.resent) <= answerWithin/2; !inTime && !sends {
 			m.silent = true
 			l.doubt(m)
 			silent = append(silent, m)
@@ -245,8 +244,8 @@ func (l *link) await(r *round) (inTime bool) {
 			return true
 		case <-l.ctx.Done():
 			return true
-		case now := <-again.C:
-			l.watch(now)
+		case <-again.C:
+			l.watch()
 			l.mu.Lock()
 			l.asking = true
 			l.mu.Unlock()

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -12,16 +14,47 @@ type member struct {
 	node        uint64
 	name        string
 	incarnation uint64 // of its connection
-	announced   uint64 // the number of its last announcement
+	announced   uint64 // the number of its last announcement; 0: not known on this connection
 	received    uint64 // of its publications all up to this one have come, where they are subscribed to
 	confirmed   uint64 // so it is with ours there
 	everything  bool   // it has subscribed to handler.Everything
 	heard       time.Time
 	seen        time.Time // its last announcement
+	listed      bool      // it knows this node, as that says
 
-	resent time.Time // the last of what it sends again
 	unsure bool      // something may be missing after received
-	silent bool      // it does not answer: nobody waits for it until it is heard
+	marks  []uint64  // of the asks for that: what it sends again under one of them is believed
+	due    time.Time // when it is asked under another
+	resent time.Time // the last of what it sends again
+	torn   bool      // something was missing in that
+
+	silent bool // it does not answer: nobody waits for it until it is heard
+	told   bool // so the log says
+
+	asked   uint64 // the mark of the last ask by which it wants something sent again
+	askedAt uint64 // after what
+}
+
+// maxMarks is how many asks of a member are answered late and believed. From one to the next it
+// has twice as long.
+const maxMarks = 4
+
+// asks tells whether a member is asked under a mark for what may be missing: not while that
+// comes, or may be on its way.
+func (m *member) asks(mark uint64, now time.Time) bool {
+	switch {
+	case !m.unsure || now.Sub(m.resent) <= answerWithin/2:
+		return false
+	case slices.Contains(m.marks, mark):
+		return true // it may have met nobody
+	case now.Before(m.due):
+		return false
+	case len(m.marks) == maxMarks:
+		m.marks = slices.Delete(m.marks, 0, 1)
+	}
+	m.marks = append(m.marks, mark)
+	m.due = now.Add(answerWithin << (len(m.marks) - 1))
+	return true
 }
 
 // A round is a question to all nodes that are known.
@@ -43,12 +76,35 @@ func (e *Engine) hear(m *member) {
 	}
 }
 
+// meet returns the member that an announcement is of. One that was forgotten is in doubt, and
+// goes on from there. e.mu is held.
+func (e *Engine) meet(p packet) *member {
+	m := e.away[p.node]
+	delete(e.away, p.node)
+	if m == nil || p.sent < m.received { // else it has gone back: the loss is told
+		m = &member{node: p.node, received: p.sent, confirmed: e.outbox.last()}
+	}
+	m.name, m.incarnation, m.announced, m.listed = string(p.text), p.incarnation, p.number-1, false
+	e.members[p.node] = m
+	return m
+}
+
 // doubt has a member asked for what may have been missed. e.mu is held.
 func (e *Engine) doubt(m *member) {
 	if !m.unsure {
 		m.unsure = true
+		e.askAnew(m)
 		e.stats.Resyncs.Add(1)
 		signal(e.kick)
+	}
+}
+
+// askAnew has a member asked at once, and under a mark that it has not been asked under: what it
+// sends for earlier asks is not believed any more. e.mu is held.
+func (e *Engine) askAnew(m *member) {
+	m.marks, m.due, m.resent = nil, time.Time{}, time.Time{}
+	if e.round != nil {
+		e.round.mark, e.asking = rand.Uint64(), true
 	}
 }
 
@@ -99,8 +155,9 @@ func (e *Engine) lose(name, why string) {
 
 // watch looks for members that are not heard. A node whose announcements do not come may be
 // sending what does not come either.
-func (e *Engine) watch(now time.Time) {
+func (e *Engine) watch() {
 	e.mu.Lock()
+	now := time.Now()
 	if now.Sub(e.since) > answerWithin {
 		e.outbox.setDrops(true)
 	}
@@ -113,12 +170,13 @@ func (e *Engine) watch(now time.Time) {
 		if m.silent && e.excuse(m.node) {
 			silent = append(silent, m)
 		}
-		if now.Sub(m.seen) > forgetAfter {
+		if now.Sub(m.seen) > forgetAfter && now.Sub(m.resent) > forgetAfter {
 			gone = append(gone, m)
 		}
 	}
 	for _, m := range gone {
 		e.forget(m.node)
+		e.remember(m)
 	}
 	e.mu.Unlock()
 	e.tellSilent(silent)
@@ -127,9 +185,30 @@ func (e *Engine) watch(now time.Time) {
 	}
 }
 
-// tellSilent tells of nodes that somebody has waited for.
+// remember keeps what is known of a node that was forgotten, which may come back. e.mu is held.
+func (e *Engine) remember(m *member) {
+	if len(e.away) == maxNodes {
+		oldest := m
+		for _, other := range e.away {
+			if other.seen.Before(oldest.seen) {
+				oldest = other
+			}
+		}
+		delete(e.away, oldest.node)
+	}
+	e.away[m.node] = m
+}
+
+// tellSilent tells of nodes that somebody has waited for, each once until it has answered.
 func (e *Engine) tellSilent(silent []*member) {
 	for _, m := range silent {
+		e.mu.Lock()
+		told := m.told
+		m.told = true
+		e.mu.Unlock()
+		if told {
+			continue
+		}
 		e.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(m.node), "name", m.name)
 	}
 }
@@ -141,8 +220,9 @@ func (e *Engine) begin() {
 	now := time.Now()
 	e.incarnation++
 	for _, m := range e.members {
-		m.heard, m.seen, m.silent, m.resent = now, now, false, time.Time{}
+		m.heard, m.seen, m.announced, m.silent = now, now, 0, false
 		e.doubt(m)
+		e.askAnew(m)
 	}
 	for topic := range e.wanted {
 		e.changed[topic] = struct{}{}

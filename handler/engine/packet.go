@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"switchback/handler"
 )
@@ -176,6 +177,15 @@ func (p *packet) each(f func(packet)) error {
 		f(one)
 	}
 	return nil
+}
+
+// after is the position from which an ask wants what a node has sent; false: it wants nothing.
+func (p *packet) after(node uint64) (at uint64, wants bool) {
+	i := slices.IndexFunc(p.positions, func(p position) bool { return p.node == node })
+	if i < 0 {
+		return 0, false
+	}
+	return p.positions[i].at, true
 }
 
 // A reader takes parts off the front of a packet.

@@ -54,13 +54,16 @@ func (e *Engine) receivePublications(p packet, again bool) {
 	}
 }
 
-// receivePublication delivers what is new. Of a node that is not known yet all is.
+// receivePublication delivers what is new. Of a node that is not known yet all is, and of one
+// that was forgotten nothing, until it is known again.
 func (e *Engine) receivePublication(p packet, again bool) {
 	e.mu.Lock()
 	m := e.members[p.node]
 	e.hear(m)
-	fresh := m == nil || p.number > m.received && (again || !m.unsure)
-	if fresh && m != nil {
+	fresh := m == nil && e.away[p.node] == nil
+	if m != nil && p.number > m.received && (again || !m.unsure) {
+		fresh = true
+		m.torn = m.torn || again && p.number > m.received+1
 		m.received = p.number
 	}
 	_, wanted := e.wanted[string(p.text)]
@@ -76,12 +79,13 @@ func (e *Engine) receivePublication(p packet, again bool) {
 	}
 }
 
-// receiveResent delivers what this node has asked for, and not what it has asked for before:
-// of that the front may be missing.
+// receiveResent delivers what this node has asked for, and not what it asked for before it
+// missed something else: of that the front may be missing.
 func (e *Engine) receiveResent(p packet) {
 	e.mu.Lock()
 	m := e.members[p.node]
-	asked := e.round != nil && e.round.mark == p.mark && m != nil && m.unsure
+	e.hear(m)
+	asked := m != nil && m.unsure && slices.Contains(m.marks, p.mark)
 	if asked {
 		m.resent = time.Now()
 	}
@@ -109,11 +113,7 @@ func (e *Engine) receiveAnnouncement(p packet) {
 		return
 	}
 	if met {
-		m = &member{
-			node: p.node, name: string(p.text), incarnation: p.incarnation, announced: p.number - 1,
-			received: p.sent, confirmed: e.outbox.last(),
-		}
-		e.members[p.node] = m
+		m = e.meet(p)
 		e.announcing = true // so it meets us
 	}
 	if p.incarnation < m.incarnation {
@@ -125,21 +125,29 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	if back {
 		m.incarnation, m.announced, m.received = p.incarnation, p.number-1, p.sent
 	}
-	missed := p.number != m.announced+1
-	holed := missed && p.incarnation == m.incarnation && !m.unsure // what has come after the hole is taken
-	if missed || p.incarnation != m.incarnation {
-		e.doubt(m)
-		e.asking = e.asking || e.round != nil // it may not have been there when it was asked
-	}
-	e.announcing = e.announcing || p.flags&confirmFlag != 0
-	m.seen, m.incarnation, m.announced, m.everything = m.heard, p.incarnation, p.number, p.flags&everythingFlag != 0
-	if !m.unsure {
-		m.received = max(m.received, p.sent)
-	}
+	listed := false
 	for _, c := range p.positions {
 		if c.node == e.node {
-			m.confirmed = max(m.confirmed, c.at)
+			listed, m.confirmed = true, max(m.confirmed, c.at)
 		}
+	}
+	missed := m.announced != 0 && p.number != m.announced+1
+	holed := missed && p.incarnation == m.incarnation && !m.unsure // what has come after the hole is taken
+	forgotten := m.listed && !listed                               // it sends nothing where it knows nobody else
+	if forgotten {
+		e.doubt(m)
+	}
+	if !m.listed && listed {
+		m.due = time.Time{} // it has not known who asked
+	}
+	if missed || p.incarnation != m.incarnation {
+		e.doubt(m)
+		e.askAnew(m)
+	}
+	e.announcing = e.announcing || p.flags&confirmFlag != 0
+	m.seen, m.incarnation, m.announced, m.everything, m.listed = m.heard, p.incarnation, p.number, p.flags&everythingFlag != 0, listed
+	if !m.unsure {
+		m.received = max(m.received, p.sent)
 	}
 	e.countMembers()
 	e.mu.Unlock()
@@ -155,7 +163,8 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	}
 }
 
-// receiveAsk notes that a node waits for an answer, which has announced itself before.
+// receiveAsk notes that a node waits for an answer, which has announced itself before. It asks
+// again and again: what it wants sent is sent once.
 func (e *Engine) receiveAsk(p packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -164,7 +173,17 @@ func (e *Engine) receiveAsk(p packet) {
 		return
 	}
 	e.hear(m)
-	e.answers = slices.DeleteFunc(e.answers, func(a packet) bool { return a.node == p.node }) // it asks again
+	at, wants := p.after(e.node)
+	if wants && m.asked == p.mark && m.askedAt == at {
+		return
+	}
+	if wants {
+		m.asked, m.askedAt = p.mark, at
+	}
+	e.answers = slices.DeleteFunc(e.answers, func(a packet) bool {
+		_, wanted := a.after(e.node)
+		return a.node == p.node && wanted == wants
+	})
 	e.answers = append(e.answers, p)
 	signal(e.wake)
 }
@@ -175,13 +194,14 @@ func (e *Engine) receiveAnswer(p packet) {
 	m, round := e.members[p.node], e.round
 	e.hear(m)
 	holed, back := false, false
-	if m != nil && round != nil && p.mark == round.mark {
-		if m.unsure && p.flags&resentFlag != 0 && p.incarnation >= m.incarnation {
-			holed, back = p.flags&holedFlag != 0, p.sent < m.received
-			m.unsure = false
+	if m != nil {
+		m.told = false
+		if m.unsure && p.flags&resentFlag != 0 && p.incarnation >= m.incarnation && slices.Contains(m.marks, p.mark) {
+			holed, back = p.flags&holedFlag != 0 || m.torn || p.sent > m.received, p.sent < m.received
+			m.unsure, m.torn = false, false
 			m.incarnation, m.announced, m.received = p.incarnation, p.number, p.sent
 		}
-		if !m.unsure {
+		if round != nil && p.mark == round.mark && (!m.unsure || !slices.Contains(m.marks, p.mark)) {
 			e.excuse(p.node)
 		}
 	}
@@ -200,6 +220,7 @@ func (e *Engine) receiveGoodbye(p packet) {
 	m := e.members[p.node]
 	unsure := m != nil && m.unsure
 	e.forget(p.node)
+	delete(e.away, p.node)
 	e.mu.Unlock()
 	switch {
 	case unsure:

@@ -124,9 +124,9 @@ func (e *Engine) announce() packet {
 // question returns the ask of the round: a node from which something comes is not asked again
 // for it. e.mu is held.
 func (e *Engine) question() packet {
-	p := packet{kind: ask, node: e.node, mark: e.round.mark}
+	p, now := packet{kind: ask, node: e.node, mark: e.round.mark}, time.Now()
 	for _, node := range slices.Sorted(maps.Keys(e.members)) {
-		if m := e.members[node]; m.unsure && time.Since(m.resent) > answerWithin/2 {
+		if m := e.members[node]; m.asks(p.mark, now) {
 			p.positions = append(p.positions, position{node, m.received})
 		}
 	}
@@ -138,9 +138,9 @@ func (e *Engine) question() packet {
 func (e *Engine) appendAnswer(batch []Message, asked, a packet, most int) []Message {
 	a.mark, a.sent = asked.mark, e.outbox.last()
 	to := ownChannel(asked.node)
-	if i := slices.IndexFunc(asked.positions, func(p position) bool { return p.node == e.node }); i >= 0 {
+	if at, wants := asked.after(e.node); wants {
 		a.flags = resentFlag
-		messages, whole := e.outbox.since(asked.positions[i].at, most)
+		messages, whole := e.outbox.since(at, most)
 		if !whole {
 			a.flags |= holedFlag
 		}
