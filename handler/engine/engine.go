@@ -231,7 +231,9 @@ const resentSize = headSize
 func (e *Engine) Close() error {
 	e.close()
 	e.ended.Wait()
-	e.outbox.close()
+	if left := e.outbox.close(); left > 0 && e.others.Load() > 0 {
+		e.log.Warn("engine: publications are lost to other nodes: the server has not taken them in time", "publications", left)
+	}
 	return nil
 }
 

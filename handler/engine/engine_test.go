@@ -871,6 +871,29 @@ func TestOutboxIsInTheMemoryLimit(t *testing.T) {
 	})
 }
 
+// What is in the outbox when the engine closes, and the server is away, is lost: so the log says.
+func TestCloseTellsWhatIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		b := new(bus)
+		first, second := open(t, b, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}), open(t, b, Options{})
+		time.Sleep(time.Second)
+		first.publish(t, "a", "1")
+		time.Sleep(time.Second)
+		b.set(true)
+		time.Sleep(time.Second)
+		first.publish(t, "a", "2")
+		first.publish(t, "a", "3")
+		first.Close()
+		if !strings.Contains(log.String(), "publications are lost to other nodes: the server has not taken them in time\" publications=2") {
+			t.Errorf("log: %s", log.String())
+		}
+		b.set(false)
+		time.Sleep(time.Second)
+		second.Close()
+	})
+}
+
 // lines are a log.
 type lines struct {
 	mu   sync.Mutex

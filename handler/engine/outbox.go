@@ -81,13 +81,15 @@ func (o *outbox) hold(bytes int) {
 	memory.Add(bytes)
 }
 
-// close forgets all, and takes no more.
-func (o *outbox) close() {
+// close forgets all, and takes no more. It returns how many were not sent.
+func (o *outbox) close() (left int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	left = len(o.kept) - int(o.sent+1-o.first)
 	o.drop(len(o.kept))
 	o.sent = o.first - 1
 	o.limit = 0
+	return left
 }
 
 // setDrops says whether what has been sent makes room.
