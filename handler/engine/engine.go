@@ -117,6 +117,7 @@ type Engine struct {
 	since       time.Time           // that it is so
 	incarnation uint64              // of the connection
 	announced   uint64              // announcements so far
+	watched     time.Time           // when members were last looked at
 	members     map[uint64]*member
 	away        map[uint64]*member // those that were forgotten and may come back
 	round       *round             // of asking that goes on; or nil

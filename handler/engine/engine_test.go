@@ -449,6 +449,28 @@ func TestHoleInWhatIsSentAgainIsTold(t *testing.T) {
 	}
 }
 
+// A process that has stood still has not read what came meanwhile: nobody is in doubt for that.
+func TestProcessThatStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(bus)
+		first, second := open(t, b, Options{}), open(t, b, Options{})
+		time.Sleep(time.Second)
+		before := first.Stats().Resyncs.Load()
+		first.Engine.mu.Lock()
+		first.watched = first.watched.Add(-time.Minute)
+		for _, m := range first.members {
+			m.seen, m.heard = m.seen.Add(-time.Minute), m.heard.Add(-time.Minute)
+		}
+		first.Engine.mu.Unlock()
+		time.Sleep(time.Second)
+		if s := first.Stats(); s.Resyncs.Load() != before || s.Nodes.Load() != 1 || s.Losses.Load() != 0 {
+			t.Errorf("%d resyncs, %d nodes, %d losses", s.Resyncs.Load()-before, s.Nodes.Load(), s.Losses.Load())
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
 // A publication that only patterns could ask for costs nothing where no other node has any,
 // as one costs nothing where there is no other node.
 func TestNobodysPublicationsAreNotSent(t *testing.T) {

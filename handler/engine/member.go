@@ -161,8 +161,13 @@ func (e *Engine) watch() {
 	if now.Sub(e.since) > answerWithin {
 		e.outbox.setDrops(true)
 	}
+	stood := now.Sub(e.watched) > overdue // the process did: what came meanwhile is yet to be read
+	e.watched = now
 	var gone, silent []*member
 	for _, m := range e.members {
+		if stood {
+			m.heard, m.seen = now, now
+		}
 		if now.Sub(m.seen) > overdue {
 			m.silent = m.silent || now.Sub(m.heard) > overdue
 			e.doubt(m)
@@ -219,6 +224,7 @@ func (e *Engine) begin() {
 	defer e.mu.Unlock()
 	now := time.Now()
 	e.incarnation++
+	e.watched = now
 	for _, m := range e.members {
 		m.heard, m.seen, m.announced, m.silent = now, now, 0, false
 		e.doubt(m)
