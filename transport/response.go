@@ -107,7 +107,7 @@ func (c *carrier) setHeaders(w http.ResponseWriter) {
 // callback returns the name of the function that is given the frames. What it
 // may hold is bounded, since it is part of a script.
 func callback(r *http.Request) (name, reason string) {
-	name, _ = formValue(r.URL.RawQuery, "c")
+	name = formValue(r.URL.RawQuery, "c")
 	if name == "" {
 		return "", `"callback" parameter required`
 	}

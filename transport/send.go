@@ -51,8 +51,7 @@ func (e *Endpoint) jsonpSend(w http.ResponseWriter, r *http.Request, key string)
 		if !form {
 			return body
 		}
-		d, _ := formValue(string(body), "d")
-		return []byte(d)
+		return []byte(formValue(string(body), "d"))
 	}
 	e.send(w, r, key, payload, func() {
 		w.Header()["Content-Type"] = plainText
@@ -61,15 +60,15 @@ func (e *Endpoint) jsonpSend(w http.ResponseWriter, r *http.Request, key string)
 }
 
 // formValue returns the first value of a name in an encoded form, without
-// decoding the rest of it.
-func formValue(form, name string) (value string, ok bool) {
+// decoding the rest of it; or nothing where there is none that can be decoded.
+func formValue(form, name string) string {
 	for pair := range strings.SplitSeq(form, "&") {
 		if value, found := strings.CutPrefix(pair, name+"="); found {
-			value, err := url.QueryUnescape(value)
-			return value, err == nil
+			value, _ = url.QueryUnescape(value)
+			return value
 		}
 	}
-	return "", false
+	return ""
 }
 
 // send reads a body, has the session receive its messages, all or none, and
