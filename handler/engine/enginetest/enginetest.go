@@ -63,7 +63,7 @@ func noEcho(t *testing.T, c *Cluster) {
 	n.publish("a", "1")
 	n.publish(handler.Everything, "1")
 	n.want()
-	n.wantLosses(false)
+	n.noLosses()
 }
 
 // What is published on another node as soon as Subscribe has returned arrives.
@@ -187,7 +187,7 @@ func drains(t *testing.T, c *Cluster) {
 		t.Error("a closed engine subscribes")
 	}
 	all[0].want(want...)
-	all[0].wantLosses(false)
+	all[0].noLosses()
 	late := start(t, c, 2, 0)
 	late.publish("a", "of one who came later")
 	all[0].want("a of one who came later")
@@ -229,7 +229,7 @@ func outage(t *testing.T, c *Cluster) {
 		return slices.Contains(all[2].got, "b back")
 	})
 	for _, n := range all {
-		n.wantLosses(false)
+		n.noLosses()
 	}
 }
 
@@ -256,7 +256,7 @@ func full(t *testing.T, c *Cluster) {
 	}
 	c.Restore(t)
 	all[0].want(slices.Repeat([]string{"a " + text}, accepted)...)
-	all[0].wantLosses(false)
+	all[0].noLosses()
 }
 
 // Who does not take what comes gets all of it, or is told.

@@ -164,11 +164,11 @@ func (n *node) await(done func() bool) {
 	}
 }
 
-func (n *node) wantLosses(want bool) {
+func (n *node) noLosses() {
 	n.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if (n.losses > 0) != want {
+	if n.losses > 0 {
 		n.t.Errorf("%d losses were told", n.losses)
 	}
 }

@@ -67,14 +67,14 @@ func (w *Wire) Dial(_ context.Context, deliver func(channel string, data []byte)
 	}, w.options...)
 	var err error
 	if c.nats, err = nats.Connect(w.url, options...); err != nil {
-		return nil, fmt.Errorf("nats: %s: %w", Redacted(w.url), err)
+		return nil, fmt.Errorf("nats: %s: %w", redacted(w.url), err)
 	}
 	c.ended.Go(func() { c.read(deliver) }) // ends with the connection
 	return c, nil
 }
 
-// Redacted is a text of URLs without what is secret in them.
-func Redacted(urls string) string {
+// redacted is a text of URLs without what is secret in them.
+func redacted(urls string) string {
 	list := strings.Split(urls, ",")
 	for i, text := range list {
 		u, err := url.Parse(strings.TrimSpace(text))

@@ -136,17 +136,6 @@ func (s *Server) Wire() *nats.Wire {
 	return nats.New(s.cluster, "", client.InProcessServer(s.server), client.UserInfo(user, s.password))
 }
 
-// Routes is the number of other nodes that the server is connected with.
-func (s *Server) Routes() int {
-	nodes := make(map[string]bool)
-	if z, err := s.server.Routez(nil); err == nil {
-		for _, r := range z.Routes {
-			nodes[r.RemoteID] = true
-		}
-	}
-	return len(nodes)
-}
-
 // Close ends the server. Engines over it are to be closed before.
 func (s *Server) Close() {
 	s.server.Shutdown()

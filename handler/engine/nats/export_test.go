@@ -1,0 +1,3 @@
+package nats
+
+var Redacted = redacted
