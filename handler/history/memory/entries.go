@@ -133,6 +133,14 @@ func (s *Store) add(what history.Topic) *topic {
 	return t
 }
 
+// topic returns a topic that is there.
+func (s *Store) topic(name string) (*topic, error) {
+	if t := s.topics[name]; t != nil {
+		return t, nil
+	}
+	return nil, history.ErrNoTopic
+}
+
 // open returns a topic, which it makes if it is not there.
 func (s *Store) open(name string) (*topic, error) {
 	if t := s.topics[name]; t != nil {
@@ -166,9 +174,9 @@ func (s *Store) Renew(ctx context.Context, name string) (history.Topic, error) {
 		return history.Topic{}, err
 	}
 	defer s.mu.Unlock()
-	t := s.topics[name]
-	if t == nil {
-		return history.Topic{}, history.ErrNoTopic
+	t, err := s.topic(name)
+	if err != nil {
+		return history.Topic{}, err
 	}
 	t.Epoch = plan.Random()
 	return t.Topic, nil
@@ -189,9 +197,9 @@ func (s *Store) Topic(ctx context.Context, name string) (history.Topic, error) {
 		return history.Topic{}, err
 	}
 	defer s.mu.RUnlock()
-	t := s.topics[name]
-	if t == nil {
-		return history.Topic{}, history.ErrNoTopic
+	t, err := s.topic(name)
+	if err != nil {
+		return history.Topic{}, err
 	}
 	return t.Topic, nil
 }
@@ -279,9 +287,9 @@ func (s *Store) Trim(ctx context.Context, name string, k history.Keep, now time.
 		return history.Topic{}, err
 	}
 	defer s.mu.Unlock()
-	t := s.topics[name]
-	if t == nil {
-		return history.Topic{}, history.ErrNoTopic
+	t, err := s.topic(name)
+	if err != nil {
+		return history.Topic{}, err
 	}
 	for t.Count > 0 && plan.TooMuch(&t.Topic, k, now, t.entries[0].At) {
 		s.removeOldest(t)

@@ -20,9 +20,9 @@ func (s *Store) MarkRead(ctx context.Context, name, user string, offset uint64) 
 		return 0, err
 	}
 	defer s.mu.Unlock()
-	t := s.topics[name]
-	if t == nil {
-		return 0, history.ErrNoTopic
+	t, err := s.topic(name)
+	if err != nil {
+		return 0, err
 	}
 	if _, marked := t.read[user]; !marked {
 		if err := s.fits(sizeOfUser(user)); err != nil {

@@ -66,9 +66,9 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// ErrURL is the error for what is no URL of a PostgreSQL. It does not tell what is wrong with
+// errURL is the error for what is no URL of a PostgreSQL. It does not tell what is wrong with
 // it, which might be a part of the password.
-var ErrURL = errors.New("history: postgres: the URL cannot be read: it is postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
+var errURL = errors.New("history: postgres: the URL cannot be read: it is postgres://USER:PASSWORD@HOST:PORT/DATABASE, " +
 	"what is special in the password written as in %40, and ?sslmode=disable, require or verify-full")
 
 func configOf(url string, options Options) (*pgxpool.Config, error) {
@@ -76,9 +76,9 @@ func configOf(url string, options Options) (*pgxpool.Config, error) {
 	if err != nil {
 		var file *fs.PathError // of a certificate
 		if errors.As(err, &file) {
-			return nil, fmt.Errorf("%w: %w", ErrURL, file)
+			return nil, fmt.Errorf("%w: %w", errURL, file)
 		}
-		return nil, ErrURL
+		return nil, errURL
 	}
 	config.MaxConns = int32(min(options.Connections, 10_000))
 	c := config.ConnConfig

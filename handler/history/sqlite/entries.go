@@ -348,24 +348,20 @@ func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *h
 // Remove implements history.Store.
 func (s *Store) Remove(ctx context.Context, name string) error {
 	_, err := s.removeOldest(ctx, name, func(*history.Topic, time.Time) bool { return true })
-	if err != nil {
-		if errors.Is(err, history.ErrNoTopic) {
-			return nil
-		}
-		return err
-	}
-	err = s.write(ctx, func(tx *sql.Tx) error {
-		t, err := s.topicOf(tx, name)
-		if err != nil {
-			return err
-		}
-		for _, from := range []string{`entries where topic`, `members where topic`, `marks where topic`, `topics where id`} {
-			if _, err := tx.Exec(`delete from `+from+` = ?`, t.Key); err != nil {
+	if err == nil {
+		err = s.write(ctx, func(tx *sql.Tx) error {
+			t, err := s.topicOf(tx, name)
+			if err != nil {
 				return err
 			}
-		}
-		return nil
-	})
+			for _, from := range []string{`entries where topic`, `members where topic`, `marks where topic`, `topics where id`} {
+				if _, err := tx.Exec(`delete from `+from+` = ?`, t.Key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if errors.Is(err, history.ErrNoTopic) {
 		return nil
 	}
