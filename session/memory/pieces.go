@@ -38,8 +38,8 @@ func (p *Pieces) Alone() (bytes int) {
 	return bytes
 }
 
-// Plain tells whether there is no form: what is left of Bytes is all.
-func (p *Pieces) Plain() bool { return len(p.forms) == 0 }
+// plain tells whether there is no form: what is left of Bytes is all.
+func (p *Pieces) plain() bool { return len(p.forms) == 0 }
 
 // AppendForm appends a form and holds it.
 func (p *Pieces) AppendForm(e *Form) {
@@ -72,7 +72,7 @@ func (p *Pieces) each(own func(run []byte), form func(e *Form)) {
 // Move appends what q has and empties it, but for the capacity of its Bytes. Where some
 // of q's first form is gone, p must be empty.
 func (p *Pieces) Move(q *Pieces) {
-	if q.Plain() {
+	if q.plain() {
 		p.Bytes = append(p.Bytes, q.Bytes[q.gone:]...)
 		q.Bytes, q.gone = q.Bytes[:0], 0
 		return
@@ -182,7 +182,7 @@ func (p *Pieces) Advance(n int) {
 
 // Reset empties the Pieces, and holds no form any more. The capacity of Bytes is kept.
 func (p *Pieces) Reset() {
-	if p.Plain() {
+	if p.plain() {
 		p.Bytes, p.gone = p.Bytes[:0], 0
 		return
 	}

@@ -209,7 +209,7 @@ func (e *exchange) WriteHeader(status int) {
 	}
 	_, typed := e.header["Content-Type"]
 	e.typed = typed || e.header.Get("Content-Encoding") != ""
-	e.head = AppendHead(nil, status, e.header, !e.last)
+	e.head = appendHead(nil, status, e.header, !e.last)
 }
 
 func (e *exchange) Write(p []byte) (int, error) {

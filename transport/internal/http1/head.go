@@ -28,9 +28,9 @@ func ListHas(lines []string, value string) bool {
 // usualHead is more than most heads take.
 const usualHead = 512
 
-// AppendHead appends a status line and headers, but for those of each message,
+// appendHead appends a status line and headers, but for those of each message,
 // for those whose names are none, and for the empty line.
-func AppendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
+func appendHead(dst []byte, status int, h http.Header, keepAlive bool) []byte {
 	dst = append(slices.Grow(dst, usualHead), "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(append(append(dst, ' '), http.StatusText(status)...), "\r\n"...)

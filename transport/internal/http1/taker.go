@@ -64,7 +64,7 @@ func (t *Taker) Hijack(dst []byte, w http.ResponseWriter, r *http.Request, statu
 	if x.server != nil && (x.server.retired.Load() || closes(w.Header())) {
 		x.server = nil
 	}
-	head := AppendHead(dst, status, w.Header(), x.server != nil)
+	head := appendHead(dst, status, w.Header(), x.server != nil)
 	if e, ok := w.(*exchange); ok {
 		e.returnHeader()
 	}
