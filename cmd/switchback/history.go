@@ -18,7 +18,9 @@ import (
 	"switchback/handler/history/memory"
 	"switchback/handler/history/postgres"
 	"switchback/handler/history/sqlite"
+	"switchback/handler/stomp"
 	"switchback/handler/stomp/antpath"
+	"switchback/session/option"
 )
 
 // storeVariable is where the environment names the store. There is no flag: others on the
@@ -142,4 +144,38 @@ func (c *config) warnOfMemory(log *zap.Logger) {
 	if keeps && !c.history.dry && cmp.Or(c.history.store.kind, "memory") == "memory" {
 		log.Warn("what is kept is kept in memory, and gone when the server ends; name a file in history.store: sqlite:FILE")
 	}
+}
+
+// warnOfTopics tells once of topics of which nothing is kept: of no destination of STOMP, and no
+// room of a chat.
+func (c *config) warnOfTopics(b *stomp.Broker, log *zap.Logger) {
+	for _, p := range c.history.options.Policies {
+		if !c.mayKeep(b, p.Topics) {
+			log.Warn("nothing is kept of history.topics that are neither destinations of STOMP nor rooms of a chat; "+
+				"name their prefix in stomp.topics", zap.String("topics", p.Topics))
+		}
+	}
+}
+
+// mayKeep tells whether something may be published on topics that is kept.
+func (c *config) mayKeep(b *stomp.Broker, topics string) bool {
+	o := c.stomp.options
+	option.SetDefaults(&o)
+	pattern, err := antpath.Parse(topics, o.Separator)
+	if err != nil {
+		return true // which is told elsewhere
+	}
+	front := pattern.Prefix()
+	below := func(place string) bool {
+		return strings.HasPrefix(front, place) || front != topics && strings.HasPrefix(place, front)
+	}
+	return slices.ContainsFunc(c.allEndpoints(), func(e endpointConfig) bool {
+		switch e.handler {
+		case "stomp":
+			return below(o.UserPrefix+"/") || b.Sends(front) || front != topics && b.SendsBelow(front)
+		case chatHandler:
+			return below(roomOf(&e, ""))
+		}
+		return false
+	})
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap/zapcore"
 
 	"switchback/handler/history/postgrestest"
 )
@@ -113,4 +116,31 @@ func TestCommandsReadAndTrimHistory(t *testing.T) {
 		}
 	}
 
+}
+
+// Who names a topic that nothing keeps is told, and nobody else.
+func TestTopicsOfWhichNothingIsKeptAreTold(t *testing.T) {
+	t.Parallel()
+	for topics, want := range map[string]bool{
+		"/alarm/*": true, "/broadcast": true, "/app/x": true, "/chats/r": true, "/alarm": true,
+		"/topic/a": false, "/topic/**": false, "/queue/{x}": false, "/**": false, "/t*/x": false,
+		"/user/{user}/queue/**": false, "/user/kim/queue/a": false, "/chat/*": false, "/chat/lobby": false, "/talk": false,
+	} {
+		conf := defaultConfig()
+		file := "history: {topics: [{topics: '" + topics + "'}]}\nendpoints: [{path: /ws, handler: stomp}, {path: /broadcast, handler: broadcast}, " +
+			"{path: /chat, handler: chat}, {path: /talk, handler: chat, chat: {protocol: text}}]"
+		if err := conf.readFile(writeFile(t, "conf.yaml", file)); err != nil {
+			t.Fatal(err)
+		}
+		conf.history.dry = true
+		var log bytes.Buffer
+		s, err := newServer(conf, newLogger(&log, "text", zapcore.WarnLevel))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.shutdown()
+		if got := strings.Contains(log.String(), "nothing is kept"); got != want {
+			t.Errorf("%s: %v\n%s", topics, got, log.String())
+		}
+	}
 }

@@ -58,6 +58,7 @@ func newServer(conf config, log *zap.Logger) (*server, error) {
 	conf.warnOfCookies(log)
 	conf.warnOfChats(log)
 	conf.warnOfMemory(log)
+	conf.warnOfTopics(s.broker, log)
 	return s, nil
 }
 
