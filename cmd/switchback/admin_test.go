@@ -154,10 +154,10 @@ func TestCommandsSayWhatTheAPISays(t *testing.T) {
 		{[]string{"sessions", "--admin", "127.0.0.1:1"}, 1, "Get \"http://127.0.0.1:1/api/sessions?\": dial tcp 127.0.0.1:1: connect: connection refused\n" +
 			"Say with --admin or SWITCHBACK_ADMIN_ADDR where the admin listener of the server is, which has one with --admin-addr or admin.addr.\n"},
 		{[]string{"sessions", "--transport", "xhr_polling"}, 1, "transport is \"xhr_polling\"; it must be websocket, "},
-		{[]string{"publish", "/nowhere", "1"}, 1, "\"/nowhere\" is no destination of topics, queues or users, and no path of a broadcast.\n"},
+		{[]string{"publish", "/nowhere", "1"}, 1, "\"/nowhere\" begins with no prefix of stomp.topics or stomp.queues, is no user's, and no path of a broadcast.\n"},
 		{[]string{"publish", "/chat", "1", "--token-file", wrong}, 1, "The header Authorization must be Bearer and the token of this listener.\n" +
 			"Give the token of the server with --token-file or SWITCHBACK_ADMIN_TOKEN.\n"},
-		{[]string{"publish", "/chat", "1", "--admin", without}, 1, "There is no token for this: set admin.token_file or SWITCHBACK_ADMIN_TOKEN (in Go admin.Options.Token).\n"},
+		{[]string{"publish", "/chat", "1", "--admin", without}, 1, "The server has no token, which this asks for: set admin.token_file or SWITCHBACK_ADMIN_TOKEN (in Go admin.Options.Token).\n"},
 		{[]string{"publish", "/chat", "hi"}, 2, "the body is no JSON; with --text it goes as it is\n"},
 		{[]string{"publish", "/chat", "1", "--admin", "nonsense"}, 2, `--admin (or SWITCHBACK_ADMIN_ADDR) is "nonsense"; it must be the URL or the address of a server's admin listener, such as 127.0.0.1:8082` + "\n"},
 		{[]string{"publish", "/chat", "1", "--admin", bare.url}, 1, strings.TrimSuffix(bare.url, "/") + " answers 404 Not Found, and not as an admin listener does.\n"},

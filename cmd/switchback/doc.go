@@ -139,7 +139,7 @@
 //	                              # default: memory:, which ends with the process
 //	  topics:                     # which are kept; the first that matches decides
 //	    - {topics: "/topic/news/*", count: 1000, age: 720h, bytes: 64MiB}  # default: all, for good
-//	    - {topics: "/alarm/*", unread: true}   # clients are told how much is unread
+//	    - {topics: "/topic/alarm/*", unread: true}   # clients are told how much is unread
 //	    - {topics: "/topic/prices/*", mode: fast, count: 100}  # default: durable
 //
 // The topics are Ant patterns of destinations of STOMP; that of a user is /user/NAME/... .

@@ -154,7 +154,7 @@ func (s *Server) unsent(destination string, err error) *client.Error {
 	const status = http.StatusServiceUnavailable
 	switch {
 	case errors.Is(err, stomp.ErrDestination):
-		return unknown(destination)
+		return s.unknown(destination)
 	case errors.Is(err, session.ErrMemory):
 		return refusal(status, client.CodeMemory, "The server holds as much for its clients as it may; publish again later.")
 	case errors.Is(err, stomp.ErrQueueFull):
@@ -170,6 +170,9 @@ func (s *Server) unsent(destination string, err error) *client.Error {
 	return refusal(status, "unavailable", "Broker not available; publish again later.")
 }
 
-func unknown(destination string) *client.Error {
-	return wrong(client.CodeDestination, "%q is no destination of topics, queues or users, and no path of a broadcast.", destination)
+func (s *Server) unknown(destination string) *client.Error {
+	if s.options.Broker == nil {
+		return wrong(client.CodeDestination, "%q is no path of a broadcast, and no endpoint speaks STOMP.", destination)
+	}
+	return wrong(client.CodeDestination, "%q begins with no prefix of stomp.topics or stomp.queues, is no user's, and no path of a broadcast.", destination)
 }

@@ -55,7 +55,7 @@ var requests = []struct {
 	{"neither payload nor text", "POST", "/api/publish", `{"destination":"/topic/a"}`, 400, `{"error":{"code":"payload","message":"A publication has one of payload, text and base64; this has 0."}}`},
 	{"both", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"text":"x"}`, 400, `{"error":{"code":"payload","message":"A publication has one of payload, text and base64; this has 2."}}`},
 	{"no destination", "POST", "/api/publish", `{"payload":1}`, 400, `{"error":{"code":"destination","message":"destination is missing: /topic/news, say."}}`},
-	{"a destination of nobody", "POST", "/api/publish", `{"destination":"/nowhere","payload":1}`, 400, `{"error":{"code":"unknown_destination","message":"\"/nowhere\" is no destination of topics, queues or users, and no path of a broadcast."}}`},
+	{"a destination of nobody", "POST", "/api/publish", `{"destination":"/nowhere","payload":1}`, 400, `{"error":{"code":"unknown_destination","message":"\"/nowhere\" begins with no prefix of stomp.topics or stomp.queues, is no user's, and no path of a broadcast."}}`},
 	{"a destination of functions", "POST", "/api/publish", `{"destination":"/app/x","payload":1}`, 400, `{"error":{"code":"unknown_destination","message":"*"}}`},
 	{"a destination with NUL", "POST", "/api/publish", `{"destination":"/topic/a\u0000","payload":1}`, 400, `{"error":{"code":"destination","message":"destination must not hold NUL."}}`},
 	{"a header with NUL", "POST", "/api/publish", `{"destination":"/topic/a","payload":1,"headers":{"a":"\u0000"}}`, 400, `{"error":{"code":"headers","message":"*"}}`},
@@ -637,5 +637,14 @@ func TestForeignNamesAreNotThisListeners(t *testing.T) {
 func TestKeptTopicCountsWhatIsKept(t *testing.T) {
 	if got := keptTopic(history.Topic{Epoch: 1, First: 1, Last: 5, Count: 3}).Count; got != 3 {
 		t.Errorf("%d are kept", got)
+	}
+}
+
+// Without STOMP no prefix is to blame.
+func TestDestinationIsUnknownWithoutABroker(t *testing.T) {
+	s := open(t, func(o *Options) { o.Broker = nil })
+	status, got := s.ask("POST", "/api/publish", `{"destination":"/topic/x","payload":1}`)
+	if status != 400 || !strings.Contains(got, `\"/topic/x\" is no path of a broadcast, and no endpoint speaks STOMP.`) {
+		t.Errorf("%d %s", status, got)
 	}
 }

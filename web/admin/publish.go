@@ -76,7 +76,7 @@ func (s *Server) check(p *client.Publication) *client.Error {
 	case s.topics[p.Destination]:
 		return checkBroadcast(p)
 	case s.options.Broker == nil || !s.options.Broker.Sends(p.Destination):
-		return unknown(p.Destination)
+		return s.unknown(p.Destination)
 	}
 	return nil
 }

@@ -254,7 +254,7 @@ const setToken = "set admin.token_file or SWITCHBACK_ADMIN_TOKEN (in Go admin.Op
 // nothing of it.
 func (s *Server) admit(r *http.Request) *client.Error {
 	if s.options.Token == "" {
-		return refusal(http.StatusForbidden, "no_token", "There is no token for this: "+setToken+".")
+		return refusal(http.StatusForbidden, "no_token", "The server has no token, which this asks for: "+setToken+".")
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	given := sha256.Sum256([]byte(token))
