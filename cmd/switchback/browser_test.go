@@ -135,6 +135,35 @@ func TestPageSaysThatTheServerIsAway(t *testing.T) {
 	p.notices("No answer at /echo/info")
 }
 
+// A browser tells pages nothing of a refusal: it may have been one.
+func TestPageSaysThatTheServerMayRefuse(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	conf := writeFile(t, "conf.yaml", "page: true\nauth: {tickets: {life: 10s}}\nendpoints: [{path: /echo, handler: echo}]")
+	url := start(t, "serve", "--config", conf, "--addr", "127.0.0.1:0").url
+	for link, want := range map[string]string{
+		"":                     "No transport works on /echo: the server refuses who brings no token, which goes after #",
+		"&transport=websocket": "websocket does not work here: the server has it switched off or refuses who brings no token",
+		"#ticket=another":      "the server refuses what this page's address has after #",
+	} {
+		p := openPage(t, browser, url+"?endpoint=/echo"+link)
+		p.is("closed")
+		p.notices(want)
+	}
+}
+
+func TestChatSaysThatItIsNotServed(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	conf := writeFile(t, "conf.yaml", "page: true\nendpoints: [{path: /echo, handler: echo}]")
+	p := openPage(t, browser, start(t, "serve", "--config", conf, "--addr", "127.0.0.1:0").url+"chat.html?user=kim")
+	p.do("wait for the notice", chromedp.WaitVisible(chromedp.ID("connection")))
+	said := p.text("#connection-text")
+	if want := "No answer at /chat/info: the server is away, refuses, or has no such endpoint."; said != want {
+		t.Errorf("got %q, want %q", said, want)
+	}
+}
+
 func TestPageSaysThatTheClientIsMissing(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)

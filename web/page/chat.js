@@ -125,7 +125,7 @@ function showConnection() {
 // was none: 1002 when nothing answers, 2000 when no transport works.
 function whyNot({ code, reason }) {
   if (code === 2000) return `No session over ${byID("transport").value}.`;
-  if (code === 1002) return "The server does not answer.";
+  if (code === 1002) return `No answer at ${endpoint}/info: the server is away, refuses, or has no such endpoint.`;
   if (code === 1008 || code >= 3000) return `The server ended the session: ${reason}.`;
   return "The connection is lost.";
 }

@@ -101,8 +101,9 @@ function whyNotOpened({ code, reason }) {
     return `No answer at ${endpoint.value}/info: the server is away, refuses, or has no such endpoint.`;
   }
   if (code !== 2000) return `No session: ${code} ${reason}.`;
-  if (transport.value === "automatic") return `No transport works on ${endpoint.value}.`;
-  return `${transport.value} does not work here: the server has it switched off, this browser does not have it, or something in between stops it.`;
+  const refused = location.hash === "" ? "refuses who brings no token, which goes after # in this page's address, as #token=...," : "refuses what this page's address has after #,";
+  if (transport.value === "automatic") return `No transport works on ${endpoint.value}: the server ${refused} or something in between stops them.`;
+  return `${transport.value} does not work here: the server has it switched off or ${refused} this browser does not have it, or something in between stops it.`;
 }
 
 function receive(text) {
