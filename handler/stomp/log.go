@@ -46,9 +46,9 @@ func (e *Error) logged() error {
 // logRefusal logs why a client is refused, and of one with a wrong password who
 // it says it is.
 func (c *conn) logRefusal(e *Error, f *frame.Frame) {
-	log := c.broker.log.With("session", c.client.ID, "user", clip(c.client.User()))
+	log := c.broker.log.With("session", c.client.ID, "user", clip(c.client.User()), "address", c.client.Peer.Address)
 	if f != nil && errors.Is(e, ErrPassword) {
-		log = log.With("login", clip(f.Headers.Value("login")), "address", c.client.Peer.Address)
+		log = log.With("login", clip(f.Headers.Value("login")))
 	}
 	log.Warn("stomp: client is refused", "error", e.logged())
 }

@@ -170,14 +170,15 @@ func TestFirstDropOfADestinationIsSeen(t *testing.T) {
 	})
 }
 
-func TestWrongPasswordSaysWhoTried(t *testing.T) {
+func TestRefusalSaysWhoTried(t *testing.T) {
 	log, l := textLog()
 	bubble(t, Options{Logger: log, Login: Passwords(map[string]string{"guest": "guest"})}, func(w *world) {
 		w.open("websocket").send("CONNECT\naccept-version:1.2\nlogin:bob\npasscode:hunter2\n\n\x00")
 		w.open("websocket").send("CONNECT\naccept-version:1.2\nlogin:" + strings.Repeat("y", 10_000) + "\npasscode:hunter2\n\n\x00")
+		w.open("websocket").send("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\x00")
 	})
 	s := l.String()
-	if !strings.Contains(s, "login=bob address=192.0.2.1") || strings.Contains(s, "hunter2") {
+	if !strings.Contains(s, "address=192.0.2.1 login=bob ") || strings.Count(s, " address=192.0.2.1 ") != 3 || strings.Contains(s, "hunter2") {
 		t.Errorf("log: %s", s)
 	}
 	if n := strings.Count(s, "y"); n < logLimit || n > logLimit+20 {
