@@ -80,7 +80,7 @@ func TestNotOpened(t *testing.T) {
 		newer:                                "the file has version 99, of a newer switchback; this one knows up to 1",
 		other:                                "the file is a database of something else",
 		text:                                 "file is not a database",
-		filepath.Join(dir, "none", "new.db"): "no such file or directory",
+		filepath.Join(dir, "none", "new.db"): "its folder: stat " + filepath.Join(dir, "none") + ": no such file or directory",
 		dir:                                  "is a directory",
 	} {
 		s, err := sqlite.Open(t.Context(), file, sqlite.Options{})

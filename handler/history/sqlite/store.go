@@ -85,6 +85,9 @@ func open(ctx context.Context, file string, options Options) (_ *Store, err erro
 	if file, err = filepath.Abs(file); err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(filepath.Dir(file)); err != nil {
+		return nil, fmt.Errorf("its folder: %w", err)
+	}
 	s := &Store{file: file, lock: flock.New(file + ".lock"), process: plan.Random()}
 	if locked, err := s.lock.TryLock(); err != nil {
 		return nil, err
