@@ -81,10 +81,7 @@ func dialFrom(sources int) func(ctx context.Context, network, address string) (n
 // of addresses to connect from, or 0 for what the system chooses.
 func (f *flags) target(text string) (sources int, err error) {
 	u, err := url.Parse(text)
-	if err != nil {
-		return 0, err
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
 		return 0, fmt.Errorf("%q is no http or https URL; give one such as http://127.0.0.1:8081/echo", text)
 	}
 	addresses, err := net.LookupIP(u.Hostname())

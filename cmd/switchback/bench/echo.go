@@ -54,6 +54,8 @@ func (c *echoCommand) run(l *load) (*report, error) {
 	l.drain(sending)
 	if l.wrong.Load() > 0 {
 		l.note("what came back was not what was sent; is there an echo endpoint at %s?", l.flags.URL)
+	} else if l.received() == 0 && l.sent.Load() > 0 {
+		l.note("nothing came back; is there an echo endpoint at %s?", l.flags.URL)
 	}
 	r := l.report("echo")
 	r.Flow = l.flow("message", w, sending)
