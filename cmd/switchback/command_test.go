@@ -55,17 +55,20 @@ func TestAddressThatCannotBeSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
+	nodes := writeFile(t, "nodes.yaml", "cluster: {secret_file: "+writeFile(t, "secret", clusterSecret)+"}\nengine: {nats: embedded}\nendpoints: [{path: /ws, handler: stomp}]")
 	taken, elsewhere := ln.Addr().String(), "192.0.2.1:8081" // RFC 5737
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"--addr", taken}, taken + " is in use by another program; stop it, or choose another address with --addr " +
-			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADDR or addr in the configuration"},
+		{[]string{"--addr", taken}, taken + " is in use by another program; stop it, or choose another address with --addr, " +
+			"SWITCHBACK_ADDR or addr in the configuration"},
 		{[]string{"--addr", elsewhere}, elsewhere + " is no address of this machine; choose one that is, or :PORT for all of them, with --addr, " +
 			"SWITCHBACK_ADDR or addr in the configuration"},
-		{[]string{"--addr", "127.0.0.1:0", "--admin-addr", taken}, taken + " is in use by another program; stop it, or choose another address with --admin-addr " +
-			"(127.0.0.1:0 takes a free port), SWITCHBACK_ADMIN_ADDR or admin.addr in the configuration"},
+		{[]string{"--addr", "127.0.0.1:0", "--admin-addr", taken}, taken + " is in use by another program; stop it, or choose another address with --admin-addr, " +
+			"SWITCHBACK_ADMIN_ADDR or admin.addr in the configuration"},
+		{[]string{"--addr", "127.0.0.1:0", "--cluster-listen", taken, "--config", nodes}, taken + " is in use by another program; stop it, or choose another address with --cluster-listen, " +
+			"SWITCHBACK_CLUSTER_LISTEN or engine.routes.listen in the configuration"},
 	} {
 		if status, stdout, stderr := finish(t, append([]string{"serve"}, c.args...)...); status != 1 || stdout != "" || stderr != "switchback: "+c.want+"\n" {
 			t.Errorf("%q: %d\n%s%s", c.args, status, stdout, stderr)

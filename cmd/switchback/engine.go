@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
@@ -202,6 +203,9 @@ func (c engineConfig) wire(node *cluster, name string, log *slog.Logger) (_ engi
 		return nats.New(name, c.nats), nil
 	}
 	node.nats, err = natsserver.Start(natsserver.Options{Cluster: name, Secret: c.secret, Listen: c.listen, Seeds: c.seeds, Logger: log})
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return nil, listenError(err, c.listen, "engine.routes.listen", "--cluster-listen", "SWITCHBACK_CLUSTER_LISTEN")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}

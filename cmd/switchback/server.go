@@ -191,8 +191,8 @@ func listenError(err error, addr, key, flag, variable string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use by another program; stop it, or choose another address with %s "+
-			"(127.0.0.1:0 takes a free port), %s or %s in the configuration", addr, flag, variable, key)
+		return fmt.Errorf("%s is in use by another program; stop it, or choose another address with %s, "+
+			"%s or %s in the configuration", addr, flag, variable, key)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s is no address of this machine; choose one that is, or :PORT for all of them, with %s, "+
 			"%s or %s in the configuration", addr, flag, variable, key)
