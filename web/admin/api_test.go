@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -289,6 +290,23 @@ func TestOpenAPIIsWhatTheHandlersDo(t *testing.T) {
 		for field := range doc.Components.Schemas[name].Properties {
 			if _, answer := s.ask("POST", path, `{"`+field+`":null}`); strings.Contains(answer, "unknown field") {
 				t.Errorf("%s: %s", name, answer)
+			}
+		}
+	}
+}
+
+func TestDocumentsHaveEveryCall(t *testing.T) {
+	for file, row := range map[string]string{
+		"doc.go":          `(?m)^//\t%s +%s  `,
+		"../../README.md": "(?m)^\\| %s \\| (`[^|]*`, )?`%s`",
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range calls {
+			if !regexp.MustCompile(fmt.Sprintf(row, c.method, regexp.QuoteMeta(c.path))).Match(text) {
+				t.Errorf("%s has no row of %s %s", file, c.method, c.path)
 			}
 		}
 	}
