@@ -83,8 +83,8 @@ func (e *CloseError) Unwrap() error { return e.Err }
 
 // A PanicError is a handler's panic.
 type PanicError struct {
-	Value any
-	Stack []byte
+	Value any    // what panic was called with
+	Stack []byte // of the goroutine, as debug.Stack returns it
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("session: handler panicked: %v", e.Value) }

@@ -9,7 +9,7 @@ import (
 // An Identity is who has opened a session, as somebody vouches for it. It is not changed
 // once a session has it.
 type Identity struct {
-	User    string
+	User    string         // the name by which the user is known everywhere; empty: nobody
 	Claims  map[string]any // what else is vouched for
 	Expires time.Time      // when it ends, and the session with it; zero: never
 }

@@ -43,7 +43,7 @@ func ParsePosition(text string) (Position, error) {
 
 // An Entry is one publication as it is kept.
 type Entry struct {
-	Offset uint64
+	Offset uint64    // its number in the topic, from 1
 	At     time.Time // when it was published, in milliseconds, UTC
 	ID     string    // of who published it, unique in its topic; empty: none
 	User   string    // who published it; empty: nobody that is known
@@ -83,7 +83,7 @@ type Append struct {
 // A Range is which entries are read: those after an offset and before another, in rising
 // order.
 type Range struct {
-	After  uint64
+	After  uint64 // 0: from the first
 	Before uint64 // 0: to the end
 	Newest bool   // where there are more than that: the last of them, not the first
 	Limit  int    // entries; from 1
@@ -109,8 +109,8 @@ type Unread struct {
 // A Room is a topic that has members.
 type Room struct {
 	Topic      string
-	Attributes []byte // of who made it; opaque here
-	Members    []string
+	Attributes []byte   // of who made it; opaque here
+	Members    []string // names of users; a store returns them in the order of their bytes
 }
 
 var (

@@ -85,5 +85,7 @@ type Store interface {
 	// Size is how many bytes the store takes.
 	Size(ctx context.Context) (int64, error)
 
+	// Close ends the store: all that is called afterwards returns ErrUnavailable, but for
+	// Close itself, which does nothing then.
 	Close() error
 }

@@ -27,7 +27,7 @@ type Presence interface {
 // A Change is that somebody has come to a topic, or has gone.
 type Change struct {
 	Topic, User string
-	Online      bool
+	Online      bool // has come
 }
 
 var (

@@ -11,9 +11,17 @@ import (
 )
 
 var (
+	// ErrDestination is the error for a destination that nobody could subscribe to: it
+	// begins with no prefix of Topics, Queues or UserPrefix.
 	ErrDestination = errors.New("stomp: destination belongs to no topic, queue or user")
-	ErrQueueFull   = errors.New("stomp: queue is full")
-	ErrMemory      = session.ErrMemory
+
+	// ErrQueueFull is the error for a message that a queue does not take: see
+	// Options.QueueCountLimit, QueueLimit and QueueByteLimit.
+	ErrQueueFull = errors.New("stomp: queue is full")
+
+	// ErrMemory is the error for what is not done because the process holds as much for
+	// its clients as it may: see package session/memory.
+	ErrMemory = session.ErrMemory
 )
 
 // An OptionError is what is wrong with an option.

@@ -11,7 +11,8 @@ import (
 // A payload is a string, which goes as text, bytes, which go as octets, a
 // [Message], which has headers of its own, or anything else, which goes as JSON: a
 // nil slice as [], a nil map as {}. A nil payload is an empty body. Slices and maps
-// within are encoding/json's, which writes null for those that are nil.
+// within are encoding/json's, which writes null for those that are nil. It is the
+// caller's again when the call has returned.
 type Messenger interface {
 	// Send sends a message to a destination: /topic/x, /queue/x, /user/bob/x.
 	Send(ctx context.Context, destination string, payload any) error
@@ -23,10 +24,11 @@ type Messenger interface {
 	SendToUser(ctx context.Context, user, destination string, payload any) error
 }
 
-// Send sends a message to a destination, see [Messenger]. It returns
-// ErrDestination for one of no prefix of Topics, Queues or UserPrefix, ErrQueueFull or ErrMemory where a queue
-// does not take it, those of package history where the message is to be kept and is not, and the engine's errors. At the limit of package memory it waits as handler.Hub.PublishTo
-// does.
+// Send sends a message to a destination, see [Messenger]. It returns ErrDestination for
+// one of no prefix of Topics, Queues or UserPrefix, ErrQueueFull or ErrMemory where a queue
+// does not take it, those of package history where the message is to be kept and is not,
+// and the engine's errors. At the limit of package memory it waits as
+// handler.Hub.PublishTo does.
 func (b *Broker) Send(ctx context.Context, destination string, payload any) error {
 	h, body, err := encode(payload)
 	if err != nil {

@@ -13,7 +13,7 @@ type Request struct {
 	Destination string // as the client names it: /app/chat/7
 	Path        string // without the application's prefix: /chat/7
 	Headers     Headers
-	Body        []byte
+	Body        []byte // see HandlerFunc for how long it is valid
 
 	names  []string // of the variables
 	values []string

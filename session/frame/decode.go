@@ -7,11 +7,12 @@ import (
 	"unicode/utf8"
 )
 
+// What is wrong with what a client has sent.
 var (
-	ErrEmpty   = errors.New("frame: empty")
-	ErrSyntax  = errors.New("frame: broken JSON")
-	ErrStrings = errors.New("frame: not an array of strings")
-	ErrMany    = errors.New("frame: too many messages")
+	ErrEmpty   = errors.New("frame: empty")                   // nothing, or white space
+	ErrSyntax  = errors.New("frame: broken JSON")             // also what is not UTF-8
+	ErrStrings = errors.New("frame: not an array of strings") // JSON, as far as it was read
+	ErrMany    = errors.New("frame: too many messages")       // more than the caller takes
 )
 
 // Decode returns the messages of a JSON array of strings, at most max of them.

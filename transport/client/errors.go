@@ -6,7 +6,11 @@ import (
 )
 
 var (
-	ErrText  = errors.New("client: transport carries text only")
+	// ErrText is returned by SendBinary where the transport carries text only. Nothing is
+	// sent then.
+	ErrText = errors.New("client: transport carries text only")
+
+	// ErrClose is returned by CloseWith for what may not be sent. The session stays open.
 	ErrClose = errors.New("client: close code or reason may not be sent")
 )
 
@@ -28,8 +32,8 @@ type CloseError struct {
 	// lost; from Dial also 2000 when all transports failed, 1002 when /info
 	// could not be had, and the status of /info when that was not 200.
 	Code   int
-	Reason string
-	Err    error // what was behind it, or nil
+	Reason string // of the close frame, or what has happened
+	Err    error  // what was behind it, or nil
 }
 
 func (e *CloseError) Error() string {

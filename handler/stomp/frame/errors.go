@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
+// What the Err of a DecodeError wraps.
 var (
-	ErrSyntax = errors.New("stomp frame: broken")
-	ErrLimit  = errors.New("stomp frame: too large")
+	ErrSyntax = errors.New("stomp frame: broken")    // it is no frame of the Version
+	ErrLimit  = errors.New("stomp frame: too large") // it is over one of the Limits
 )
 
 // A DecodeError is what is wrong with a peer's bytes. Nothing can be decoded
