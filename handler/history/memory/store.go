@@ -9,12 +9,12 @@ import (
 	"switchback/session/option"
 )
 
-// Options are those of a Store.
+// Options are the settings of a Store. A zero number stands for its default.
 type Options struct {
 	// Bytes is how much memory the store takes, about. Where it would be more, the oldest
 	// entries of the topics that take most go. Topics, rooms, members and marks of what is
 	// read have half of it at most: what would be over that is refused with
-	// history.ErrFull.
+	// history.ErrFull. The default is 64 MiB.
 	Bytes int64 `default:"64MiB" unit:"bytes"`
 }
 

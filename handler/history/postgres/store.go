@@ -17,15 +17,16 @@ import (
 	"switchback/session/option"
 )
 
-// Options are those of a Store.
+// Options are the settings of a Store. A zero value stands for its default.
 type Options struct {
-	// Schema is where the tables are. It is made if it is not there.
+	// Schema is where the tables are. It is made if it is not there. The default is
+	// "switchback".
 	Schema string `default:"switchback"`
 
-	// Connections is how many there are at most.
+	// Connections is how many there are at most. The default is 8.
 	Connections int `default:"8"`
 
-	// Timeout is how long a call waits for the server at most.
+	// Timeout is how long a call waits for the server at most. The default is 10 seconds.
 	Timeout time.Duration `default:"10s"`
 }
 

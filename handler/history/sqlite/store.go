@@ -42,9 +42,9 @@ const (
 	roomsOfQuery = `select name from members where "user" = ? and name > ? order by name limit ?`
 )
 
-// Options are those of a Store.
+// Options are the settings of a Store. A zero number stands for its default.
 type Options struct {
-	// Readers is how many may read at once.
+	// Readers is how many may read at once. The default is 4.
 	Readers int `default:"4"`
 }
 
