@@ -2,10 +2,12 @@ package handler_test
 
 import (
 	"context"
+	"fmt"
 	"log"
 
 	"switchback/handler"
 	"switchback/session"
+	"switchback/session/sessiontest"
 )
 
 // A chat: what one says, all in the room hear.
@@ -16,8 +18,7 @@ func (c chat) OnOpen(s session.Session) error {
 }
 
 func (c chat) OnMessage(s session.Session, text []byte) error {
-	said := append([]byte(s.ID()+": "), text...)
-	return c.hub.Publish(context.Background(), "room", said)
+	return c.hub.Publish(s.Context(), "room", text)
 }
 
 func (c chat) OnClose(s session.Session, _ error) {
@@ -29,6 +30,17 @@ func ExampleHub() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	opener := session.Shared(chat{hub})
-	_ = opener // for transport.NewEndpoint
+	defer hub.Close()
+	c := chat{hub} // session.Shared(c) is for transport.NewEndpoint
+
+	kim, lee := sessiontest.New(session.Peer{}), sessiontest.New(session.Peer{})
+	c.OnOpen(kim)
+	c.OnOpen(lee)
+	c.OnMessage(lee, []byte("Hello, I have to go"))
+	c.OnClose(lee, lee.Leave())
+	c.OnMessage(kim, []byte("Goodbye"))
+	fmt.Printf("%q\n%q\n", kim.Texts(), lee.Texts())
+	// Output:
+	// ["Hello, I have to go" "Goodbye"]
+	// ["Hello, I have to go"]
 }
