@@ -1,6 +1,9 @@
 // Package transport serves sessions over HTTP: the whole of the SockJS protocol
 // at one base URL.
 //
+// Begin with [NewEndpoint], which is given a session.Opener, and [Endpoint.Register]. A
+// [Server], over what [Listen] accepts, costs less and shuts all down in the right order.
+//
 // An [Endpoint] is an http.Handler for the URLs below its prefix:
 //
 //	GET  /                                    greeting

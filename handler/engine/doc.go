@@ -1,5 +1,9 @@
 // Package engine carries publications between the nodes of a cluster, over a server that
-// knows no more than to pass messages on: see packages nats and redis for the connections.
+// knows no more than to pass messages on. Packages nats and redis have the connections to
+// one, and natsserver has a server within the process. Each node has a Hub over an Engine:
+//
+//	wire := nats.New("chat", "nats://10.0.0.1:4222")
+//	hub, err := handler.NewHub(engine.New(wire, engine.Options{}))
 //
 // Such a server loses what it has when it ends or when somebody is too slow, and tells
 // nobody. So the nodes number what they send, and keep it until all others have confirmed
@@ -16,11 +20,11 @@
 //   - Who has subscribed asks all others for a sign, and waits for it: their servers know of
 //     the subscription then. What they publish from there on comes.
 //
+// So an outage costs nothing but time, up to what the outbox holds.
+//
 // Who may publish on the server is believed as a node is: it can say anything to any client. So
 // the server is for the nodes alone, by its users and passwords or its network; what is said by
 // mistake, or by a node of another version, does no harm beyond that.
-//
-// So an outage costs nothing but time, up to what the outbox holds.
 //
 // engine.go is what a Hub sees, outbox.go what is kept, link.go one connection, and what is
 // subscribed to and asked on it. send.go is what this node says, receive.go what others say,

@@ -3,7 +3,9 @@
 //
 // A [Log] stands between publishers, a [Store] and a handler.Hub: Publish stores, by the
 // [Policy] of a topic, and then delivers, and [Log.CatchUp] brings a subscriber up to the
-// present, from which its [Cursor] takes on. The stores are packages of their own.
+// present, from which its [Cursor] takes on. The stores are packages of their own: memory,
+// sqlite and postgres. Begin with [New], which is given one of them and a Hub, and with its
+// example. Packages stomp and chat do all that for their clients.
 //
 // Several nodes may have one store, where it is PostgreSQL: each has a Log of its own over it,
 // and the Hub's engine carries what one has stored to the others. Who subscribes by

@@ -8,5 +8,8 @@
 //	ticket.go     tickets, for pages that cannot set headers
 //	opener.go     an Opener around another, which asks for them
 //
+// Begin with [Opener], which is given an endpoint's opener and the [Access] that it takes: a
+// [Verifier] of tokens, made of [Keys], and [Tickets].
+//
 // Nothing here logs a token or a ticket, or quotes one in an error.
 package auth
