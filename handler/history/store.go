@@ -89,3 +89,9 @@ type Store interface {
 	// Close itself, which does nothing then.
 	Close() error
 }
+
+// A Dropper is a Store of bounded size: where that is reached the oldest entries go, whatever
+// is to be kept. Dropped is how many have gone so far.
+type Dropper interface {
+	Dropped() uint64
+}

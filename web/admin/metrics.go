@@ -63,6 +63,11 @@ func (s *Server) register() error {
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "switchback_history_lag_seconds", Help: "How long the oldest publication of a fast topic waits for the store.",
 			}, func() float64 { return l.Lag().Seconds() }))
+		if d, ok := l.Store().(history.Dropper); ok {
+			all = append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Name: "switchback_history_dropped_total", Help: "Entries that have gone before their time, since the store has no more room.",
+			}, func() float64 { return float64(d.Dropped()) }))
+		}
 	}
 	if len(s.options.Chats) > 0 {
 		all = append(all, endpointStats{byEndpoint(s.options.Chats, (*chat.Chat).Stats), metricsOf[chat.Stats]("switchback_chat_", "endpoint")})

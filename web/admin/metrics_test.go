@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,9 +21,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"switchback/handler"
 	"switchback/handler/chat"
 	"switchback/handler/engine"
 	"switchback/handler/history"
+	"switchback/handler/history/memory"
 	"switchback/handler/rules"
 	"switchback/handler/stomp"
 	"switchback/session"
@@ -175,6 +178,27 @@ func TestMetricsSayWhatHasHappened(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+}
+
+func TestEntriesThatAreDroppedAreToldOf(t *testing.T) {
+	s := open(t, func(o *Options) {
+		small, err := history.New(memory.New(memory.Options{Bytes: 64 << 10}), o.Hub, history.Options{
+			Policies: []history.Policy{{Topics: "/**"}}, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { small.Close() })
+		for range 10 {
+			if _, _, err := small.Publish(t.Context(), "/a", &handler.Publication{Text: make([]byte, 16<<10)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.History = small
+	})
+	if _, text := s.ask("GET", "/metrics", ""); !strings.Contains(text, "\nswitchback_history_dropped_total 7\n") {
+		t.Errorf("no word of 7 entries in %s", text)
 	}
 }
 

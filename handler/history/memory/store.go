@@ -41,7 +41,10 @@ type Store struct {
 	dropped uint64
 }
 
-var _ history.Store = (*Store)(nil)
+var (
+	_ history.Store   = (*Store)(nil)
+	_ history.Dropper = (*Store)(nil)
+)
 
 // A topic is one with all that belongs to it.
 type topic struct {
@@ -69,7 +72,7 @@ func New(options Options) *Store {
 	}
 }
 
-// Dropped is how many entries have gone because the store was full.
+// Dropped implements history.Dropper.
 func (s *Store) Dropped() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
