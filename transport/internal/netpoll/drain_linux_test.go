@@ -43,37 +43,39 @@ func TestSlowReaderWithASmallWindow(t *testing.T) {
 	for _, size := range []int{128 << 10, 4 << 20} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			const writeTimeout = time.Second // longer than a busy machine pauses
-			p := new(Group)
-			server, client := smallWindow(t)
-			c := p.Take(server, nil)
-			c.SetWriteTimeout(writeTimeout)
-			c.Own(newEcho())
-			before := userTimeout(c)
-			sent := bytes.Repeat([]byte("0123456789abcdef"), size/16)
-			c.Write(sent)
-			if c.Pending() != (size > 1<<20) {
-				t.Errorf("%d bytes: pending %v: not what is tested", size, c.Pending())
-			}
-			got := make([]byte, 0, len(sent))
-			for begun, piece := time.Now(), make([]byte, 750); len(got) < len(sent); {
-				n, err := client.Read(piece)
-				got = append(got, piece[:n]...)
-				if err != nil {
-					t.Fatalf("%d of %d bytes, after %v: %v", len(got), len(sent), time.Since(begun), err)
+			unhurried(t, time.Second, func(writeTimeout time.Duration) error {
+				p := new(Group)
+				defer shutdown(t, p)
+				server, client := smallWindow(t)
+				c := p.Take(server, nil)
+				c.SetWriteTimeout(writeTimeout)
+				c.Own(newEcho())
+				defer c.Close()
+				before := userTimeout(c)
+				sent := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+				c.Write(sent)
+				if c.Pending() != (size > 1<<20) {
+					t.Errorf("%d bytes: pending %v: not what is tested", size, c.Pending())
 				}
-				if time.Since(begun) < 5*writeTimeout { // TCP_USER_TIMEOUT would end it after three
-					time.Sleep(50 * time.Millisecond)
-				} else {
-					piece = make([]byte, 64<<10)
+				got := make([]byte, 0, len(sent))
+				for begun, piece := time.Now(), make([]byte, 750); len(got) < len(sent); {
+					n, err := client.Read(piece)
+					got = append(got, piece[:n]...)
+					if err != nil {
+						return fmt.Errorf("%d of %d bytes, after %v: %w", len(got), len(sent), time.Since(begun), err)
+					}
+					if time.Since(begun) < 5*writeTimeout { // TCP_USER_TIMEOUT would end it after three
+						time.Sleep(writeTimeout / 20)
+					} else {
+						piece = make([]byte, 64<<10)
+					}
 				}
-			}
-			if !bytes.Equal(got, sent) {
-				t.Errorf("%d of %d bytes", len(got), len(sent))
-			}
-			eventually(t, "the timeout is as before", func() bool { return !c.drains.Load() && userTimeout(c) == before })
-			c.Close()
-			shutdown(t, p)
+				if !bytes.Equal(got, sent) {
+					t.Errorf("%d of %d bytes", len(got), len(sent))
+				}
+				eventually(t, "the timeout is as before", func() bool { return !c.drains.Load() && userTimeout(c) == before })
+				return nil
+			})
 		})
 	}
 }
@@ -85,38 +87,34 @@ func TestSlowReaderThatStops(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	t.Parallel()
-	const timeout = 800 * time.Millisecond
-	for size, within := range map[int][2]time.Duration{64 << 10: {2 * timeout, 6 * timeout}, 4 << 20: {timeout / 2, 3 * timeout}} {
+	for size, within := range map[int][2]float64{64 << 10: {2, 6}, 4 << 20: {.5, 3}} { // write timeouts
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			t.Parallel()
-			p := new(Group)
-			server, client := smallWindow(t)
-			c, w := p.Take(server, nil), &watcher{make(chan struct{})}
-			c.SetWriteTimeout(timeout)
-			c.Own(w)
-			c.Watch(w)
-			c.Write(make([]byte, size))
-			for range 100 {
-				io.ReadFull(client, make([]byte, 400))
-				time.Sleep(timeout / 50)
-			}
-			stopped := time.Now()
-			eventually(t, "given up", func() bool {
-				select {
-				case <-w.gone:
-					return true
-				default:
-					return false
+			unhurried(t, 800*time.Millisecond, func(timeout time.Duration) error {
+				p := new(Group)
+				defer shutdown(t, p)
+				server, client := smallWindow(t)
+				c, w := p.Take(server, nil), &watcher{make(chan struct{})}
+				c.SetWriteTimeout(timeout)
+				c.Own(w)
+				c.Watch(w)
+				c.Write(make([]byte, size))
+				for range 100 {
+					io.ReadFull(client, make([]byte, 400))
+					time.Sleep(timeout / 50)
 				}
+				stopped := time.Now()
+				<-w.gone
+				took := float64(time.Since(stopped)) / float64(timeout)
+				if _, err := c.Write(nil); !errors.Is(err, ErrTimeout) {
+					t.Error(err)
+				}
+				eventually(t, "the kernel has nothing of it", func() bool { return !kernelHas(t, client.LocalAddr()) })
+				if took < within[0] || took > within[1] {
+					return fmt.Errorf("given up after %.1f write timeouts", took)
+				}
+				return nil
 			})
-			if took := time.Since(stopped); took < within[0] || took > within[1] {
-				t.Errorf("given up after %v", took)
-			}
-			if _, err := c.Write(nil); !errors.Is(err, ErrTimeout) {
-				t.Error(err)
-			}
-			eventually(t, "the kernel has nothing of it", func() bool { return !kernelHas(t, client.LocalAddr()) })
-			shutdown(t, p)
 		})
 	}
 }
@@ -144,21 +142,23 @@ func TestStallBeforeSomethingIsLeftOver(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	t.Parallel()
-	const timeout = 800 * time.Millisecond
-	p := new(Group)
-	defer shutdown(t, p)
-	server, _ := smallWindow(t)
-	c := p.Take(server, nil)
-	c.SetWriteTimeout(timeout)
-	c.Own(newEcho())
-	c.Write(make([]byte, 64<<10))
-	time.Sleep(2 * timeout)
-	c.Write(make([]byte, 4<<20))
-	begun := time.Now()
-	eventually(t, "given up", func() bool { _, err := c.Write(nil); return err != nil })
-	if took := time.Since(begun); took < timeout/2 {
-		t.Errorf("given up after %v", took)
-	}
+	unhurried(t, 800*time.Millisecond, func(timeout time.Duration) error {
+		p := new(Group)
+		defer shutdown(t, p)
+		server, _ := smallWindow(t)
+		c := p.Take(server, nil)
+		c.SetWriteTimeout(timeout)
+		c.Own(newEcho())
+		c.Write(make([]byte, 64<<10))
+		time.Sleep(2 * timeout)
+		begun := time.Now()
+		c.Write(make([]byte, 4<<20))
+		eventually(t, "given up", func() bool { _, err := c.Write(nil); return err != nil })
+		if took := time.Since(begun); took < timeout/2 {
+			return fmt.Errorf("given up after %v", took)
+		}
+		return nil
+	})
 }
 
 // Who takes the rest of a closed connection byte by byte is given up, too.

@@ -473,7 +473,7 @@ func TestTLSWatchTellsOfCloseNotify(t *testing.T) {
 			}
 			select {
 			case <-w.gone:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Errorf("it came before: %v: was not told", before)
 			}
 			c.Close()
