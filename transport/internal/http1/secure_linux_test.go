@@ -425,7 +425,7 @@ func TestShutdownEndsHandshakes(t *testing.T) {
 		io.WriteString(h.dial(t).Conn, "\x16")
 	}
 	eventually(t, "both are there", func() bool { begun, waiting := s.handshakes(); return begun+waiting == 2 })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hangs)
 	defer cancel()
 	if err := Shutdown(ctx, h.Server); err != nil {
 		t.Error(err)
