@@ -84,7 +84,7 @@ func TestGreetingIsTaken(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			g := greeter{opened: make(chan session.Session, 1)}
-			s := serve(t, session.Shared(g), Options{DisconnectDelay: time.Second})
+			s := serve(t, session.Shared(g), Options{DisconnectDelay: time.Hour})
 			c, err := s.open(t.Context(), transport)
 			if err != nil {
 				t.Fatal(err)
@@ -95,8 +95,11 @@ func TestGreetingIsTaken(t *testing.T) {
 			}
 			opened := <-g.opened
 			eventually(t, "all is taken", func() bool { return opened.Queued() == 0 && s.Stats().Memory.Load() == 0 })
-			if err := opened.Send(make([]byte, 2<<20)); err != nil {
+			if err := opened.Send(bytes.Repeat([]byte{'x'}, 2<<20)); err != nil {
 				t.Errorf("one message of any size: %v", err)
+			}
+			if text, err := c.Recv(t.Context()); len(text) != 2<<20 {
+				t.Errorf("got %d bytes, %v", len(text), err)
 			}
 		})
 	}
@@ -116,7 +119,7 @@ func TestConcurrentPollersLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer hub.Close()
-		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: "all"}), Options{DisconnectDelay: 30 * time.Second})
+		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: "all"}), Options{DisconnectDelay: time.Hour})
 		var clients sync.WaitGroup
 		failures := make(chan error, pollers)
 		for i := range pollers {
@@ -149,7 +152,7 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 		}
 		for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource"} {
 			t.Run(transport, func(t *testing.T) {
-				s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: 30 * time.Second})
+				s := w.serve(t, session.Shared(handler.Echo{}), Options{ResponseLimit: 1000, DisconnectDelay: time.Hour})
 				var clients sync.WaitGroup
 				for i := range sessions {
 					clients.Go(func() {
@@ -168,12 +171,12 @@ func TestEchoesComeBackOnceAndInOrder(t *testing.T) {
 // open opens a session, which on a busy machine gets more time than /info's
 // round trip would leave it.
 func (s *site) open(ctx context.Context, transport string) (*client.Conn, error) {
-	return client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client, OpenTimeout: time.Minute})
+	return client.Dial(ctx, s.url, client.Options{Transports: []string{transport}, HTTPClient: s.client, OpenTimeout: patience})
 }
 
 // converse opens a session and has 100 messages echoed.
 func (s *site) converse(ctx context.Context, transport string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c, err := s.open(ctx, transport)
 	if err != nil {
@@ -248,7 +251,7 @@ func TestLargeMessagesToMany(t *testing.T) {
 	}
 	overWires(t, func(t *testing.T, w wire) {
 		topic := string(w)
-		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: topic}), Options{MessageLimit: 1 << 20, ResponseLimit: 100_000, DisconnectDelay: 30 * time.Second})
+		s := w.serve(t, session.Shared(handler.Broadcast{Hub: hub, Topic: topic}), Options{MessageLimit: 1 << 20, ResponseLimit: 100_000, DisconnectDelay: time.Hour})
 		var clients []*client.Conn
 		for _, transport := range []string{"websocket", "raw-websocket", "xhr-streaming", "xhr-polling", "eventsource", "websocket", "xhr-streaming"} {
 			c, err := s.open(t.Context(), transport)

@@ -21,7 +21,7 @@ func TestHixie76IsNotProbed(t *testing.T) {
 	defer c.Close()
 	io.WriteString(c, "GET /echo/0/0/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"+
 		"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U")
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	var got []byte
 	for p := make([]byte, 1024); bytes.Count(got, []byte("\x00h\xff")) < 6; {
 		n, err := c.Read(p)

@@ -107,7 +107,7 @@ func (s *site) raw(t *testing.T, request string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestBrokenCloseFrameEndsTheConnection(t *testing.T) {
 	} {
 		conn := s.dial(t, "/websocket").NetConn()
 		conn.Write(append([]byte{0x88, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...))
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(patience))
 		got, err := io.ReadAll(conn)
 		if string(got) != "\x88\x02\x03\xea" || err != nil {
 			t.Errorf("%s: got %q, %v", name, got, err)
@@ -352,22 +352,28 @@ func TestPeerThatAnswersNoPingIsGone(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	t.Parallel()
-	s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: 800 * time.Millisecond})
-	answers := s.dial(t, "/0/0/websocket")
-	go func() {
-		for {
-			if _, _, err := answers.ReadMessage(); err != nil {
-				return
+	unhurried(t, 800*time.Millisecond, func(heartbeatDelay time.Duration) error {
+		s := serve(t, session.Shared(handler.Echo{}), Options{HeartbeatDelay: heartbeatDelay})
+		answers := s.dial(t, "/0/0/websocket")
+		ended := make(chan error, 1)
+		go func() {
+			for {
+				if _, _, err := answers.ReadMessage(); err != nil {
+					ended <- err
+					return
+				}
 			}
+		}()
+		s.dial(t, "/0/0/websocket") // reads nothing, so answers nothing
+		eventually(t, "one session ends", func() bool { return s.Stats().Sessions.Load() <= 1 })
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the peer that answers has lost its session: %w", err)
+		case <-time.After(heartbeatDelay):
+			answers.Close()
+			return nil
 		}
-	}()
-	s.dial(t, "/0/0/websocket") // reads nothing, so answers nothing
-	eventually(t, "one session ends", func() bool { return s.Stats().Sessions.Load() == 1 })
-	time.Sleep(s.options.HeartbeatDelay)
-	if s.Stats().Sessions.Load() != 1 {
-		t.Error("the peer that answers has lost its session")
-	}
-	answers.Close()
+	})
 }
 
 // A WebSocket with SockJS frames is asked for an answer when nothing has come from
@@ -422,7 +428,7 @@ func TestClosingIsNotPutOff(t *testing.T) {
 		"Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U")
 	go io.Copy(io.Discard, c)
 	begun := time.Now()
-	for time.Since(begun) < 5*time.Second {
+	for time.Since(begun) < patience {
 		if _, err := c.Write([]byte{0x11}); err != nil {
 			return
 		}
@@ -442,20 +448,18 @@ func TestServerWaitsForThePeersCloseFrame(t *testing.T) {
 	read(t, conn, "o")
 	read(t, conn, `c[3000,"Go away!"]`)
 	readClose(t, conn, 3000, "Go away!")
-	conn.NetConn().SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.NetConn().SetReadDeadline(time.Now().Add(patience))
 	if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("got %v, want the end of the connection", err)
 	}
 	if took := time.Since(begun); took < 300*time.Millisecond {
 		t.Errorf("closed after %v", took)
 	}
-	patient := serve(t, session.Shared(handler.Close{}), Options{CloseTimeout: 20 * time.Second})
+	patient := serve(t, session.Shared(handler.Close{}), Options{CloseTimeout: time.Hour})
 	polite := patient.dial(t, "/websocket")
 	readClose(t, polite, 3000, "Go away!")
-	begun = time.Now()
-	polite.NetConn().Read(make([]byte, 1))
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("closed %v after the peer's close frame", took)
+	if _, err := polite.NetConn().Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("after the peer's close frame: got %v, want the end of the connection", err)
 	}
 }
 
@@ -624,7 +628,7 @@ func TestHixie76KeysAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	io.WriteString(c, head+"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 1 4\r\n\r\nnonce678")
 	br := bufio.NewReader(c)
 	for line := ""; line != "\r\n"; {
@@ -778,7 +782,7 @@ func TestManyRequestsForABusyHandler(t *testing.T) {
 func TestShutdownDoesNotWaitForHandlers(t *testing.T) {
 	t.Parallel()
 	h := newBlocked()
-	e, err := NewEndpoint("/echo", session.Shared(h), Options{})
+	e, err := NewEndpoint("/echo", session.Shared(h), Options{CloseTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -800,9 +804,8 @@ func TestShutdownDoesNotWaitForHandlers(t *testing.T) {
 	<-h.begun
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	begun := time.Now()
-	if err := e.Shutdown(ctx); err == nil || time.Since(begun) > 2*time.Second {
-		t.Errorf("got %v after %v", err, time.Since(begun))
+	if err := e.Shutdown(ctx); err == nil {
+		t.Error("got no error")
 	}
 	readClose(t, conn, 1001, "Server is going away")
 	if rest, err := io.ReadAll(streamed); err != nil || !strings.HasSuffix(string(rest), `c[1001,"Server is going away"]`+"\n") {

@@ -118,7 +118,7 @@ func (l *lockedBuffer) lines(t *testing.T, n int) (lines []map[string]any) {
 		return l.b.String()
 	}
 	for begun := time.Now(); strings.Count(text(), "\n") < n; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 10*time.Second {
+		if time.Since(begun) > patience {
 			t.Fatalf("no %d lines:\n%s", n, text())
 		}
 	}

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// patience only tells that something hangs: a machine that has much else to do takes its time.
+const patience = 2 * time.Minute
+
 // A site is a served endpoint and the clients that ask it.
 type site struct {
 	*Endpoint
@@ -113,7 +116,7 @@ func (w wire) serveBehind(t testing.TB, opener session.Opener, o Options, middle
 	}
 	s := &site{e, server.URL + "/echo", server, &http.Client{Transport: pool}}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := e.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -227,7 +230,7 @@ func (s *site) dial(t testing.TB, path string) *websocket.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	return c
 }
 
@@ -253,11 +256,26 @@ func readClose(t testing.TB, c *websocket.Conn, code int, reason string) {
 // eventually waits for what other goroutines bring about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not in time: " + what)
 		}
 	}
+}
+
+// unhurried does what takes its time in steps of d, in which a machine that has much else to
+// do may be late: what fails is done again with four, and with sixteen times as long.
+func unhurried(t *testing.T, d time.Duration, do func(d time.Duration) error) {
+	t.Helper()
+	var err error
+	for range 3 {
+		if err = do(d); err == nil {
+			return
+		}
+		t.Logf("in steps of %v: %v", d, err)
+		d *= 4
+	}
+	t.Error(err)
 }
 
 var ids atomic.Int64

@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -60,17 +61,15 @@ func TestPaceChangesSeldom(t *testing.T) {
 	}
 }
 
-// trickle writes in pieces, for more than the body timeout of these tests.
-func trickle(w io.Writer, data string) {
+// trickle writes in pieces, for more than a body timeout.
+func trickle(w io.Writer, data string, bodyTimeout time.Duration) {
 	n := len(data)/20 + 1
 	for ; len(data) > n; data = data[n:] {
 		io.WriteString(w, data[:n])
-		time.Sleep(trickleTimeout / 14)
+		time.Sleep(bodyTimeout / 14)
 	}
 	io.WriteString(w, data)
 }
-
-const trickleTimeout = 1500 * time.Millisecond
 
 // frames are a message as its client may send it: in one frame, or in fragments with a
 // ping between them.
@@ -90,30 +89,43 @@ func TestMessageThatKeepsComingIsTaken(t *testing.T) {
 	text := `["` + strings.Repeat("z", 20_000) + `"]`
 	overWires(t, func(t *testing.T, w wire) {
 		t.Parallel()
-		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: trickleTimeout, HeartbeatDelay: trickleTimeout / 3, DisconnectDelay: time.Minute})
+		unhurriedSite := func(t *testing.T, do func(s *site, bodyTimeout time.Duration) error) {
+			t.Parallel()
+			unhurried(t, 1500*time.Millisecond, func(d time.Duration) error {
+				return do(w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: d, HeartbeatDelay: d / 3, DisconnectDelay: time.Hour}), d)
+			})
+		}
 		if w != http2 { // which has no WebSockets
 			for name, f := range frames(text) {
 				t.Run("websocket, "+name, func(t *testing.T) {
-					t.Parallel()
-					conn := s.dial(t, "/0/0/websocket")
-					conn.SetPingHandler(func(string) error { return nil }) // which would answer within the frame
-					go trickle(conn.NetConn(), f)
-					for got := ""; !strings.HasPrefix(got, "a"); {
-						_, data, err := conn.ReadMessage()
-						if got = string(data); err != nil {
-							t.Fatalf("not taken: %v", err)
+					unhurriedSite(t, func(s *site, bodyTimeout time.Duration) error {
+						conn := s.dial(t, "/0/0/websocket")
+						conn.SetPingHandler(func(string) error { return nil }) // which would answer within the frame
+						go trickle(conn.NetConn(), f, bodyTimeout)
+						for {
+							if _, data, err := conn.ReadMessage(); err != nil || string(data) == "a"+text {
+								return err
+							}
 						}
-					}
+					})
 				})
 			}
 		}
 		t.Run("xhr_send", func(t *testing.T) {
-			t.Parallel()
-			path := s.openPolling(t)
-			body, writer := io.Pipe()
-			go func() { trickle(writer, text); writer.Close() }()
-			s.post(t, path+"/xhr_send", body).want(t, 204, "")
-			s.ask(t, "POST", path+"/xhr", "").want(t, 200, "a"+text+"\n")
+			unhurriedSite(t, func(s *site, bodyTimeout time.Duration) error {
+				path := s.openPolling(t)
+				body, writer := io.Pipe()
+				go func() { trickle(writer, text, bodyTimeout); writer.Close() }()
+				r, err := http.NewRequest("POST", s.url+path+"/xhr_send", body)
+				if err != nil {
+					return err
+				}
+				if got, err := s.do(r); err != nil || got.status != 204 {
+					return fmt.Errorf("got %d %q, %w", got.status, got.body, err)
+				}
+				s.ask(t, "POST", path+"/xhr", "").want(t, 200, "a"+text+"\n")
+				return nil
+			})
 		})
 	})
 }
@@ -123,7 +135,7 @@ func TestMessageThatStopsIsRefused(t *testing.T) {
 	t.Parallel()
 	overWires(t, func(t *testing.T, w wire) {
 		t.Parallel()
-		s := w.serve(t, session.Shared(handler.Echo{}), Options{BodyTimeout: 60 * time.Millisecond})
+		o := Options{BodyTimeout: 60 * time.Millisecond, CloseTimeout: time.Hour, DisconnectDelay: time.Hour}
 		if w != http2 {
 			for name, f := range frames(strings.Repeat("z", 20_000)) {
 				halves := []int{len(f) / 4, 7, 1, 9, len(f) - 1}
@@ -133,13 +145,13 @@ func TestMessageThatStopsIsRefused(t *testing.T) {
 				for _, half := range halves {
 					t.Run(fmt.Sprintf("%s, stopped after %d bytes", name, half), func(t *testing.T) {
 						t.Parallel()
+						s := w.serve(t, session.Shared(handler.Echo{}), o)
 						conn := s.dial(t, "/websocket")
 						io.WriteString(conn.NetConn(), f[:half])
-						time.Sleep(time.Second)
+						eventually(t, "given up", func() bool { return s.Stats().Late.Load() == 1 })
 						io.WriteString(conn.NetConn(), f[half:])
 						readClose(t, conn, 1008, "Message does not come in time")
 						conn.WriteControl(websocket.CloseMessage, nil, time.Time{})
-						conn.NetConn().SetReadDeadline(time.Now().Add(s.options.CloseTimeout / 2))
 						if _, err := conn.NetConn().Read(make([]byte, 1)); err != io.EOF {
 							t.Errorf("the peer's close frame is not found: %v", err)
 						}
@@ -147,6 +159,7 @@ func TestMessageThatStopsIsRefused(t *testing.T) {
 				}
 			}
 		}
+		s := w.serve(t, session.Shared(handler.Echo{}), o)
 		path := s.openPolling(t)
 		body, writer := io.Pipe()
 		go io.WriteString(writer, `["half`)

@@ -35,7 +35,7 @@ func (s *site) connect(t *testing.T) *line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	c.(*net.TCPConn).SetReadBuffer(256 << 10) // so that what is read soon makes room
 	if s.server.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
@@ -110,7 +110,7 @@ func TestEndOfTheRequestsSideWithALargeAnswer(t *testing.T) {
 }
 
 // A client that takes a large answer piece by piece has the write timeout for each. It
-// takes two seconds for all, also where it pauses now and then.
+// takes two of them for all, also where it pauses now and then.
 func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -118,23 +118,25 @@ func TestLargeAnswerIsTakenInPieces(t *testing.T) {
 	for _, w := range []wire{bare, unparkable, secure, parkedTLS} {
 		t.Run(string(w), func(t *testing.T) {
 			t.Parallel()
-			s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: time.Second})
-			path := s.openPolling(t)
-			const size = 16 << 20
-			if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
-				t.Fatal(err)
-			}
-			l := s.connect(t)
-			l.Conn.SetDeadline(time.Now().Add(time.Minute)) // 16 MiB are prepared four times at once
-			io.WriteString(l.Conn, request("POST", path+"/xhr", ""))
-			piece, got := make([]byte, 64<<10), 0
-			for begun := time.Now(); got < size; {
-				n, err := l.Conn.Read(piece)
-				if got += n; err != nil {
-					t.Fatalf("%d of %d bytes after %v: %v", got, size, time.Since(begun), err)
+			unhurried(t, time.Second, func(writeTimeout time.Duration) error {
+				s := w.serve(t, session.Shared(handler.Echo{}), Options{WriteTimeout: writeTimeout, DisconnectDelay: time.Hour})
+				path := s.openPolling(t)
+				const size = 16 << 20
+				if err := s.registry.Find(path[5:]).Send(bytes.Repeat([]byte{'x'}, size)); err != nil {
+					return err
 				}
-				time.Sleep(time.Until(begun.Add(2 * time.Second * time.Duration(got) / size)))
-			}
+				l := s.connect(t)
+				io.WriteString(l.Conn, request("POST", path+"/xhr", ""))
+				piece, got := make([]byte, 64<<10), 0
+				for begun := time.Now(); got < size; {
+					n, err := l.Conn.Read(piece)
+					if got += n; err != nil {
+						return fmt.Errorf("%d of %d bytes after %v: %w", got, size, time.Since(begun), err)
+					}
+					time.Sleep(time.Until(begun.Add(2 * writeTimeout * time.Duration(got) / size)))
+				}
+				return nil
+			})
 		})
 	}
 }

@@ -26,7 +26,7 @@ func serveAll(t *testing.T, configure func(*http.Server, http.Handler)) (s *Serv
 	mux := http.NewServeMux()
 	var services []Service
 	for _, prefix := range []string{"/a", "/b"} {
-		e, err := NewEndpoint(prefix, session.Shared(handler.Echo{}), Options{DisconnectDelay: 2 * time.Second, AllowedOrigins: []string{"*"}})
+		e, err := NewEndpoint(prefix, session.Shared(handler.Echo{}), Options{DisconnectDelay: time.Hour, CloseTimeout: time.Hour, AllowedOrigins: []string{"*"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func dialRaw(t *testing.T, addr string) *line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return &line{c, bufio.NewReader(c)}
 }
 
@@ -111,9 +111,8 @@ func TestServersShutdownHasADeadline(t *testing.T) {
 	http.ReadResponse(l.Reader, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	begun := time.Now()
-	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 5*time.Second {
-		t.Errorf("got %v after %v", err, time.Since(begun))
+	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 	<-ended
 	if rest, err := io.ReadAll(l.Reader); err != nil || !strings.Contains(string(rest), "Server is going away") {
@@ -257,7 +256,7 @@ func TestOpenersSeeClientCertificates(t *testing.T) {
 			if got != path+" [Acme Co]" {
 				t.Errorf("got %s, want %s", got, path)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s: no session", path)
 		}
 	}

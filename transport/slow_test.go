@@ -42,7 +42,7 @@ func (f *flood) OnMessage(s session.Session, _ []byte) error {
 func (f *flood) OnClose(_ session.Session, err error) { f.ended <- err }
 
 // A client that reads nothing costs its queue and nothing else, on each
-// transport.
+// transport. Who waited for a write to it would wait for an hour.
 func TestSlowReaderHarmsNoOne(t *testing.T) {
 	for _, w := range wires1() {
 		for name, request := range map[string]string{
@@ -56,7 +56,7 @@ func TestSlowReaderHarmsNoOne(t *testing.T) {
 		} {
 			t.Run(string(w)+"/"+name, func(t *testing.T) {
 				f := &flood{ended: make(chan error, 1)}
-				s := w.serve(t, session.Shared(f), Options{WriteTimeout: time.Second, AllowedOrigins: []string{"*"}})
+				s := w.serve(t, session.Shared(f), Options{WriteTimeout: time.Hour, AllowedOrigins: []string{"*"}})
 				others := serve(t, session.Shared(handler.Echo{}), Options{})
 				other := others.dial(t, "/0/0/websocket")
 				read(t, other, "o")
@@ -79,7 +79,7 @@ func TestSlowReaderHarmsNoOne(t *testing.T) {
 // One connection carries all streams of an HTTP/2 client.
 func TestSlowReaderOverHTTP2(t *testing.T) {
 	f := &flood{ended: make(chan error, 1)}
-	s := http2.serve(t, session.Shared(f), Options{WriteTimeout: time.Second})
+	s := http2.serve(t, session.Shared(f), Options{WriteTimeout: time.Hour})
 	others := http2.serve(t, session.Shared(handler.Echo{}), Options{})
 	other := others.dial(t, "/0/0/websocket")
 	read(t, other, "o")
@@ -120,8 +120,13 @@ func TestWriteTimeoutBehindAMiddleware(t *testing.T) {
 			s.deafClient(t, "POST /echo/0/"+id+"/xhr_streaming HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 			eventually(t, "open", func() bool { return s.Stats().Sessions.Load() == 1 })
 			s.ask(t, "POST", "/0/"+id+"/xhr_send", `["go"]`).want(t, 204, "")
-			if took := <-returned; took < o.WriteTimeout || took > 5*time.Second {
-				t.Errorf("given up after %v", took)
+			select {
+			case took := <-returned:
+				if took < o.WriteTimeout {
+					t.Errorf("given up after %v", took)
+				}
+			case <-time.After(patience):
+				t.Error("not given up")
 			}
 		})
 	}
@@ -150,12 +155,8 @@ func watch(t *testing.T, f *flood, other *websocket.Conn, before uint64) (most u
 	t.Helper()
 	closed := false
 	for !closed || f.sent.Load() < 4096 {
-		begun := time.Now()
 		other.WriteMessage(websocket.TextMessage, []byte(`["ping"]`))
 		read(t, other, `a["ping"]`)
-		if took := time.Since(begun); took > time.Second {
-			t.Errorf("another client's echo took %v", took)
-		}
 		if now := heap(); now > before {
 			most = max(most, now-before)
 		}
