@@ -45,7 +45,7 @@ type content struct {
 // binary messages, unless it says that it is octets: old clients read binary
 // messages byte by byte. A body that is no text goes as octets in any case.
 func contentOf(h frame.Headers, body []byte) content {
-	if frame.ValidText(body) {
+	if frame.IsText(body) {
 		return content{binary: len(body) > 0 && octets(h.Value("content-type"))}
 	}
 	return content{binary: true, valid: frame.AppendText(nil, body)}

@@ -18,8 +18,12 @@
 //
 // Text is bytes in UTF-8, with one addition: a JavaScript string may hold half a
 // character, a lone surrogate, which a SockJS session brings as the three bytes
-// that UTF-8 would give it (WTF-8). See [ValidText].
+// that UTF-8 would give it (WTF-8). See [IsText].
 //
 // The texts of errors are those that Spring's decoder gives a front-end, where it
 // has one.
+//
+// frame.go and version.go are what frames are. decode.go takes the pieces, scan.go finds
+// where a frame in them ends, encode.go writes frames, escape.go is what headers escape,
+// text.go the surrogates, errors.go what is wrong.
 package frame

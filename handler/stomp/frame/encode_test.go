@@ -141,13 +141,13 @@ func TestTextIsMadeValid(t *testing.T) {
 		{"a\xc3", false, "a\uFFFD"},
 		{"\xed\xa0", false, "\uFFFD\uFFFD"},
 	} {
-		if got := ValidText([]byte(c.in)); got != c.valid {
+		if got := IsText([]byte(c.in)); got != c.valid {
 			t.Errorf("%q: valid %v", c.in, got)
 		}
 		if got := string(AppendText(nil, []byte(c.in))); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
 		}
-		if !ValidText(AppendText(nil, []byte(c.in))) {
+		if !IsText(AppendText(nil, []byte(c.in))) {
 			t.Errorf("%q: what was made valid is not", c.in)
 		}
 	}

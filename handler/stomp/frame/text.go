@@ -36,10 +36,10 @@ func rejoin(kept, piece []byte) []byte {
 	return append(utf8.AppendRune(kept[:end], r), piece[surrogateSize:]...)
 }
 
-// ValidText tells whether a body can go as text as it is: it is UTF-8, or is so
+// IsText tells whether a body can go as text as it is: it is UTF-8, or is so
 // but for lone surrogates. Those keep their length on every wire: as themselves
 // in SockJS, as U+FFFD elsewhere.
-func ValidText(body []byte) bool {
+func IsText(body []byte) bool {
 	if utf8.Valid(body) {
 		return true
 	}
