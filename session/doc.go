@@ -49,10 +49,12 @@
 //   - [Framing]: the form of messages and frames on a wire: [SockJS], or another.
 //   - [Recovered] and [Ending]: for those who call handlers, or implement Session.
 //
-// From a Registry down: registry.go has the sessions, open.go lets new ones in, and
-// shutdown.go ends them all. local.go has a session's states. A change of them fills
-// effects, which effects.go carries out once the lock is free. inbox.go calls the handler,
-// send.go fills the queue of queue.go, rates.go has how fast a client may send, memory.go
-// counts both, traffic.go what has passed, samples.go how long that took, and wheel.go
-// tells when a session is due. How much may be held for clients is package session/memory's.
+// session.go, identity.go, errors.go and blocking.go are for handlers; receiver.go and
+// framing.go are what a transport brings. From a Registry down: registry.go has the
+// sessions, open.go lets new ones in, and shutdown.go ends them all. local.go has a
+// session's states. A change of them fills effects, which effects.go carries out once the
+// lock is free. inbox.go calls the handler, send.go fills the queue of queue.go, rates.go
+// has how fast a client may send, memory.go counts both, traffic.go what has passed,
+// samples.go how long that took, and wheel.go tells when a session is due. How much may be
+// held for clients is package session/memory's.
 package session

@@ -14,8 +14,9 @@
 // is the last of all topics that have subscribers on a node when the engine tells it of a loss.
 // While the store fails that waits, for a minute; then there is a gap, of which Cursors tell.
 //
-// history.go has what is kept and how it is named, store.go what keeps it. log.go takes
-// publications, commit.go stores them, topic.go delivers them in their order, follow.go those of
-// all nodes, and mend.go fills what is missing between; cursor.go is for who comes late,
-// outage.go for a store that fails, and keep.go removes what is old.
+// history.go has what is kept and how it is named, store.go what keeps it, policy.go how
+// much. log.go takes publications, commit.go stores them, topic.go delivers them in their
+// order, follow.go those of all nodes, and mend.go fills what is missing between;
+// cursor.go is for who comes late, outage.go for a store that fails, and keep.go removes
+// what is old.
 package history

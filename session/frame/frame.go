@@ -6,6 +6,8 @@
 // surrogates, which UTF-8 has no form for. They stand in text as the three
 // bytes that UTF-8 would give them (WTF-8), so that what came in as \ud800 goes
 // out as \ud800.
+//
+// decode.go reads the arrays, escape.go writes strings.
 package frame
 
 import "strconv"

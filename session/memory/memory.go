@@ -10,6 +10,8 @@
 // A message that goes to many is encoded once in each form (Forms), held by all who
 // have to write it, and counted once. Pieces are what is written: own bytes, with forms
 // between them.
+//
+// memory.go counts, and has publishers wait; forms.go and pieces.go are what is held.
 package memory
 
 import (

@@ -51,4 +51,8 @@
 // NewEndpoint refuses options that have no equivalent, by name: QueueLimit and Opened,
 // say, must be zero, and zero stands for no such limit here, not for the default of
 // transport.Options.
+//
+// endpoint.go stands before igm, options.go is what it is told, open.go opens sessions,
+// registry.go knows and counts them, adapter.go is one as handlers have it, response.go
+// bounds its writes.
 package igm
