@@ -169,6 +169,8 @@ func (u *catchUp) begin(ctx context.Context, from From) error {
 	}
 	u.at, u.up, u.last, u.read, u.gap = t.Position(), t.Position(), 0, false, false
 	switch since := from.Since; {
+	case since != nil && *since == (Position{}):
+		u.at.Offset, u.read = 0, t.Last > 0
 	case since != nil && since.Epoch == t.Epoch && since.Offset <= t.Last:
 		u.at, u.read = *since, since.Offset < t.Last
 	case since != nil:

@@ -56,6 +56,7 @@ func TestCatchUp(t *testing.T) {
 				{"all that may be given", a, From{Since: at(a, 2)}, "3:3 4:4 5:5 6:6 7:7"},
 				{"more than that", a, From{Since: at(a, 1)}, "gap 3:3 4:4 5:5 6:6 7:7"},
 				{"trimmed", a, From{Since: at(a, 0)}, "gap 3:3 4:4 5:5 6:6 7:7"},
+				{"since the beginning", a, From{Since: &Position{}}, "gap 3:3 4:4 5:5 6:6 7:7"},
 				{"beyond the last", a, From{Since: at(a, 7)}, "gap 6: 7:7"},
 				{"foreign epoch", a, From{Since: &Position{99, 2}}, "gap 6: 7:7"},
 				{"the last", a, From{Last: 1}, "6:6 7:7"},
@@ -64,6 +65,7 @@ func TestCatchUp(t *testing.T) {
 				{"bytes of the last", long, From{Last: 2}, "3:" + strings.Repeat("z", 60) + " 4:7"},
 				{"no topic", kind + "none", From{}, "1:7"},
 				{"the last of no topic", kind + "none", From{Last: 5}, "1:7"},
+				{"since the beginning of no topic", kind + "new", From{Since: &Position{}}, "1:7"},
 				{"since of no topic", kind + "none", From{Since: &Position{1, 1}}, "gap 0: 1:7"},
 			} {
 				r, _, err := w.catchUp(c.topic, c.from)

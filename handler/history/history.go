@@ -8,7 +8,8 @@ import (
 )
 
 // A Position is a place in the history of a topic: what has come up to and with an offset.
-// Clients are given it as a text, EPOCH/OFFSET, and give it back: they need not know more.
+// Clients are given it as a text, EPOCH/OFFSET, and give it back: they need not know more. The
+// zero Position, 0, is before the first entry of a topic, whatever its epoch.
 type Position struct {
 	// Epoch is of the topic: a random number that another takes the place of where
 	// offsets may have been given twice or are not known any more.
@@ -18,8 +19,14 @@ type Position struct {
 	Offset uint64
 }
 
-// String is EPOCH/OFFSET, the epoch in base 36.
+// beginning is the text of the zero Position.
+const beginning = "0"
+
+// String is EPOCH/OFFSET, the epoch in base 36, or 0.
 func (p Position) String() string {
+	if p == (Position{}) {
+		return beginning
+	}
 	return strconv.FormatUint(p.Epoch, 36) + "/" + strconv.FormatUint(p.Offset, 10)
 }
 
@@ -28,6 +35,9 @@ var ErrPosition = errors.New("history: a position is EPOCH/OFFSET as a message h
 
 // ParsePosition reads what String has written.
 func ParsePosition(text string) (Position, error) {
+	if text == beginning {
+		return Position{}, nil
+	}
 	epoch, offset, _ := strings.Cut(text, "/")
 	e, err := strconv.ParseUint(epoch, 36, 64)
 	if err != nil || e == 0 {

@@ -240,7 +240,7 @@ func (d *feed) receipt() (h frame.Headers) {
 	if !d.asked {
 		at.Offset = d.upTo
 	}
-	if at.Epoch != 0 {
+	if d.asked || at.Epoch != 0 {
 		h = append(h, frame.Header{Name: "offset", Value: at.String()})
 	}
 	if d.caught.Gap {

@@ -183,6 +183,7 @@ func TestSubscribersComeBack(t *testing.T) {
 				{"since:" + e + "/6", []string{"offset:E/6"}, nil},
 				{"since:" + e + "/4", []string{"offset:E/6"}, []string{m("5", 5), m("6", 6)}},
 				{"since:" + e + "/0", []string{"offset:E/6", "gap:true"}, []string{m("2", 2, "gap:true"), m("3", 3), m("4", 4), m("5", 5), m("6", 6)}},
+				{"since:0", []string{"offset:E/6", "gap:true"}, []string{m("2", 2, "gap:true"), m("3", 3), m("4", 4), m("5", 5), m("6", 6)}},
 				{"since:zz/3", []string{"offset:E/6", "gap:true"}, nil},
 				{"since:" + e + "/99", []string{"offset:E/6", "gap:true"}, nil},
 				{"history:2", []string{"offset:E/6"}, []string{m("5", 5), m("6", 6)}},
@@ -206,12 +207,32 @@ func TestSubscribersComeBack(t *testing.T) {
 	}
 }
 
+// Who has come before the first message has a position to come back from, too.
+func TestSubscribersComeBackFromBeforeTheFirstMessage(t *testing.T) {
+	for _, destination := range []string{"/topic/plain/a", "/topic/fast/a"} {
+		keeping(t, kept, Options{}, func(w *world, _ *tap) {
+			a := w.connect("1.2")
+			a.send("SUBSCRIBE\nid:0\ndestination:" + destination + "\nhistory:0\nreceipt:1\n\n\x00")
+			a.wantKept(receiptWith("1", "offset:0"))
+			a.gone()
+			w.sendAll(destination, "1", "2")
+			time.Sleep(2 * time.Second)
+			a = w.connect("1.2")
+			a.send("SUBSCRIBE\nid:0\ndestination:" + destination + "\nsince:0\nreceipt:1\n\n\x00")
+			if got := strings.Join(a.takeKept(), "\n"); strings.Count(got, "MESSAGE") != 2 || strings.Contains(got, "gap") || !strings.Contains(got, "offset:E/2") {
+				t.Errorf("%s: got %s", destination, got)
+			}
+			a.gone()
+		})
+	}
+}
+
 // A gap with nothing to send is told with the next message, once.
 func TestGapIsToldWithTheNextMessage(t *testing.T) {
 	keeping(t, kept, Options{}, func(w *world, _ *tap) {
 		a := w.connect("1.2")
 		a.send("SUBSCRIBE\nid:0\ndestination:/topic/plain/a\nsince:1/1\nreceipt:1\n\n\x00")
-		a.wantKept(receiptWith("1", "gap:true"))
+		a.wantKept(receiptWith("1", "offset:0", "gap:true"))
 		a.send("SEND\ndestination:/topic/plain/a\n\nx\x00SEND\ndestination:/topic/plain/a\n\ny\x00")
 		a.wantKept(keptMessage("/topic/plain/a", "0", "x", 1, "gap:true"), keptMessage("/topic/plain/a", "0", "y", 2))
 	})
@@ -275,7 +296,7 @@ func TestUsersHistory(t *testing.T) {
 		two := keptMessage("/user/queue/kept", "0", "2", 2, "unread:2")
 		kim.wantKept(one, two, receiptWith("1", "offset:E/2", "unread:2"))
 		bob.send("SUBSCRIBE\nid:0\ndestination:/user/queue/kept\nhistory:9\nreceipt:1\n\n\x00")
-		bob.wantKept(receiptWith("1", "unread:0"))
+		bob.wantKept(receiptWith("1", "offset:0", "unread:0"))
 		kim.send("SEND\ndestination:/user/queue/kept\n\nmine\x00") // names no user: it goes nowhere
 		bob.send("SEND\ndestination:/user/k%2Fm/queue/kept\n\n3\x00")
 		kim.wantKept(keptMessage("/user/queue/kept", "0", "3", 3, "unread:3"))
@@ -319,7 +340,12 @@ func TestUnread(t *testing.T) {
 		other.wantKept(m("5", 5, "2")) // it has heard of it
 		kim.send(mark(e + "/1"))       // does not go back
 		kim.wantKept(receiptWith("r", "unread:2"))
+		kim.send(mark("0"))
+		kim.wantKept(receiptWith("r", "unread:2"))
 		kim.send(mark(e + "/999"))
+		kim.wantKept(receiptWith("r", "unread:0"))
+
+		kim.send(strings.Replace(mark("0"), "/alarm/7", "/alarm/none", 1))
 		kim.wantKept(receiptWith("r", "unread:0"))
 
 		nobody := w.connect("1.2")

@@ -80,6 +80,9 @@ func (c *conn) storeRead(name string, at history.Position) (unread int, err erro
 	l, user := c.broker.options.History, c.client.User()
 	ctx := c.session.Context()
 	err = l.Ask(ctx, func(ctx context.Context, s history.Store) error {
+		if at == (history.Position{}) { // before the first MESSAGE: nothing is read
+			return nil
+		}
 		t, err := s.Topic(ctx, name)
 		switch {
 		case errors.Is(err, history.ErrNoTopic), err == nil && t.Epoch != at.Epoch:
