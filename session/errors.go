@@ -81,7 +81,8 @@ func (e *CloseError) Error() string {
 
 func (e *CloseError) Unwrap() error { return e.Err }
 
-// A PanicError is a handler's panic.
+// A PanicError is a handler's panic. Those of OnOpen and OnMessage are the Err of the
+// CloseError that OnClose gets.
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // of the goroutine, as debug.Stack returns it

@@ -150,6 +150,21 @@ func TestFirstFrameIsOpen(t *testing.T) {
 	})
 }
 
+// Who returns an error of OnOpen has to give back what it took before, as ever in OnClose.
+func TestErrorOfOnOpenEndsTheSession(t *testing.T) {
+	h := &recorder{open: func(s Session) error {
+		s.Send([]byte("sorry"))
+		return &CloseError{Code: 4000, Reason: "Full"}
+	}}
+	bubble(t, Shared(h), config, func(t *testing.T, g *Registry) {
+		s, r := open1(t, g, "k")
+		r.next(t, s, "o")
+		r.next(t, s, `a["sorry"]`)
+		r.next(t, s, `c[4000,"Full"]`)
+		h.want(t, "open", "close 4000 Full")
+	})
+}
+
 func TestQueueLeavesInOneFrame(t *testing.T) {
 	bubble(t, Shared(&recorder{}), config, func(t *testing.T, g *Registry) {
 		s, r := open1(t, g, "k")

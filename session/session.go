@@ -58,14 +58,15 @@ type Session interface {
 //
 // A handler ends its session by returning an error from OnOpen or OnMessage: a
 // *CloseError is told to the client as it is, any other error as 1011 without
-// its text. A panic ends the session in the same way; OnClose gets it as a
-// *PanicError.
+// its text; that is then the Err of the *CloseError that OnClose gets. A panic
+// ends the session as a *PanicError does that is returned.
 //
 // While a handler works, the session's further messages wait, and when
 // InboxLimit bytes of them wait, so does the client: its requests are not
 // answered, and after InboxTimeout the session is closed; its WebSocket is not
 // read.
 type Handler interface {
+	// OnOpen may already send. Where it returns an error OnClose is called all the same.
 	OnOpen(s Session) error
 
 	// OnMessage gets one message. text is valid until OnMessage returns.
