@@ -180,8 +180,8 @@ func (l *Log) Separator() string { return l.options.Separator }
 
 // Publish keeps p in a topic, by the topic's policy, and delivers it on the topics of the
 // Hub that are given, which must always be the same for one topic: as Hub.PublishTo does,
-// with its position, and with the time of now where it has none. A topic that no policy keeps is only delivered on; then the position is
-// zero.
+// with its position, and with the time of now where it has none. A topic that no policy
+// keeps is only delivered on; then the position is zero.
 //
 // It returns once p is stored and delivered; of a fast topic, once it is delivered. A
 // publication with an ID that its topic has is not stored again and not delivered again: its

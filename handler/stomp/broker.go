@@ -18,7 +18,7 @@ import (
 // Headers are the headers of a frame.
 type Headers = frame.Headers
 
-// A Header is one of them.
+// A Header is one header of a frame.
 type Header = frame.Header
 
 // A Broker serves STOMP. It is the Opener of any number of endpoints, whose

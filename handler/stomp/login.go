@@ -70,7 +70,8 @@ func (c *conn) ruled(command frame.Command, destination string) (rules.Action, s
 }
 
 // Passwords returns a LoginFunc for a table of passwords by user: the login
-// header names the user. It compares in a time that tells nothing.
+// header names the user. The time that it takes to compare says nothing about the
+// passwords.
 func Passwords(table map[string]string) LoginFunc {
 	table = maps.Clone(table)
 	return func(_ context.Context, c *Client, h Headers) error {

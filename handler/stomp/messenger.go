@@ -11,8 +11,8 @@ import (
 // A payload is a string, which goes as text, bytes, which go as octets, a
 // [Message], which has headers of its own, or anything else, which goes as JSON: a
 // nil slice as [], a nil map as {}. A nil payload is an empty body. Slices and maps
-// within are encoding/json's, which writes null for those that are nil. It is the
-// caller's again when the call has returned.
+// within are encoding/json's, which writes null for those that are nil. The payload is
+// the caller's again when the call has returned.
 type Messenger interface {
 	// Send sends a message to a destination: /topic/x, /queue/x, /user/bob/x.
 	Send(ctx context.Context, destination string, payload any) error
@@ -38,14 +38,15 @@ func (b *Broker) Send(ctx context.Context, destination string, payload any) erro
 	return b.send(ctx, nil, destination, h, body)
 }
 
-// Sends tells whether Send has a place for messages to a destination: it is none for which
-// that returns ErrDestination.
+// Sends tells whether Send knows where messages to a destination go. Where it is false Send
+// returns ErrDestination.
 func (b *Broker) Sends(destination string) bool {
 	_, user := b.addressee(nil, destination)
 	return user || b.isQueue(destination) || b.isTopic(destination)
 }
 
-// SendsBelow tells whether Sends is so of a destination that begins with front, and goes on.
+// SendsBelow tells whether Sends is true of any destination that begins with front and is
+// longer.
 func (b *Broker) SendsBelow(front string) bool {
 	return b.Sends(front+"x") || b.prefixes.maybe(front) || strings.HasPrefix(b.options.UserPrefix, front)
 }

@@ -104,10 +104,10 @@ type Options struct {
 	TokenHeader string
 
 	// Renew is asked for each frame of a connected client whose Identity expires and that
-	// has the header Authorization, or TokenHeader, once for each token: the client ends when the new
-	// Identity does, unless that is sooner. Else Client.Identity stays as it is. A
-	// token that is refused, or another user's, ends the session with an ERROR. The default
-	// leaves the header to functions.
+	// has the header Authorization, or TokenHeader, once for each token: the client ends
+	// when the new Identity does, unless that is sooner. Else Client.Identity stays as it
+	// is. A token that is refused, or another user's, ends the session with an ERROR. The
+	// default leaves the header to functions.
 	Renew VerifyFunc
 
 	// Rules decide over CONNECT, when Login has said who it is, and over a client's SEND
@@ -124,8 +124,8 @@ type Options struct {
 	// to destinations that it does not name: /topic/secre? that of
 	// /topic/secret. A function that guards single topics has to refuse
 	// patterns, which have one of "*?{", or PatternLimit has to; Rules see to that
-	// themselves. A destination
-	// of the application has no empty segments here: /app//x is refused before.
+	// themselves. A destination of the application has no empty segments here: /app//x is
+	// refused before.
 	Authorize func(c *Client, command frame.Command, destination string) error
 
 	// Events are told of clients.

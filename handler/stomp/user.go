@@ -99,7 +99,8 @@ func (b *Broker) Client(id string) *Client {
 	return nil
 }
 
-// Subscriptions returns the subscriptions on this node that match tells true of.
+// Subscriptions returns the subscriptions on this node for which match is true. match is
+// called with no lock held.
 func (b *Broker) Subscriptions(match func(Subscription) bool) []Subscription {
 	var found []Subscription
 	for _, c := range b.users.all() {
