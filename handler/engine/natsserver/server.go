@@ -83,7 +83,7 @@ func Start(o Options) (*Server, error) {
 	if s.server, err = server.NewServer(conf); err != nil {
 		return nil, fmt.Errorf("natsserver: %w", err)
 	}
-	s.server.SetLoggerV2(logger{cmp.Or(o.Logger, slog.Default())}, false, false, false)
+	s.server.SetLoggerV2(newLogger(cmp.Or(o.Logger, slog.Default())), false, false, false)
 	s.server.Start()
 	if !s.server.ReadyForConnections(readyWithin) {
 		s.Close()
@@ -116,20 +116,23 @@ func routes(conf *server.Options, o Options) error {
 	if number == 0 {
 		return errors.New("natsserver: Listen: the port must be one that the other nodes can know")
 	}
-	password := derived(o.Secret, "routes "+o.Cluster)
 	trust, err := trustOf(o.Secret, o.Cluster)
 	if err != nil {
 		return err
 	}
 	conf.Cluster = server.ClusterOpts{
-		Name: o.Cluster, Host: host, Port: int(number), Username: user, Password: password,
-		TLSConfig: trust, TLSTimeout: 2, AuthTimeout: 3,
+		Name: o.Cluster, Host: host, Port: int(number), TLSConfig: trust, TLSTimeout: 2, ConnectRetries: retries,
 	}
+	conf.ReconnectErrorReports = retries // the first is enough
 	for _, seed := range o.Seeds {
-		conf.Routes = append(conf.Routes, &url.URL{Scheme: "nats-route", Host: seed, User: url.UserPassword(user, password)})
+		conf.Routes = append(conf.Routes, &url.URL{Scheme: "nats-route", Host: seed})
 	}
 	return nil
 }
+
+// retries is how often a node is tried that others have told of, when it has been away: each
+// second, for a day. Seeds are tried for ever.
+const retries = 24 * 60 * 60
 
 // Wire returns what carries an engine over the server.
 func (s *Server) Wire() *nats.Wire {
@@ -180,21 +183,4 @@ func trustOf(secret []byte, cluster string) (*tls.Config, error) {
 			return errors.New("natsserver: the other is no node of this cluster: it has another secret")
 		},
 	}, nil
-}
-
-// A logger hands on what the server has to say of what is wrong. Its warnings are of how it is
-// set up, which is as it should be here.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Noticef(string, ...any) {}
-func (l logger) Warnf(string, ...any)   {}
-func (l logger) Debugf(string, ...any)  {}
-func (l logger) Tracef(string, ...any)  {}
-
-func (l logger) Errorf(format string, args ...any) {
-	l.log.Error("nats: " + fmt.Sprintf(format, args...))
-}
-
-func (l logger) Fatalf(format string, args ...any) {
-	l.log.Error("nats: " + fmt.Sprintf(format, args...))
 }

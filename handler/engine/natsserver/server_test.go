@@ -112,6 +112,10 @@ func TestSecretIsAskedFor(t *testing.T) {
 			t.Fatalf("nothing is said of it: %s", log.String())
 		}
 	}
+	time.Sleep(1500 * time.Millisecond) // it is tried each second
+	if n := strings.Count(log.String(), "bad certificate"); n != 1 {
+		t.Errorf("it is said %d times: %s", n, log.String())
+	}
 	if first.Routes() != 0 || stranger.Routes() != 0 {
 		t.Error("they have met")
 	}
@@ -146,6 +150,36 @@ func TestOptionsThatCannotBe(t *testing.T) {
 				s.Close()
 			}
 		}
+	}
+}
+
+// Who knows a node by a third looks for it for long.
+func TestNodeIsLookedFor(t *testing.T) {
+	t.Parallel()
+	seed, at := freeAddress(t), freeAddress(t)
+	var log lines
+	first := start(t, natsserver.Options{Listen: seed})
+	second := start(t, natsserver.Options{Listen: freeAddress(t), Seeds: []string{seed}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	meet := func(want int, all ...*natsserver.Server) {
+		t.Helper()
+		for _, s := range all {
+			for begun := time.Now(); s.Routes() != want; time.Sleep(time.Millisecond) {
+				if time.Since(begun) > 10*time.Second {
+					t.Fatalf("one has %d others, want %d: %s", s.Routes(), want, log.String())
+				}
+			}
+		}
+	}
+	meet(1, first, second)
+	third := start(t, natsserver.Options{Listen: at, Seeds: []string{seed}})
+	meet(2, first, second, third)
+	third.Close()
+	time.Sleep(3 * time.Second)
+	meet(1, first, second)
+	start(t, natsserver.Options{Listen: at}) // it looks for nobody
+	meet(2, second)
+	if n := strings.Count(log.String(), "Error trying to connect"); n > 1 {
+		t.Errorf("log: %s", log.String())
 	}
 }
 
