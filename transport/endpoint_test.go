@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -378,5 +379,63 @@ func TestSessionIsItsUsers(t *testing.T) {
 	_, res, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/0/k/websocket?user=lee", nil)
 	if err == nil || res.StatusCode != http.StatusNotFound {
 		t.Errorf("WebSocket: %v, %v", res, err)
+	}
+}
+
+func TestOpenerRefusesByHTTP(t *testing.T) {
+	opener := session.OpenerFunc(func(r *http.Request) (session.Handler, error) {
+		if r.Header.Get("Authorization") == "broken" {
+			return nil, errors.New("database is down")
+		}
+		return nil, &session.RefusedError{Status: 401, Reason: "Who are you?"}
+	})
+	s := serve(t, opener, Options{})
+	for _, path := range []string{"/xhr", "/xhr_streaming"} {
+		s.ask(t, "POST", "/0/"+newID()+path, "").want(t, 401, "Who are you?\n")
+		s.ask(t, "POST", "/0/"+newID()+path, "", "Authorization: broken").want(t, 500, "Internal error.\n")
+	}
+	got := s.raw(t, "GET /echo/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 401 ") {
+		t.Errorf("websocket: got %q", got)
+	}
+}
+
+func TestPanicIsOneSessionsEnd(t *testing.T) {
+	s := serve(t, session.Shared(panicking{}), Options{})
+	path := s.openPolling(t)
+	s.ask(t, "POST", path+"/xhr_send", `["x"]`).want(t, 204, "")
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, `c[1011,"Internal error"]`+"\n")
+	conn := s.dial(t, "/0/0/websocket")
+	read(t, conn, "o")
+	conn.WriteMessage(websocket.TextMessage, []byte(`["x"]`))
+	read(t, conn, `c[1011,"Internal error"]`)
+	s.openPolling(t)
+}
+
+type panicking struct{ handler.Echo }
+
+func (panicking) OnMessage(session.Session, []byte) error { panic("oops") }
+
+func TestOpenerMayPanic(t *testing.T) {
+	s := serve(t, session.OpenerFunc(func(*http.Request) (session.Handler, error) { panic(http.ErrAbortHandler) }), Options{})
+	for range 3 {
+		if res, err := s.client.Post(s.url+"/0/x/xhr", "", nil); err == nil {
+			res.Body.Close()
+			t.Error("got an answer")
+		}
+	}
+	if n := s.Stats().Sessions.Load(); n != 0 {
+		t.Errorf("%d sessions are counted", n)
+	}
+}
+
+func TestInfoRefusesWhenFull(t *testing.T) {
+	s := serve(t, session.Shared(handler.Echo{}), Options{SessionLimit: 1})
+	if a := s.ask(t, "GET", "/info", ""); a.status != 200 {
+		t.Errorf("got %d", a.status)
+	}
+	s.openPolling(t)
+	if a := s.ask(t, "GET", "/info", ""); a.status != 503 {
+		t.Errorf("got %d", a.status)
 	}
 }

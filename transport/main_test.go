@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -282,3 +283,31 @@ var ids atomic.Int64
 
 // newID is a session id that no other test has.
 func newID() string { return fmt.Sprintf("id%d", ids.Add(1)) }
+
+// openPolling opens a session and returns its URL's path.
+func (s *site) openPolling(t *testing.T) string {
+	t.Helper()
+	path := "/000/" + newID()
+	s.ask(t, "POST", path+"/xhr", "").want(t, 200, "o\n")
+	return path
+}
+
+// raw sends bytes and returns the first of the answer.
+func (s *site) raw(t *testing.T, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatalf("%q: %v", request, err)
+	}
+	return string(b[:n])
+}
