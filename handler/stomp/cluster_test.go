@@ -176,19 +176,28 @@ func TestResolvedDestinationOnOtherNodeIsRefused(t *testing.T) {
 	})
 }
 
-func TestBrokenPublicationIsLogged(t *testing.T) {
+func TestForeignPublicationsAreLoggedOnce(t *testing.T) {
 	var log logBuffer
 	cluster(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(n *network, first, other, _ *world) {
 		c := other.user("", "/topic/a")
-		first.broker.Send(t.Context(), "/topic/a", "x")
-		synctest.Wait()
-		for i, p := range n.packets {
-			n.packets[i].data = p.data[:len(p.data)-1] // without the NUL
+		for _, spoil := range []func(data []byte) []byte{
+			func(data []byte) []byte { return data[:len(data)-1] }, // without the NUL
+			func(data []byte) []byte { return bytes.Replace(data, []byte("MESSAGE"), []byte("SEND"), 1) },
+			func(data []byte) []byte { return bytes.Replace(data, []byte("MESSAGE"), []byte("MESS"), 1) },
+		} {
+			first.broker.Send(t.Context(), "/topic/a", "x")
+			synctest.Wait()
+			for i, p := range n.packets {
+				n.packets[i].data = spoil(p.data)
+			}
+			n.carry()
+			c.want()
 		}
-		n.carry()
-		c.want()
+		if got := other.broker.Stats().Foreign.Load(); got != 3 {
+			t.Errorf("%d are counted", got)
+		}
 	})
-	if s := log.String(); strings.Count(s, "stomp: publication is broken") != 1 {
+	if s := log.String(); strings.Count(s, "a publication of another node is left out") != 1 || !strings.Contains(s, "it is no MESSAGE, or cut short") {
 		t.Errorf("log: %s", s)
 	}
 }

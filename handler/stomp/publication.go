@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math"
 	"mime"
@@ -71,7 +72,8 @@ func octets(contentType string) bool {
 var noLimits = frame.Limits{Frame: math.MaxInt, Body: math.MaxInt, HeaderBytes: math.MaxInt, Headers: math.MaxInt}
 
 // open returns what has been published: as it is, or decoded where it has come from another
-// node, for all who get it here. It is nil, and logged, where that is no message.
+// node, for all who get it here. It is nil, and counted, where that is no message; the first is
+// logged.
 func (b *Broker) open(p *handler.Publication) *publication {
 	if m, ok := p.Payload.(*publication); ok {
 		return m
@@ -79,14 +81,18 @@ func (b *Broker) open(p *handler.Publication) *publication {
 	var f frame.Frame
 	d := frame.Decoder{Limits: &noLimits, Version: frame.V12}
 	d.Feed(p.Text)
-	if ok, err := d.Next(&f); !ok {
-		b.log.Error("stomp: publication is broken", "error", err)
+	if ok, err := d.Next(&f); !ok || f.Command != frame.Message {
+		if b.stats.Foreign.Add(1) == 1 {
+			b.log.Error("stomp: a publication of another node is left out, as are others like it", "error", cmp.Or(err, errNoMessage))
+		}
 		return nil
 	}
 	m := &publication{key: f.Headers.Value("subscription"), headers: f.Headers, body: f.Body}
 	p.Payload = m
 	return m
 }
+
+var errNoMessage = errors.New("stomp: it is no MESSAGE, or cut short")
 
 // appendDelivery appends a MESSAGE for c, and tells whether it goes as binary.
 func (c *conn) appendDelivery(dst []byte, d frame.Delivery, h frame.Headers, body []byte, k content) (_ []byte, binary bool) {

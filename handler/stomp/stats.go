@@ -20,6 +20,7 @@ type Stats struct {
 	Messages atomic.Int64 // MESSAGE frames to clients
 	Expired  atomic.Int64 // messages of queues that were idle for QueueIdle
 	Dropped  atomic.Int64 // frames without effect: for a destination of no prefix or no function, say
+	Foreign  atomic.Int64 // publications of other nodes left out, since they are no MESSAGE
 
 	Renewed  atomic.Int64 // identities by a token of a frame: see Options.Renew
 	Expiries atomic.Int64 // clients that have ended with their identity

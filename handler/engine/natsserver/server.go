@@ -41,7 +41,8 @@ type Options struct {
 	Listen string
 
 	// Seeds are hosts and ports of other nodes, one of which is enough to meet all; they
-	// may name this node, too. They are tried until they answer.
+	// may name this node, too. They are tried until they answer; the others, of which they
+	// tell, for a day after they were there.
 	Seeds []string
 
 	// Logger gets what the server has to say. The default is slog.Default() as Start finds
