@@ -112,7 +112,7 @@ func (h *Hub) Subscribe(ctx context.Context, name string, s Subscriber) error {
 	t := h.join(name, s)
 	err := h.settle(ctx, t)
 	if err != nil {
-		h.leave(name, s)
+		h.Unsubscribe(context.WithoutCancel(ctx), name, s) // it may be the last of those that have waited
 		h.sweep(t)
 	}
 	return err

@@ -178,6 +178,61 @@ func (r *receiver) Receive(p *Publication) {
 	r.got = append(r.got, kept)
 }
 
+// Who gives up while others subscribe may be the last that is left, and then the engine is
+// unsubscribed all the same.
+func TestLastWhoGivesUpIsUnsubscribed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &slowEngine{begin: make(chan struct{})}
+		h := newHub(t, e)
+		a, b := ForSession(sessiontest.New(session.Peer{})), ForSession(sessiontest.New(session.Peer{}))
+		subscribed := make(chan struct{})
+		go func() { defer close(subscribed); h.Subscribe(t.Context(), "x", a) }() // ends with begin
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := lateContext{ctx, func() { // before b leaves a has come and gone
+			close(e.begin)
+			<-subscribed
+			h.Unsubscribe(t.Context(), "x", a)
+		}}
+		cancel()
+		if err := h.Subscribe(gone, "x", b); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if h.find("x") != nil || e.topics != 0 {
+			t.Errorf("%d topics are left at the engine", e.topics)
+		}
+	})
+}
+
+// A slowEngine takes its time to subscribe.
+type slowEngine struct {
+	Memory
+	begin  chan struct{}
+	topics int
+}
+
+func (e *slowEngine) Subscribe(context.Context, string) error {
+	<-e.begin
+	e.topics++
+	return nil
+}
+
+func (e *slowEngine) Unsubscribe(context.Context, string) error {
+	e.topics--
+	return nil
+}
+
+// A lateContext has something happen when it is asked for its error.
+type lateContext struct {
+	context.Context
+	happen func()
+}
+
+func (c lateContext) Err() error {
+	c.happen()
+	return c.Context.Err()
+}
+
 // Each node's publications reach its own subscribers at once, those of the other node once
 // and in order, and come back to nobody.
 func TestEngineCarriesToOtherNodes(t *testing.T) {
