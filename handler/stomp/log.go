@@ -34,10 +34,10 @@ type clipped struct{ error }
 func (e clipped) Error() string { return clip(e.error.Error()) }
 func (e clipped) Unwrap() error { return e.error }
 
-// logged is the error as the log has it: of frames that are broken it quotes
-// nothing.
+// logged is the error as the log has it: of frames that cannot be decoded it quotes
+// nothing, and says once why.
 func (e *Error) logged() error {
-	if errors.Is(e.Err, frame.ErrSyntax) {
+	if errors.Is(e.Err, frame.ErrSyntax) || errors.Is(e.Err, frame.ErrLimit) {
 		return e.Err
 	}
 	return clipped{e}

@@ -170,6 +170,16 @@ func TestFirstDropOfADestinationIsSeen(t *testing.T) {
 	})
 }
 
+func TestFrameOverALimitIsToldOnce(t *testing.T) {
+	log, l := textLog()
+	bubble(t, Options{Logger: log, FrameLimit: 100}, func(w *world) {
+		w.connect("1.2").send("SEND\ndestination:/topic/a\ncontent-length:1000\n\n")
+	})
+	if s := l.String(); strings.Count(s, "value 1000 ") != 1 || !strings.Contains(s, `error="stomp frame: too large: `) {
+		t.Errorf("log: %s", s)
+	}
+}
+
 func TestRefusalSaysWhoTried(t *testing.T) {
 	log, l := textLog()
 	bubble(t, Options{Logger: log, Login: Passwords(map[string]string{"guest": "guest"})}, func(w *world) {
