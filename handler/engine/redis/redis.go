@@ -61,7 +61,7 @@ func (w *Wire) Dial(ctx context.Context, deliver func(channel string, data []byt
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	c := &conn{prefix: w.prefix, client: client, sharded: client.Mode() == rueidis.ClientModeCluster, channels: make(map[string]bool), broken: make(chan struct{})}
-	c.dedicated, c.release = client.Dedicate()
+	c.dedicated, _ = client.Dedicate() // its Close gives it back
 	ended := c.dedicated.SetPubSubHooks(rueidis.PubSubHooks{
 		OnMessage: func(m rueidis.PubSubMessage) {
 			deliver(strings.TrimPrefix(m.Channel, c.prefix), []byte(m.Message))
@@ -91,7 +91,6 @@ type conn struct {
 	sharded   bool
 	client    rueidis.Client
 	dedicated rueidis.DedicatedClient
-	release   func()
 	ended     sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
