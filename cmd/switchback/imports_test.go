@@ -1,7 +1,11 @@
 package main
 
 import (
+	"go/parser"
+	"go/token"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -94,4 +98,42 @@ func TestWhoImportsWhom(t *testing.T) {
 func outside(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return strings.Contains(first, ".") || slices.Contains([]string{"session", "transport", "handler", "web", "cmd"}, first)
+}
+
+// Package comments say which file is which: what they name is there.
+func TestPackageCommentsNameFilesThatThereAre(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "switchback/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\b[a-z0-9_]+\.go\b`)
+	found := 0
+	for dir := range strings.Lines(string(out)) {
+		dir = strings.TrimSpace(dir)
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range named.FindAllString(parsed.Doc.Text(), -1) {
+				found++
+				// park.go may be park_linux.go and park_other.go.
+				variants, err := filepath.Glob(filepath.Join(dir, strings.TrimSuffix(name, ".go")+"_*.go"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Contains(files, filepath.Join(dir, name)) && len(variants) == 0 {
+					t.Errorf("%s names %s, which is not there", file, name)
+				}
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("package comments name only %d files", found)
+	}
 }
