@@ -36,7 +36,7 @@ func newSite(client []byte) *site {
 		s.files[localClientPath] = newFile(localClientPath, client)
 	}
 	for _, name := range []string{
-		"page.js", "framelog.js", "roundtrips.js", "style.css",
+		"page.js", "framelog.js", "roundtrips.js", "transport.js", "style.css",
 		"chat.js", "connection.js", "messages.js", "room.js", "rooms.js", "chat.css",
 		"base.css", "icon.svg",
 	} {

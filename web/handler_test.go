@@ -17,6 +17,7 @@ func TestPageAndItsFiles(t *testing.T) {
 		{"/page.js", "text/javascript; charset=utf-8", "new window.SockJS("},
 		{"/framelog.js", "text/javascript; charset=utf-8", "export class FrameLog"},
 		{"/roundtrips.js", "text/javascript; charset=utf-8", "export class RoundTrips"},
+		{"/transport.js", "text/javascript; charset=utf-8", "export function options"},
 		{"/style.css", "text/css; charset=utf-8", "#frames"},
 		{"/chat.html", "text/html; charset=utf-8", "<title>Chat"},
 		{"/chat.js", "text/javascript; charset=utf-8", "new window.SockJS("},

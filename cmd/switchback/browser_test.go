@@ -6,6 +6,8 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
 	"strings"
 	"testing"
@@ -109,6 +111,28 @@ func TestPageSeesWhatOthersBroadcast(t *testing.T) {
 	two.quiet()
 }
 
+// A transport that was chosen may take its time to open: there is no other to try.
+func TestPageWaitsForTheTransportOfItsLink(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	to, err := url.Parse(startServer(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/xhr") {
+			time.Sleep(3 * time.Second) // after 0.6 s others would be tried
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(slow.Close)
+	p := openPage(t, browser, slow.URL+"/?endpoint=/echo&transport=xhr-polling")
+	p.is("open")
+	p.inUse("xhr-polling")
+	p.quiet()
+}
+
 func TestPageConnectsAsItsLinkAsks(t *testing.T) {
 	t.Parallel()
 	p := openPage(t, startBrowser(t), startServer(t)+"/?endpoint=/echo&transport=xhr-streaming")
@@ -186,9 +210,9 @@ func TestPageSaysThatTheClientIsMissing(t *testing.T) {
 // What bounds one step on a page, all that is done with a page, and the life
 // of a browser.
 const (
-	stepTimeout    = 15 * time.Second
-	pageTimeout    = time.Minute
-	browserTimeout = 5 * time.Minute
+	stepTimeout    = time.Minute
+	pageTimeout    = 4 * time.Minute
+	browserTimeout = 10 * time.Minute
 )
 
 // browsers has a place for each that may run at a time: one takes a core, now and then, and a

@@ -1,5 +1,6 @@
 import { Messages, arrange, initial, make, paint } from "/messages.js";
 import { Rooms } from "/rooms.js";
+import { options } from "/transport.js";
 
 const endpoint = "/chat";
 const firstRoom = "lobby"; // of a user who has none
@@ -42,8 +43,7 @@ function exit() {
 }
 
 function openSession(user) {
-  const transport = byID("transport").value;
-  return new window.SockJS(`${endpoint}?${new URLSearchParams({ user })}`, null, transport === "automatic" ? {} : { transports: [transport] });
+  return new window.SockJS(`${endpoint}?${new URLSearchParams({ user })}`, null, options(byID("transport").value));
 }
 
 // follow shows the room of the page's address, #room=NAME.

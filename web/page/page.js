@@ -1,5 +1,6 @@
 import { FrameLog } from "/framelog.js";
 import { RoundTrips } from "/roundtrips.js";
+import { options } from "/transport.js";
 
 const byID = (id) => document.getElementById(id);
 const client = byID("client");
@@ -55,13 +56,12 @@ function notify(text = "") {
 }
 
 function connect() {
-  const options = transport.value === "automatic" ? {} : { transports: [transport.value] };
   const from = performance.now();
   let opened = false;
   notify();
   sent = received = 0;
   trips = endpoint.value === "/echo" ? new RoundTrips() : null;
-  sock = new window.SockJS(endpoint.value + query(), null, options);
+  sock = new window.SockJS(endpoint.value + query(), null, options(transport.value));
   sock.onopen = () => {
     opened = true;
     log.add("open", sock.transport, milliseconds(performance.now() - from));
