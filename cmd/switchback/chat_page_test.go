@@ -189,7 +189,7 @@ function append(text) {
   line.textContent = text;
   document.getElementById("texts").append(line);
 }
-const sock = new SockJS("/echo");
+const sock = new SockJS("/echo", null, { transports: ["websocket", "xhr-streaming", "xhr-polling"], timeout: 60000 });
 sock.onopen = () => document.getElementById("state").textContent = "open over " + sock.transport;
 sock.onmessage = e => append(e.data);
 sock.onclose = () => document.getElementById("state").textContent = "closed";
@@ -204,7 +204,7 @@ func TestPageOfPlainTexts(t *testing.T) {
 	for _, c := range []struct{ transport, disabled string }{
 		{"websocket", ""},
 		{"xhr-streaming", "websocket"},
-		{"polling", "websocket, xhr-streaming, eventsource, htmlfile"},
+		{"xhr-polling", "websocket, xhr-streaming, eventsource, htmlfile"},
 	} {
 		t.Run(c.transport, func(t *testing.T) {
 			file := writeFile(t, "conf.yaml", `
@@ -219,8 +219,7 @@ endpoints:
 			p := start(t, "serve", "--addr", "127.0.0.1:0", "--config", file)
 			window := func() *chatPage {
 				w := &chatPage{openPage(t, browser, p.url+"blog/talk.html")}
-				// A browser that is slow may poll in the iframe, or by JSONP: the client does not wait for long.
-				w.do("wait for "+c.transport, chromedp.WaitReady(chromedp.Search(`//*[@id="state"][starts-with(., "open over")][contains(., "`+c.transport+`")]`)))
+				w.tells("state", "open over "+c.transport)
 				return w
 			}
 			says := func(w *chatPage, text string) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// patience is far more than anything here takes.
-const patience = 20 * time.Second
+// patience is far more than anything here takes, also on a machine that has much else to do.
+const patience = time.Minute
 
 // A process is the command, run as a process of its own.
 type process struct {

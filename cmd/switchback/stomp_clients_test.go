@@ -80,7 +80,7 @@ history: {topics: [{topics: "/topic/**"}, {topics: "/alarm/*", unread: true}]}
 }
 
 // driverTimeout is more than the drivers give themselves.
-const driverTimeout = 90 * time.Second
+const driverTimeout = 5 * time.Minute
 
 // driverDir is where the drivers and their packages are.
 var driverDir = filepath.Join("..", "..", "testdata", "stomp")

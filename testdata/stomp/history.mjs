@@ -155,7 +155,7 @@ async function overTransport(report, { url, library, name, transport }) {
     leave();
     equal('messages', got.join(), Array.from({ length: sent }, (_, i) => i).join());
     return { connections };
-  }, 20_000);
+  });
 
   // What it asks for was of a store that is gone: it is told so, and gets what is new.
   await report.check('gap', async () => {

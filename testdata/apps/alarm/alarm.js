@@ -12,7 +12,7 @@ const libraries = {
 
 const query = new URLSearchParams(location.search);
 const library = libraries[query.get('library') ?? '@stomp/stompjs'];
-const options = query.has('transport') ? { transports: query.get('transport').split(',') } : {};
+const options = query.has('transport') ? { transports: query.get('transport').split(','), timeout: 10_000 } : {};
 const main = document.querySelector('main');
 const [user, token, login, logout, count, read, notice] =
   ['user', 'token', 'login', 'logout', 'count', 'read', 'notice'].map(id => document.getElementById(id));
