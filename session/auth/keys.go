@@ -66,7 +66,8 @@ func algorithms(verifies any) ([]string, error) {
 }
 
 // ReadSecret reads the secret of HS256, HS384 and HS512 from a file: all of it but one end
-// of line. Fewer than SecretLimit bytes are refused; HS384 needs 48 of them, HS512 64.
+// of line. Fewer than SecretLimit bytes are refused; HS384 needs 48 of them, HS512 64. Keys in
+// PEM are refused, too: they are for ReadKeys.
 func ReadSecret(file string) (*Keys, error) {
 	secret, err := readSecret(file)
 	if err != nil {
@@ -81,6 +82,9 @@ func readSecret(file string) ([]byte, error) {
 		return nil, err
 	}
 	secret := bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
+	if bytes.Contains(secret, []byte("-----BEGIN ")) { // anybody may have a public key, and sign by it
+		return nil, fmt.Errorf("%s: a key or a certificate in PEM is no secret; give it as key_file or --key-file", file)
+	}
 	if len(secret) < SecretLimit {
 		return nil, fmt.Errorf("%s: the secret has %d bytes; it must have %d or more, such as openssl rand -base64 48 writes", file, len(secret), SecretLimit)
 	}

@@ -24,6 +24,9 @@ func TestSecretFiles(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	if _, err := ReadSecret(file(t, "-----BEGIN PUBLIC KEY-----\n"+s+"\n-----END PUBLIC KEY-----\n")); err == nil || !strings.Contains(err.Error(), "is no secret") {
+		t.Errorf("a public key: %v", err)
+	}
 	if _, err := ReadSecret("nowhere"); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
 	}
