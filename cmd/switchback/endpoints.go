@@ -128,7 +128,7 @@ var handlers = map[string]handlerOf{
 	}},
 	chatHandler: {open: openChat},
 	"stomp": {open: func(e *endpointConfig, from parts) (session.Opener, error) {
-		e.options = from.stomp.endpoint(e.options)
+		from.stomp.admitFrames(e)
 		return from.broker, nil
 	}},
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -145,17 +144,24 @@ func (c *stompConfig) broker(hub *handler.Hub, list *rules.List, log *slog.Logge
 	return stomp.New(o)
 }
 
-// endpoint returns the options of an endpoint of the broker: limits that are not
-// given let the broker's largest frame through. In JSON a byte of it may be an
-// escape of six.
-func (c *stompConfig) endpoint(o transport.Options) transport.Options {
+// admitFrames has an endpoint of the broker let its largest frame through, by limits that are
+// not given and whose defaults do not. In JSON a byte of it may be an escape of six. The queues
+// of igm have no limit.
+func (c *stompConfig) admitFrames(e *endpointConfig) {
 	broker, usual := c.options, transport.Options{}
 	option.SetDefaults(&broker)
 	option.SetDefaults(&usual)
-	o.MessageLimit = cmp.Or(o.MessageLimit, max(usual.MessageLimit, broker.FrameLimit))
-	o.BodyLimit = cmp.Or(o.BodyLimit, max(usual.BodyLimit, 6*broker.FrameLimit+1<<10))
-	o.QueueLimit = cmp.Or(o.QueueLimit, max(usual.QueueLimit, 4*broker.FrameLimit))
-	return o
+	raise := func(limit *int, usual, least int) {
+		if *limit == 0 && least > usual {
+			*limit = least
+		}
+	}
+	o := &e.options
+	raise(&o.MessageLimit, usual.MessageLimit, broker.FrameLimit)
+	raise(&o.BodyLimit, usual.BodyLimit, 6*broker.FrameLimit+1<<10)
+	if e.implementation == "switchback" {
+		raise(&o.QueueLimit, usual.QueueLimit, 4*broker.FrameLimit)
+	}
 }
 
 // admitsAnyPage tells whether pages that the file does not name may use the endpoint:

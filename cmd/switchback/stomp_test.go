@@ -323,3 +323,28 @@ func TestCommandLogsWhatClientsGetWrong(t *testing.T) {
 		t.Errorf("the log has a password: %s", p.stderr.String())
 	}
 }
+
+// The same broker is served by either implementation, whatever frames it lets through.
+func TestStompIsServedByEitherImplementation(t *testing.T) {
+	t.Parallel()
+	for _, implementation := range []string{"switchback", "igm"} {
+		for _, limit := range []string{"64KiB", "2MiB"} {
+			conf := writeFile(t, "conf.yaml", "stomp: {frame_limit: "+limit+"}\nendpoints: [{path: /ws, handler: stomp, implementation: "+implementation+"}]")
+			p := start(t, "serve", "--config", conf, "--addr", "127.0.0.1:0")
+			c := dial(t, p.url+"ws/websocket")
+			for _, frame := range []string{"CONNECT\naccept-version:1.2\n\n\x00", "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:1\n\n\x00"} {
+				if err := c.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+					t.Fatal(err)
+				}
+				next(t, c)
+			}
+			body := strings.Repeat("x", 60<<10)
+			if err := c.WriteMessage(websocket.TextMessage, []byte("SEND\ndestination:/topic/a\n\n"+body+"\x00")); err != nil {
+				t.Fatal(err)
+			}
+			if got := next(t, c); !strings.HasSuffix(got, "\n\n"+body+"\x00") {
+				t.Errorf("%s, %s: got %.200s", implementation, limit, got)
+			}
+		}
+	}
+}
