@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -47,13 +47,13 @@ func (f *adminFlags) client() (*client.Client, error) {
 	return client.New(at, c.token, &http.Client{Timeout: patient}), nil
 }
 
-// adviceOfAdmin is what to do where an admin listener does not answer, or is not given its
-// token; "" for other errors.
+// adviceOfAdmin is what to do where there is no admin listener, or it is not given its token;
+// "" for other errors.
 func adviceOfAdmin(err error) string {
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Status == http.StatusUnauthorized {
 		return "Give the token of the server with --token-file or SWITCHBACK_ADMIN_TOKEN."
 	}
-	if _, ok := errors.AsType[*url.Error](err); ok {
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return "Say with --admin or SWITCHBACK_ADMIN_ADDR where the admin listener of the server is, which has one with --admin-addr or admin.addr."
 	}
 	return ""
