@@ -18,7 +18,8 @@ const [user, token, login, logout, count, read, notice] =
   ['user', 'token', 'login', 'logout', 'count', 'read', 'notice'].map(id => document.getElementById(id));
 let client, last; // the offset of the last alarm that is known
 
-login.onclick = () => {
+document.querySelector('form').onsubmit = event => {
+  event.preventDefault();
   show('opening');
   const socket = new SockJS('/ws', null, options);
   client = library.over(socket);
