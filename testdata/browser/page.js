@@ -11,7 +11,7 @@ const patience = 10_000; // ms
 function connect(url, transport) {
   const old = SockJS.getUtils?.(); // 0.3
   (old ?? SockJS.prototype).countRTO = () => patience;
-  return new SockJS(url, null, { [old ? 'protocols_whitelist' : 'transports']: [transport], timeout: 10000 });
+  return new SockJS(url, null, { [old ? 'protocols_whitelist' : 'transports']: [transport] });
 }
 
 // visit opens a session, says texts, and closes it when it has heard so many. It gives what was seen of it.
