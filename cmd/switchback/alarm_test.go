@@ -23,6 +23,7 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/session"
 	"switchback/transport"
 )
@@ -398,7 +399,7 @@ func TestAlarmPublisherAsksTheAdminListener(t *testing.T) {
 func TestAlarmIsPublishedFromOutside(t *testing.T) {
 	t.Parallel()
 	node := findNode(t)
-	env := []string{"SWITCHBACK_ADMIN_ADDR=" + freeAddress(t), "SWITCHBACK_ADMIN_TOKEN=sesame-sesame-sesame-sesame-sesame"}
+	env := []string{"SWITCHBACK_ADMIN_ADDR=" + enginetest.FreeAddress(t), "SWITCHBACK_ADMIN_TOKEN=sesame-sesame-sesame-sesame-sesame"}
 	cmd := command("serve", "--config", filepath.Join(alarmDir, "..", "alarm.yaml"), "--addr", "127.0.0.1:0")
 	cmd.Env = append(cmd.Env, env...)
 	p := startCommand(t, cmd)
@@ -442,7 +443,7 @@ rules:
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	adminAddr := freeAddress(t)
+	adminAddr := enginetest.FreeAddress(t)
 	const adminToken = "sesame-sesame-sesame-sesame-sesame"
 	cmd := command("serve", "--config", file, "--addr", "127.0.0.1:0")
 	cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_ADDR="+adminAddr, "SWITCHBACK_ADMIN_TOKEN="+adminToken)

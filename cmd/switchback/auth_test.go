@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/session"
 	"switchback/session/auth"
 )
@@ -155,7 +156,7 @@ func TestNoTokenIsLoggedOrAnswered(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
-			admin := freeAddress(t)
+			admin := enginetest.FreeAddress(t)
 			g := guard(t, strings.Replace(guardedEcho, "endpoints:", "    token_limit: 1KiB\nlog_format: "+format+"\nadmin: {addr: '"+admin+"', token_file: secret}\nendpoints:\n  - {path: /ws, handler: stomp, auth: optional}", 1))
 			sign := func(args ...string) string {
 				return g.token(append([]string{"--claim", "iss=https://id.example.com"}, args...)...)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/handler/history"
 	"switchback/handler/history/postgres"
 	"switchback/handler/history/postgrestest"
@@ -610,7 +611,7 @@ func TestChatSurvivesKillsUnderLoad(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	size := crowdToday()
-	file, addr := filepath.Join(t.TempDir(), "chat.db"), freeAddress(t)
+	file, addr := filepath.Join(t.TempDir(), "chat.db"), enginetest.FreeAddress(t)
 	p, admin := serveChat(t, addr, "sqlite:"+file)
 	c := gather(t, p.url+"chat", size.clients, size.rooms, size.rate)
 	before := p.usage(admin, size.clients)
@@ -707,8 +708,8 @@ endpoints:
 	const count = 3
 	var addrs, routes []string
 	for range count {
-		addrs = append(addrs, freeAddress(t))
-		routes = append(routes, freeAddress(t))
+		addrs = append(addrs, enginetest.FreeAddress(t))
+		routes = append(routes, enginetest.FreeAddress(t))
 	}
 	serve := func(i int) (p *process, admin string) {
 		cmd := command("serve", "--config", file, "--addr", addrs[i], "--admin-addr", "127.0.0.1:0", "--cluster-listen", routes[i],

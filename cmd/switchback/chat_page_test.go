@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"switchback/handler/engine/enginetest"
 )
 
 // The chat in a headless Chromium.
@@ -111,7 +113,7 @@ func TestChatPageLosesNothing(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
 	database := "SWITCHBACK_HISTORY=sqlite:" + filepath.Join(t.TempDir(), "chat.db")
-	addr := freeAddress(t)
+	addr := enginetest.FreeAddress(t)
 	serve := func() *process {
 		t.Helper()
 		cmd := command("serve", "--addr", addr, "--config", chatConfig)

@@ -18,27 +18,10 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/transport/client"
 	admin "switchback/web/admin/client"
 )
-
-// tried counts the addresses that freeAddress has tried.
-var tried atomic.Int64
-
-// freeAddress is one that nobody gets, also while who listens there is away: its port is none
-// that a system gives to who asks for any (Linux: from 32768), and given once.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		port := 20000 + (int64(os.Getpid())*100+tried.Add(1))%10000
-		if ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
-			ln.Close()
-			return ln.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
 
 // A carrier is a server that carries publications between the nodes of a test.
 type carrier struct {
@@ -51,7 +34,7 @@ type carrier struct {
 // carry starts a carrier.
 func carry(t *testing.T, kind string) *carrier {
 	t.Helper()
-	c := &carrier{kind: kind, addr: freeAddress(t), engine: "nats: embedded"}
+	c := &carrier{kind: kind, addr: enginetest.FreeAddress(t), engine: "nats: embedded"}
 	switch kind {
 	case "nats":
 		c.engine = "nats: nats://" + c.addr
@@ -130,12 +113,12 @@ func (c *carrier) nodesOf(t *testing.T, count int, config string) []*clusterNode
 	all := make([]*clusterNode, count)
 	var started sync.WaitGroup
 	for i := range all {
-		at := freeAddress(t)
+		at := enginetest.FreeAddress(t)
 		args := []string{"serve", "--config", file, "--addr", "127.0.0.1:0", "--admin-addr", at}
 		if c.kind == "embedded" {
 			listen := c.addr
 			if i > 0 {
-				listen = freeAddress(t)
+				listen = enginetest.FreeAddress(t)
 			}
 			args = append(args, "--cluster-listen", listen, "--node-seed", c.addr)
 		}
@@ -400,7 +383,7 @@ func TestClusterConfigurations(t *testing.T) {
 			name := filepath.Join("../../testdata/cluster", kind+".yaml")
 			var more [2][]string
 			if kind == "nats-embedded" {
-				first, second := freeAddress(t), freeAddress(t)
+				first, second := enginetest.FreeAddress(t), enginetest.FreeAddress(t)
 				more = [2][]string{
 					{"--cluster-listen", second, "--node-seed", first, "--node-seed", second},
 					{"--cluster-listen", first},
@@ -419,7 +402,7 @@ func TestClusterConfigurations(t *testing.T) {
 			var rooms []*client.Conn
 			var at []string
 			for i := range 2 {
-				at = append(at, freeAddress(t))
+				at = append(at, enginetest.FreeAddress(t))
 				cmd := command(append([]string{"serve", "--config", name, "--addr", "127.0.0.1:0", "--admin-addr", at[i]}, more[i]...)...)
 				cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)
 				p := startCommand(t, cmd)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"switchback/handler/engine/enginetest"
 )
 
 // A page with a ticket, whose proxy strips the upgrade to WebSocket, streams; and where the
@@ -96,7 +98,7 @@ func startNginx(t *testing.T, to, more string) (url string) {
 			t.Skip("not run: the page behind a proxy, because there is no nginx; apt-get install nginx")
 		}
 	}
-	addr, dir := freeAddress(t), t.TempDir()
+	addr, dir := enginetest.FreeAddress(t), t.TempDir()
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(`
 daemon off;

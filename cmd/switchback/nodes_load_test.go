@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/transport/client"
 	admin "switchback/web/admin/client"
 )
@@ -35,7 +36,7 @@ func TestNodesHoldSessionsUnderLoad(t *testing.T) {
 		each, messages, settle = 18000, 20, 10*time.Second
 	}
 	const config = "\nendpoints: [{path: /chat, handler: broadcast, heartbeat_delay: 10m, disconnect_delay: 1m}]\n"
-	at := freeAddress(t)
+	at := enginetest.FreeAddress(t)
 	file := writeFile(t, "alone.yaml", "log_level: warn"+config)
 	cmd := command("serve", "--config", file, "--addr", "127.0.0.1:0", "--admin-addr", at)
 	cmd.Env = append(cmd.Env, "SWITCHBACK_ADMIN_TOKEN="+adminToken)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"switchback/handler/engine/enginetest"
 	"switchback/transport/client"
 	admin "switchback/web/admin/client"
 )
@@ -28,7 +29,7 @@ func balance(t *testing.T, program string, nodes []string) string {
 		}
 		t.Skip(program + " is not here: apt-get install " + program)
 	}
-	at := freeAddress(t)
+	at := enginetest.FreeAddress(t)
 	var cmd *exec.Cmd
 	switch program {
 	case "haproxy":
@@ -132,7 +133,7 @@ endpoints:
 `)
 			var at, routes, admins []string
 			for range 3 {
-				at, routes, admins = append(at, freeAddress(t)), append(routes, freeAddress(t)), append(admins, freeAddress(t))
+				at, routes, admins = append(at, enginetest.FreeAddress(t)), append(routes, enginetest.FreeAddress(t)), append(admins, enginetest.FreeAddress(t))
 			}
 			routes[0] = c.addr
 			start := func(i int) *clusterNode {

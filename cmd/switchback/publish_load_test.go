@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"switchback/handler/engine/enginetest"
 )
 
 // Publications by the API reach all who have subscribed, and nobody is closed as slow: many
@@ -27,7 +29,7 @@ func TestPublishLoadIsDelivered(t *testing.T) {
 	if soak {
 		topics, batches, rate, seconds = 1000, 1000, 300, 10
 	}
-	admin := freeAddress(t)
+	admin := enginetest.FreeAddress(t)
 	file := filepath.Join(t.TempDir(), "conf.yaml")
 	if err := os.WriteFile(file, []byte("log_level: warn\nendpoints: [{path: /ws, handler: stomp}]\nstomp: {topics: [/topic]}\n"), 0o600); err != nil {
 		t.Fatal(err)

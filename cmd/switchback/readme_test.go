@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"switchback/handler/engine/enginetest"
 )
 
 // Whatever the README puts in the file, the command reads.
@@ -80,7 +82,7 @@ func TestReadmesFirstTryEndsOnThePage(t *testing.T) {
 	}
 	var ports []string
 	for _, standing := range []string{"127.0.0.1:8081", "127.0.0.1:8082"} {
-		ports = append(ports, standing, freeAddress(t))
+		ports = append(ports, standing, enginetest.FreeAddress(t))
 	}
 	ours := strings.NewReplacer(ports...)
 

@@ -8,6 +8,7 @@ import (
 
 	"switchback/handler"
 	"switchback/handler/engine"
+	"switchback/handler/engine/enginetest"
 	"switchback/handler/engine/natsserver"
 )
 
@@ -18,12 +19,12 @@ func (s *sink) Receive(*handler.Publication) { s.got.Add(1) }
 
 // hubs are three over servers of their own.
 func hubs(b *testing.B) []*handler.Hub {
-	seed := freeAddress(b)
+	seed := enginetest.FreeAddress(b)
 	var all []*handler.Hub
 	for i := range 3 {
 		listen := seed
 		if i > 0 {
-			listen = freeAddress(b)
+			listen = enginetest.FreeAddress(b)
 		}
 		s, err := natsserver.Start(natsserver.Options{
 			Cluster: "bench", Secret: secret, Listen: listen, Seeds: []string{seed}, Logger: quiet,
