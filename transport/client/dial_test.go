@@ -169,7 +169,7 @@ func TestRefusalIsFinal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := webSocket(t, tt.websocket)
 			s["info"] = infoOf(`{}`)
-			_, err := Dial(within(t), serve(t, s), Options{OpenTimeout: 30 * time.Second})
+			_, err := Dial(within(t), serve(t, s), Options{OpenTimeout: 2 * time.Minute})
 			wantClose(t, err, tt.code, tt.reason)
 		})
 	}
@@ -183,7 +183,7 @@ func TestBaseURLIsHonoured(t *testing.T) {
 		answers("o\n")(w, r)
 	}})
 	base := serve(t, script{"info": infoOf(`{"base_url":"` + node + `/node/echo?key=1"}`)})
-	dial(t, base+"/echo", Options{Transports: []string{"xhr-polling"}, OpenTimeout: 30 * time.Second})
+	dial(t, base+"/echo", Options{Transports: []string{"xhr-polling"}, OpenTimeout: 2 * time.Minute})
 }
 
 func TestBaseURLMayBeRelative(t *testing.T) {
@@ -193,7 +193,7 @@ func TestBaseURLMayBeRelative(t *testing.T) {
 		}
 		answers("o\n")(w, r)
 	}})
-	dial(t, base+"/echo", Options{Transports: []string{"xhr-polling"}, OpenTimeout: 30 * time.Second})
+	dial(t, base+"/echo", Options{Transports: []string{"xhr-polling"}, OpenTimeout: 2 * time.Minute})
 }
 
 func TestBaseURLThatCannotBeUsedEndsTheDial(t *testing.T) {
@@ -235,7 +235,7 @@ func TestHeaderIsSentWithEveryRequest(t *testing.T) {
 		Transports:  []string{"websocket", "xhr-polling"},
 		Header:      header,
 		HTTPClient:  &http.Client{Jar: jar, Transport: sharedClient().Transport},
-		OpenTimeout: 30 * time.Second,
+		OpenTimeout: 2 * time.Minute,
 	})
 	header.Set("Origin", "changed")
 	wantMessage(t, c, "x")
@@ -258,7 +258,7 @@ func TestHostOfTheHeaderIsAskedFor(t *testing.T) {
 	dial(t, base, Options{
 		Transports:  []string{"websocket", "xhr-polling"},
 		Header:      http.Header{"Host": {"example.org"}},
-		OpenTimeout: 30 * time.Second,
+		OpenTimeout: 2 * time.Minute,
 	})
 }
 

@@ -113,7 +113,7 @@ func TestServersCodeEndsTheSession(t *testing.T) {
 
 func TestWebSocketIsTheFirstChoice(t *testing.T) {
 	base := serve(t, igm(true, echo)) + "/echo"
-	c := dial(t, base, Options{OpenTimeout: 30 * time.Second})
+	c := dial(t, base, Options{OpenTimeout: 2 * time.Minute})
 	if c.Transport() != "websocket" {
 		t.Errorf("transport %q", c.Transport())
 	}
@@ -128,7 +128,7 @@ func TestInfoTurnsWebSocketOff(t *testing.T) {
 		}
 		endpoint.ServeHTTP(w, r)
 	})) + "/echo/"
-	c := dial(t, base, Options{OpenTimeout: 30 * time.Second})
+	c := dial(t, base, Options{OpenTimeout: 2 * time.Minute})
 	if c.Transport() != "xhr-streaming" {
 		t.Errorf("transport %q", c.Transport())
 	}
@@ -144,7 +144,7 @@ func TestRefusedWebSocketFallsBackToStreaming(t *testing.T) {
 		}
 		endpoint.ServeHTTP(w, r)
 	})) + "/echo"
-	c := dial(t, base, Options{OpenTimeout: 30 * time.Second})
+	c := dial(t, base, Options{OpenTimeout: 2 * time.Minute})
 	if c.Transport() != "xhr-streaming" {
 		t.Errorf("transport %q", c.Transport())
 	}

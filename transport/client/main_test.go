@@ -53,7 +53,7 @@ func serve(t *testing.T, h http.Handler) string {
 
 // only are the options of a session that uses one transport and asks no /info.
 func only(name string) Options {
-	return Options{Transports: []string{name}, SkipInfo: true, OpenTimeout: 30 * time.Second, CloseTimeout: 30 * time.Second}
+	return Options{Transports: []string{name}, SkipInfo: true, OpenTimeout: 2 * time.Minute, CloseTimeout: 2 * time.Minute}
 }
 
 // dial opens a session, which the test closes.
@@ -69,7 +69,7 @@ func dial(t *testing.T, url string, o Options) *Conn {
 
 // within returns a context that ends a test that hangs.
 func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
