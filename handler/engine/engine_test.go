@@ -214,7 +214,8 @@ func TestWhatIsNotKeptIsTold(t *testing.T) {
 		if len(second.told()) != 1 || second.Stats().Losses.Load() != 1 || len(first.told()) != 0 {
 			t.Errorf("told of %v and %v", second.told(), first.told())
 		}
-		if text := log.String(); strings.Count(text, "may be lost") != 1 || strings.Count(text, "not connected") != 1 {
+		lost := fmt.Sprintf(`may be lost" node=%s name=%s why=`, nodeName(first.node), first.options.Name)
+		if text := log.String(); strings.Count(text, lost) != 1 || strings.Count(text, "may be lost") != 1 || strings.Count(text, "not connected") != 1 {
 			t.Errorf("log: %s", text)
 		}
 		first.Close()

@@ -17,7 +17,7 @@ func (e *Engine) run(met chan struct{}) {
 			e.log.Info("engine: connected", "node", nodeName(e.node))
 			begun := time.Now()
 			if err = e.serve(conn, met); errors.Is(err, ErrMissed) {
-				e.lose("", err.Error())
+				e.lose(nil, err.Error())
 			}
 			told = false
 			if time.Since(begun) > announceEvery {

@@ -12,7 +12,7 @@ import (
 // from it before that, too: its numbers begin there.
 type member struct {
 	node        uint64
-	name        string
+	name        string // it stays
 	incarnation uint64 // of its connection
 	announced   uint64 // the number of its last announcement; 0: not known on this connection
 	received    uint64 // of its publications all up to this one have come, where they are subscribed to
@@ -82,9 +82,9 @@ func (e *Engine) meet(p packet) *member {
 	m := e.away[p.node]
 	delete(e.away, p.node)
 	if m == nil || p.sent < m.received { // else it has gone back: the loss is told
-		m = &member{node: p.node, received: p.sent, confirmed: e.outbox.last()}
+		m = &member{node: p.node, name: string(p.text), received: p.sent, confirmed: e.outbox.last()}
 	}
-	m.name, m.incarnation, m.announced, m.listed = string(p.text), p.incarnation, p.number-1, false
+	m.incarnation, m.announced, m.listed = p.incarnation, p.number-1, false
 	e.members[p.node] = m
 	return m
 }
@@ -144,12 +144,16 @@ func (e *Engine) excuse(node uint64) bool {
 	return waits
 }
 
-// lose tells of a loss: of publications of a node, or of any. No lock is held.
-func (e *Engine) lose(name, why string) {
+// lose tells of a loss: of publications of a node, or of any where m is nil. No lock is held.
+func (e *Engine) lose(m *member, why string) {
 	e.stats.Losses.Add(1)
-	e.log.Warn("engine: publications of other nodes may be lost", "name", name, "why", why)
+	log, of := e.log, "other nodes"
+	if m != nil {
+		log, of = log.With("node", nodeName(m.node), "name", m.name), "node "+m.name
+	}
+	log.Warn("engine: publications of other nodes may be lost", "why", why)
 	if e.lost != nil {
-		e.lost(fmt.Errorf("engine: publications of other nodes may be lost: %s %s", name, why))
+		e.lost(fmt.Errorf("engine: publications of %s may be lost: %s", of, why))
 	}
 }
 
@@ -186,7 +190,7 @@ func (e *Engine) watch() {
 	e.mu.Unlock()
 	e.tellSilent(silent)
 	for _, m := range gone {
-		e.lose(m.name, "it has ended, or cannot be reached: it has not announced itself for "+forgetAfter.String())
+		e.lose(m, "it has ended, or cannot be reached: it has not announced itself for "+forgetAfter.String())
 	}
 }
 

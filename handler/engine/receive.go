@@ -156,10 +156,10 @@ func (e *Engine) receiveAnnouncement(p packet) {
 		e.log.Info("engine: a node is there", "node", nodeName(m.node), "name", m.name)
 	}
 	if back {
-		e.lose(m.name, goneBack)
+		e.lose(m, goneBack)
 	}
 	if holed {
-		e.lose(m.name, "messages of it have not come")
+		e.lose(m, "messages of it have not come")
 	}
 }
 
@@ -208,9 +208,9 @@ func (e *Engine) receiveAnswer(p packet) {
 	e.mu.Unlock()
 	switch {
 	case back:
-		e.lose(m.name, goneBack)
+		e.lose(m, goneBack)
 	case holed:
-		e.lose(m.name, "it does not have any more all that may have been missed")
+		e.lose(m, "it does not have any more all that may have been missed")
 	}
 }
 
@@ -224,7 +224,7 @@ func (e *Engine) receiveGoodbye(p packet) {
 	e.mu.Unlock()
 	switch {
 	case unsure:
-		e.lose(m.name, "it has ended before it was asked for what may have been missed")
+		e.lose(m, "it has ended before it was asked for what may have been missed")
 	case m != nil:
 		e.log.Info("engine: a node has left", "node", nodeName(m.node), "name", m.name)
 	}
