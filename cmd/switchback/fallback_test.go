@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"switchback/handler/engine/enginetest"
 )
 
@@ -55,8 +57,11 @@ func TestPageWithATicketFallsBackBehindAProxy(t *testing.T) {
 				t.Fatal(answer)
 			}
 
-			page := openPage(t, browser, front+"/?endpoint=/broadcast#"+ticket.Query)
-			page.is("open")
+			page := openPage(t, browser, front+"/#"+ticket.Query)
+			page.choose("/broadcast", "automatic")
+			// Of a round trip, of which each transport has some: a busy machine may need more than 300 ms.
+			page.do("be patient", chromedp.Evaluate[chromedp.Void](`SockJS.prototype.countRTO = () => 2000`))
+			page.connect()
 			page.inUse(c.transport)
 			page.send("from the page") // which all hear, the page too
 			page.see("message", "from the page")
