@@ -24,7 +24,8 @@ export class Rooms {
   #prefix = Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("");
   #ids = 0;
   #inView = null;
-  #reading = 0; // until it may be told again what is read
+  #seen = new Set(); // rooms of which the server is to be told what is read
+  #reading = 0; // until it may be told again
   #toldTyping = -Infinity;
 
   user;
@@ -133,13 +134,18 @@ export class Rooms {
     this.#inView = room;
     if (!room?.joined || room.read === room.last) return;
     if (room.unread === 0 && room.messages.at(-1)?.user === this.user) return;
-    if (this.#reading) return;
-    this.#reading = setTimeout(() => {
-      this.#reading = 0;
-      this.#events.changed();
-    }, readEvery);
     room.read = room.last;
-    this.connection.send({ type: "read", room: room.name, offset: room.last });
+    this.#seen.add(room);
+    if (!this.#reading) this.#tellRead();
+  }
+
+  // tellRead tells the server what the reader has seen, wherever the reader is by now.
+  #tellRead() {
+    this.#reading = this.#seen.size > 0 ? setTimeout(() => this.#tellRead(), readEvery) : 0;
+    for (const room of this.#seen) {
+      if (room.joined) this.connection.send({ type: "read", room: room.name, offset: room.read });
+    }
+    this.#seen.clear();
   }
 
   // isInView tells whether the reader sees what comes in a room.
@@ -186,6 +192,7 @@ export class Rooms {
       room.left();
       room.read = "";
     }
+    this.#seen.clear();
   }
 
   #received(message) {
