@@ -20,7 +20,7 @@
 //   - Who has subscribed asks all others for a sign, and waits for it: their servers know of
 //     the subscription then. What they publish from there on comes.
 //
-// So an outage costs nothing but time, up to what the outbox holds.
+// So an outage of the server costs nothing but time, up to what the outbox holds.
 //
 // Who may publish on the server is believed as a node is: it can say anything to any client. So
 // the server is for the nodes alone, by its users and passwords or its network; what is said by

@@ -21,6 +21,7 @@ type member struct {
 	heard       time.Time
 	seen        time.Time // its last announcement
 	listed      bool      // it knows this node, as that says
+	omitted     bool      // it was forgotten: from one announcement without it it sees that
 
 	unsure bool      // something may be missing after received
 	marks  []uint64  // of the asks for that: what it sends again under one of them is believed
@@ -83,6 +84,8 @@ func (e *Engine) meet(p packet) *member {
 	delete(e.away, p.node)
 	if m == nil || p.sent < m.received { // else it has gone back: the loss is told
 		m = &member{node: p.node, name: string(p.text), received: p.sent, confirmed: e.outbox.last()}
+	} else {
+		m.omitted = true
 	}
 	m.incarnation, m.announced, m.listed = p.incarnation, p.number-1, false
 	e.members[p.node] = m
@@ -196,7 +199,8 @@ func (e *Engine) watch() {
 
 // remember keeps what is known of a node that was forgotten, which may come back. e.mu is held.
 func (e *Engine) remember(m *member) {
-	if len(e.away) == maxNodes {
+	e.away[m.node] = m
+	if len(e.away) > maxNodes {
 		oldest := m
 		for _, other := range e.away {
 			if other.seen.Before(oldest.seen) {
@@ -205,7 +209,6 @@ func (e *Engine) remember(m *member) {
 		}
 		delete(e.away, oldest.node)
 	}
-	e.away[m.node] = m
 }
 
 // tellSilent tells of nodes that somebody has waited for, each once until it has answered.

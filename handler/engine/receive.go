@@ -108,6 +108,7 @@ func (e *Engine) receiveAnnouncement(p packet) {
 	m := e.members[p.node]
 	met := m == nil
 	if met && len(e.members) == maxNodes {
+		delete(e.away, p.node) // what comes of it is taken as it comes
 		e.mu.Unlock()
 		e.crowd()
 		return

@@ -3,8 +3,9 @@ package engine
 import (
 	"maps"
 	"slices"
-	"switchback/handler"
 	"time"
+
+	"switchback/handler"
 )
 
 // send is the one goroutine that publishes on the connection.
@@ -116,7 +117,11 @@ func (e *Engine) announce() packet {
 		p.flags = everythingFlag
 	}
 	for _, node := range slices.Sorted(maps.Keys(e.members)) {
-		p.positions = append(p.positions, position{node, e.members[node].received})
+		if m := e.members[node]; m.omitted {
+			m.omitted = false
+		} else {
+			p.positions = append(p.positions, position{node, m.received})
+		}
 	}
 	return p
 }

@@ -39,7 +39,9 @@ func (l *logger) Errorf(format string, args ...any) {
 	}
 }
 
-func (l *logger) Fatalf(format string, args ...any) { l.Errorf(format, args...) }
+func (l *logger) Fatalf(format string, args ...any) {
+	l.log.Error("nats: " + fmt.Sprintf(format, args...))
+}
 
 // passing is what tells one connection to a node from the next.
 var passing = regexp.MustCompile(`:[0-9]+|attempt [0-9]+`)
