@@ -11,7 +11,7 @@ export class Room {
   messages = []; // without a hole between them, the oldest first
   complete = false; // nothing is before them
   last = ""; // the offset up to which everything has come
-  read = ""; // the offset up to which the reader has seen it
+  read = ""; // the offset up to which the reader has seen what others said
   firstUnread = null; // the message from which on the reader had not read
   members = new Set();
   moreMembers = false;

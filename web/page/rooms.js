@@ -142,9 +142,7 @@ export class Rooms {
   // tellRead tells the server what the reader has seen, wherever the reader is by now.
   #tellRead() {
     this.#reading = this.#seen.size > 0 ? setTimeout(() => this.#tellRead(), readEvery) : 0;
-    for (const room of this.#seen) {
-      if (room.joined) this.connection.send({ type: "read", room: room.name, offset: room.read });
-    }
+    for (const room of this.#seen) this.connection.send({ type: "read", room: room.name, offset: room.read });
     this.#seen.clear();
   }
 
