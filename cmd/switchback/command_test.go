@@ -63,7 +63,7 @@ func TestAddressThatCannotBeSaysWhatToDo(t *testing.T) {
 	}{
 		{[]string{"--addr", taken}, taken + " is in use by another program; stop it, or choose another address with --addr, " +
 			"SWITCHBACK_ADDR or addr in the configuration"},
-		{[]string{"--addr", elsewhere}, elsewhere + " is no address of this machine; choose one that is, or :PORT for all of them, with --addr, " +
+		{[]string{"--addr", elsewhere}, elsewhere + " is no address of this machine; choose one that is with --addr, " +
 			"SWITCHBACK_ADDR or addr in the configuration"},
 		{[]string{"--addr", "127.0.0.1:0", "--admin-addr", taken}, taken + " is in use by another program; stop it, or choose another address with --admin-addr, " +
 			"SWITCHBACK_ADMIN_ADDR or admin.addr in the configuration"},

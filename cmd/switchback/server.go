@@ -194,7 +194,7 @@ func listenError(err error, addr, key, flag, variable string) error {
 		return fmt.Errorf("%s is in use by another program; stop it, or choose another address with %s, "+
 			"%s or %s in the configuration", addr, flag, variable, key)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("%s is no address of this machine; choose one that is, or :PORT for all of them, with %s, "+
+		return fmt.Errorf("%s is no address of this machine; choose one that is with %s, "+
 			"%s or %s in the configuration", addr, flag, variable, key)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%s may not be used by this user; choose a port from 1024 on with %s, "+
