@@ -9,7 +9,8 @@ import (
 
 // A Position is a place in the history of a topic: what has come up to and with an offset.
 // Clients are given it as a text, EPOCH/OFFSET, and give it back: they need not know more. The
-// zero Position, 0, is before the first entry of a topic, whatever its epoch.
+// zero Position, 0, is before the first entry of a topic, whatever its epoch: who comes back
+// from there is not told that the topic has begun anew meanwhile.
 type Position struct {
 	// Epoch is of the topic: a random number that another takes the place of where
 	// offsets may have been given twice or are not known any more.
@@ -31,7 +32,7 @@ func (p Position) String() string {
 }
 
 // ErrPosition is the error of a text that is no position.
-var ErrPosition = errors.New("history: a position is EPOCH/OFFSET as a message had it")
+var ErrPosition = errors.New("history: a position is 0, or EPOCH/OFFSET as a message had it")
 
 // ParsePosition reads what String has written.
 func ParsePosition(text string) (Position, error) {

@@ -73,9 +73,10 @@ type Options struct {
 	// MESSAGE has an offset, which is its place there. A SUBSCRIBE with it as since gets what
 	// came after it, one with history:50 the last 50; then what is new, without a hole. Where
 	// not all can be given, the first MESSAGE and the RECEIPT say gap:true. The RECEIPT has
-	// the offset up to which that is, 0 where there has been no MESSAGE yet; since:0 is all. A SEND has its RECEIPT when it is stored. Where a policy
-	// counts what a user has not read, RECEIPT and MESSAGE say unread:3, 1000 for that many
-	// or more, up to their offset, whatever the SUBSCRIBE asks for. A pattern is of no one
+	// the offset up to which that is, 0 where there has been no MESSAGE yet; since:0 is all
+	// there is. A SEND has its RECEIPT when it is stored. Where a policy counts what a user
+	// has not read, RECEIPT and MESSAGE say unread:3, 1000 for that many or more, up to their
+	// offset, whatever the SUBSCRIBE asks for. A pattern is of no one
 	// topic: beside other nodes it gets what each has sent in the order of that node, not in
 	// that of the offsets, and not what was missed. The default is none: then since and
 	// history mean nothing.
