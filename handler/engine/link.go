@@ -217,7 +217,9 @@ func (l *link) ask() {
 		if sends := time.Since(m.resent) <= answerWithin/2; !inTime && !sends {
 			m.silent = true
 			l.doubt(m)
-			silent = append(silent, m)
+			if m.isNews() {
+				silent = append(silent, m)
+			}
 		}
 	}
 	l.mu.Unlock()

@@ -179,7 +179,7 @@ func (e *Engine) watch() {
 			m.silent = m.silent || now.Sub(m.heard) > overdue
 			e.doubt(m)
 		}
-		if m.silent && e.excuse(m.node) {
+		if m.silent && e.excuse(m.node) && m.isNews() {
 			silent = append(silent, m)
 		}
 		if now.Sub(m.seen) > forgetAfter && now.Sub(m.resent) > forgetAfter {
@@ -211,16 +211,17 @@ func (e *Engine) remember(m *member) {
 	}
 }
 
-// tellSilent tells of nodes that somebody has waited for, each once until it has answered.
+// isNews tells whether the log is to have that a member is silent: once until it has answered.
+// The engine's mu is held.
+func (m *member) isNews() bool {
+	told := m.told
+	m.told = true
+	return !told
+}
+
+// tellSilent tells of nodes that somebody has waited for. No lock is held.
 func (e *Engine) tellSilent(silent []*member) {
 	for _, m := range silent {
-		e.mu.Lock()
-		told := m.told
-		m.told = true
-		e.mu.Unlock()
-		if told {
-			continue
-		}
 		e.log.Warn("engine: a node does not answer; it is not waited for", "node", nodeName(m.node), "name", m.name)
 	}
 }
