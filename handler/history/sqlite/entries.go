@@ -349,21 +349,24 @@ func (s *Store) removeOldest(ctx context.Context, name string, tooMuch func(t *h
 func (s *Store) Remove(ctx context.Context, name string) error {
 	_, err := s.removeOldest(ctx, name, func(*history.Topic, time.Time) bool { return true })
 	if err == nil {
-		err = s.write(ctx, func(tx *sql.Tx) error {
-			t, err := s.topicOf(tx, name)
-			if err != nil {
-				return err
-			}
-			for _, from := range []string{`entries where topic`, `members where topic`, `marks where topic`, `topics where id`} {
-				if _, err := tx.Exec(`delete from `+from+` = ?`, t.Key); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err = s.write(ctx, func(tx *sql.Tx) error { return s.removeTopic(tx, name) })
 	}
 	if errors.Is(err, history.ErrNoTopic) {
 		return nil
 	}
 	return err
+}
+
+// removeTopic removes a topic, and what is left of it.
+func (s *Store) removeTopic(tx *sql.Tx, name string) error {
+	t, err := s.topicOf(tx, name)
+	if err != nil {
+		return err
+	}
+	for _, from := range []string{`entries where topic`, `members where topic`, `marks where topic`, `topics where id`} {
+		if _, err := tx.Exec(`delete from `+from+` = ?`, t.Key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
